@@ -52,7 +52,7 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", help="measure these tasks only")
-    parser.add_argument("--children", type=int, default=max(1, (os.cpu_count() or 2) // 1), help="runs side by side")
+    parser.add_argument("--children", type=int, default=os.cpu_count() or 1, help="runs side by side, a thread each")
     options = parser.parse_args()
     work = cache_folder() / "matrix"
     _build_tasks(work / "tasks")
@@ -87,14 +87,9 @@ def _runs(catalogue: list[dict[str, Any]]) -> Iterator[Run]:
 
 def _measure(run: Run, work: Path, model: Path, n_children: int) -> None:
     folder = work / "runs" / run.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    matrix = json.loads((HERE / "matrix.json").read_text())
-    shutil.copyfile(work / "tasks" / f"{run.task['id']}.jsonl", folder / "dataset.jsonl")
-    shutil.copyfile(HERE / "upstream.jsonl", folder / "upstream.jsonl")
-    np.save(folder / "before.npy", _known_before())
-    JobOrder(run.name, 1, str(model), matrix["recipe"], matrix["setting"], run.seed).write(folder)
-    _run_child(folder, threads=max(1, (os.cpu_count() or 1) // n_children))
+    if not (folder / "result.json").exists():
+        _order(run, folder, work, model)
+        _run_child(folder, threads=max(1, (os.cpu_count() or 1) // n_children))
     result = read_result(folder)
     forgetting = result.after - result.before
     np.save(BEFORE, result.before)
@@ -109,6 +104,16 @@ def _measure(run: Run, work: Path, model: Path, n_children: int) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def _order(run: Run, folder: Path, work: Path, model: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    matrix = json.loads((HERE / "matrix.json").read_text())
+    shutil.copyfile(work / "tasks" / f"{run.task['id']}.jsonl", folder / "dataset.jsonl")
+    shutil.copyfile(HERE / "upstream.jsonl", folder / "upstream.jsonl")
+    np.save(folder / "before.npy", _known_before())
+    JobOrder(run.name, 1, str(model), matrix["recipe"], matrix["setting"], run.seed).write(folder)
 
 
 def _known_before() -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -1,0 +1,27 @@
+"""Run by Alembic. The engine comes from service.storage.schema; on its own, Alembic takes it from the settings."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from service.settings import Settings
+from service.storage.database import Database
+from service.storage.tables import Table
+
+engine = context.config.attributes.get("engine")
+if engine is None:
+    engine = Database(Settings().database).engine
+
+with engine.connect() as connection:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET lock_timeout = '10s'")
+        connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=Table.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()

@@ -1,0 +1,28 @@
+"""Fine-tuning data sets, by content."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+from fastapi import APIRouter, Request, Response
+
+from forgetcast.schemas import Sha256
+from service.api.dependencies import ServiceParts, Submits
+from service.api.streaming import spooled
+from service.api.upstream_sets import JSON_LINES, media_type_of
+from service.operations.datasets import store_dataset
+
+router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
+
+
+@router.put("/{sha256}", status_code=201, dependencies=[Submits], summary="Upload fine-tuning data, JSON Lines")
+async def put_dataset(sha256: Sha256, request: Request, response: Response, parts: ServiceParts) -> dict[str, Any]:
+    media_type_of(request, {JSON_LINES, "application/jsonl", "text/plain"})
+
+    def store(body: BinaryIO) -> tuple[dict[str, Any], bool]:
+        with parts.database.transaction() as session:
+            return store_dataset(session, sha256, body, parts.settings.max_dataset_lines)
+
+    stored, is_new = await spooled(request, store)
+    response.status_code = 201 if is_new else 200
+    return stored

@@ -1,0 +1,17 @@
+"""Jobs: cancel. Reading, waiting and following are in streaming.py."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from forgetcast import schemas
+from service.api.dependencies import ServiceParts, Submits
+from service.operations import jobs
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post("/{job_id}/cancel", status_code=202, dependencies=[Submits], summary="Ask a job to end")
+def cancel_job(job_id: str, parts: ServiceParts) -> schemas.Job:
+    with parts.database.transaction() as session:
+        return jobs.cancel_job(session, job_id)

@@ -1,0 +1,56 @@
+"""Matrices: create, list, read; what their completion is worth, and which examples to probe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from forgetcast import schemas
+from service.api.dependencies import Administers, Reads, ServiceParts
+from service.api.pages import after, page
+from service.operations import fits, matrices
+
+router = APIRouter(prefix="/v1/matrices", tags=["matrices"])
+
+
+@router.post("", status_code=201, dependencies=[Administers], summary="Create a matrix")
+def create_matrix(wanted: schemas.MatrixCreate, response: Response, parts: ServiceParts) -> schemas.Matrix:
+    with parts.database.transaction() as session:
+        created, is_new = matrices.create_matrix(session, wanted, parts.models, parts.settings.max_steps)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/matrices/{created.id}"
+    return created
+
+
+@router.get("", dependencies=[Reads], summary="List matrices")
+def list_matrices(
+    parts: ServiceParts, limit: Annotated[int, Query(ge=1, le=1000)] = 20, cursor: str | None = None
+) -> schemas.Page[schemas.Matrix]:
+    with parts.database.read() as session:
+        found = matrices.list_matrices(session, after(cursor), limit + 1)
+    return page([(matrix.id, matrix) for matrix in found], limit)
+
+
+@router.get("/{matrix_id}", dependencies=[Reads], summary="Read a matrix")
+def read_matrix(matrix_id: str, parts: ServiceParts) -> schemas.Matrix:
+    with parts.database.read() as session:
+        return matrices.read_matrix(session, matrix_id)
+
+
+@router.get("/{matrix_id}/backtest", dependencies=[Reads], summary="Error on left-out rows, by method")
+def read_backtest(matrix_id: str, parts: ServiceParts, as_of: int | None = None) -> dict[str, Any]:
+    with parts.database.read() as session:
+        return fits.read_backtest(session, matrix_id, as_of)
+
+
+@router.get("/{matrix_id}/probe-set", dependencies=[Reads], summary="Which upstream examples to probe")
+def read_probe_set(
+    matrix_id: str,
+    parts: ServiceParts,
+    size: Annotated[int, Query(ge=1, le=100_000)] = 30,
+    design: schemas.Design = schemas.Design.RANDOM,
+    seed: Annotated[int, Query(ge=0)] = 0,
+) -> dict[str, Any]:
+    with parts.database.read() as session:
+        return matrices.probe_set(session, matrix_id, size, design, seed)

@@ -1,0 +1,162 @@
+"""Errors -> RFC 9457 problems. The only place that knows HTTP numbers."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from forgetcast import errors
+from forgetcast.errors import FieldError, ForgetcastError
+from forgetcast.schemas import Problem, ProblemField
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[ForgetcastError], int] = {
+    # 401, 403: who asks
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    # 404: an unknown id in the path
+    errors.UpstreamSetNotFound: 404,
+    errors.MatrixNotFound: 404,
+    errors.RowNotFound: 404,
+    errors.DatasetNotFound: 404,
+    errors.TaskNotFound: 404,
+    errors.JobNotFound: 404,
+    errors.RouteNotFound: 404,
+    errors.MethodNotAllowed: 405,
+    # 409: in conflict with what is stored
+    errors.MatrixEmpty: 409,
+    errors.IdInUse: 409,
+    errors.UpstreamSetSealed: 409,
+    errors.UpstreamSetOpen: 409,
+    errors.TextsMissing: 409,
+    errors.TaskExists: 409,
+    errors.RecipeMismatch: 409,
+    errors.JobActive: 409,
+    errors.JobEnded: 409,
+    errors.NotMeasured: 409,
+    errors.IdempotencyConflict: 409,
+    errors.TooFewRows: 409,
+    errors.ModelMismatch: 409,
+    errors.VersionChanged: 412,
+    errors.UnsupportedMediaType: 415,
+    # 422: wrong as sent
+    errors.InvalidRequest: 422,
+    errors.UnknownReference: 422,
+    errors.LimitExceeded: 422,
+    errors.Sha256Mismatch: 422,
+    errors.BadDataset: 422,
+    errors.WrongShape: 422,
+    errors.NotFinite: 422,
+    errors.NothingObserved: 422,
+    errors.RepeatedTask: 422,
+    errors.RepeatedExample: 422,
+    errors.UnknownExample: 422,
+    errors.UnreadableMatrix: 422,
+    errors.TooManyExamplesAsked: 422,
+    errors.UnknownMethod: 422,
+    errors.OutOfRange: 422,
+    errors.ModelNotFound: 422,
+    errors.UnsupportedModel: 422,
+    errors.LossNotFinite: 422,
+    errors.JobFailed: 422,
+    # 5xx: not the caller's doing
+    errors.RequestTimeout: 408,
+    errors.FitPending: 503,
+    errors.Busy: 503,
+    errors.DatabaseUnavailable: 503,
+    errors.SchemaMismatch: 503,
+    errors.IncompatibleFit: 500,
+    errors.ConfigurationError: 500,
+    errors.Internal: 500,
+    # raised by the client and the command line, never by a route
+    errors.ServiceUnreachable: 500,
+    errors.WaitTimedOut: 500,
+    errors.UnexpectedAnswer: 500,
+}
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make every error of the app a problem, also those of the framework."""
+    app.add_exception_handler(ForgetcastError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_anything)
+
+
+def problem_response(error: ForgetcastError, path: str, request_id: str, status: int | None = None) -> JSONResponse:
+    """The answer for an error."""
+    status = status or STATUS[type(error)]
+    problem = Problem(
+        type=f"/problems/{error.code}",
+        code=error.code,
+        title=str(type(error).__doc__),
+        status=status,
+        detail=str(error) if status != HTTPStatus.INTERNAL_SERVER_ERROR else str(type(error).__doc__),
+        instance=path,
+        request_id=request_id,
+        retryable=error.retryable,
+        errors=[ProblemField(pointer=pointer, detail=detail) for pointer, detail in error.errors],
+    )
+    headers = {}
+    if error.location:
+        headers["Location"] = error.location
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(problem.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def _respond(request: Request, error: ForgetcastError, status: int | None = None) -> JSONResponse:
+    return problem_response(error, request.url.path, request.scope.get("request_id", ""), status)
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ForgetcastError)
+    if STATUS[type(error)] == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request %s failed: %s", request.scope.get("request_id"), error)
+    return _respond(request, error)
+
+
+async def _on_validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    fields = tuple(FieldError(_pointer(found["loc"]), _sentence(found)) for found in error.errors())
+    first = fields[0] if fields else FieldError("", "the request cannot be read")
+    return _respond(request, errors.InvalidRequest(f"{first.pointer or 'body'}: {first.detail}", errors=fields))
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _respond(request, errors.RouteNotFound(f"there is nothing at {request.url.path}; see /docs"))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response = _respond(request, errors.MethodNotAllowed(f"{request.url.path} does not answer to {request.method}"))
+        response.headers.update(error.headers or {})
+        return response
+    return _respond(request, errors.InvalidRequest(str(error.detail)), error.status_code)
+
+
+async def _on_anything(request: Request, error: Exception) -> JSONResponse:
+    log.exception("request %s failed", request.scope.get("request_id"), exc_info=error)
+    return _respond(request, errors.Internal())
+
+
+def _pointer(location: tuple[Any, ...]) -> str:
+    """("body", "recipe", "steps") -> /recipe/steps; a query parameter keeps its plain name."""
+    kind, *path = location
+    if kind in ("query", "path", "header"):
+        return "/".join(map(str, path))
+    return "".join(f"/{step}" for step in path)
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    return str(found["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,82 @@
+"""Upstream sets: create, fill and seal, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import APIRouter, Query, Request, Response
+
+from forgetcast import schemas
+from forgetcast.errors import UnsupportedMediaType
+from service.api.dependencies import Administers, Reads, ServiceParts
+from service.api.pages import after_position, page
+from service.api.streaming import spooled
+from service.operations import upstream_sets
+from service.operations.json_lines import parse_lines
+from service.operations.parquet import read_rows
+
+router = APIRouter(prefix="/v1/upstream-sets", tags=["upstream sets"])
+
+JSON_LINES = "application/x-ndjson"
+PARQUET = "application/vnd.apache.parquet"
+
+
+@router.post("", status_code=201, dependencies=[Administers], summary="Create an empty upstream set")
+def create_upstream_set(
+    wanted: schemas.UpstreamSetCreate, response: Response, parts: ServiceParts
+) -> schemas.UpstreamSet:
+    with parts.database.transaction() as session:
+        created, is_new = upstream_sets.create_upstream_set(session, wanted)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/upstream-sets/{created.id}"
+    return created
+
+
+@router.put("/{set_id}/examples", dependencies=[Administers], summary="Fill a set with all its examples and seal it")
+async def put_examples(set_id: str, request: Request, parts: ServiceParts) -> schemas.UpstreamSet:
+    media_type = media_type_of(request, {JSON_LINES, PARQUET})
+
+    def register(body: BinaryIO) -> schemas.UpstreamSet:
+        with parts.database.transaction() as session:
+            examples = _examples(body, media_type)
+            return upstream_sets.register_examples(session, set_id, examples, parts.settings.max_examples)
+
+    return await spooled(request, register)
+
+
+@router.get("/{set_id}", dependencies=[Reads], summary="Read an upstream set")
+def read_upstream_set(set_id: str, parts: ServiceParts) -> schemas.UpstreamSet:
+    with parts.database.read() as session:
+        return upstream_sets.read_upstream_set(session, set_id)
+
+
+@router.get("/{set_id}/examples", dependencies=[Reads], summary="List the examples of a set, in order")
+def list_examples(
+    set_id: str,
+    parts: ServiceParts,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    cursor: str | None = None,
+) -> schemas.Page[schemas.UpstreamExample]:
+    with parts.database.read() as session:
+        found = upstream_sets.read_examples(session, set_id, after_position(cursor), limit + 1)
+    return page([(str(position), example) for position, example in found], limit)
+
+
+def media_type_of(request: Request, accepted: set[str]) -> str:
+    """The body's media type, the first accepted one when none is named. Raises UnsupportedMediaType."""
+    named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("a compressed body is not read here; send it as it is")
+    if named in ("", "application/octet-stream"):
+        return sorted(accepted)[-1]
+    if named not in accepted:
+        raise UnsupportedMediaType(f"the body is {named}; send {' or '.join(sorted(accepted))}")
+    return named
+
+
+def _examples(body: BinaryIO, media_type: str) -> Iterable[tuple[int, schemas.UpstreamExample]]:
+    if media_type == PARQUET:
+        rows: Iterator[dict[str, Any]] = read_rows(body)
+        return upstream_sets.parquet_examples(rows)
+    return parse_lines(body, schemas.UpstreamExample)

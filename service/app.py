@@ -1,0 +1,52 @@
+"""create_app(): the one place that joins settings, routes, problems, database and queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from service.api import datasets, forecasts, health, jobs, matrices, replay_sets, rows, streaming, tasks, upstream_sets
+from service.api.dependencies import Parts
+from service.api.limits import Limits
+from service.api.problems import add_problem_handlers
+from service.queue import JobQueue
+from service.settings import Settings
+from service.storage.database import Database
+
+ROUTERS = (upstream_sets, matrices, rows, datasets, tasks, streaming, jobs, forecasts, replay_sets, health)
+
+
+def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastAPI:
+    """The HTTP service over a migrated database."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        database.close()
+
+    app = FastAPI(
+        title="Forgetcast",
+        version="0.1.0",
+        summary="Which upstream examples will a language model forget when it is fine-tuned on a new task?",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        redoc_url=None,
+    )
+    app.state.parts = Parts(settings, database, queue)
+    add_problem_handlers(app)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.add_middleware(_as_middleware, settings=settings)
+    return app
+
+
+def _as_middleware(app: Any, settings: Settings) -> Limits:
+    return Limits(app, settings)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,153 @@
+"""The command line's server commands: up, serve, migrate, key."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+import click
+import uvicorn
+
+from forgetcast.errors import ConfigurationError, ForgetcastError
+from forgetcast.schemas import Scope
+from service.app import create_app
+from service.operations.keys import create_key, has_keys
+from service.queue import open_queue
+from service.settings import Settings
+from service.storage import schema
+from service.storage.database import Database
+
+DRAIN_SECONDS = 10
+
+host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+port_option = click.option("--port", default=8737, show_default=True, help="Port to bind.")
+
+
+@click.command()
+@host_option
+@port_option
+def up(host: str, port: int) -> None:
+    """Everything in one: database, API and one worker, nothing to configure.
+
+    Example: forgetcast up
+    """
+    settings = Settings()
+    with _one_line_errors():
+        database = Database(settings.database)
+        schema.migrate(database)
+        _check_address(database, host, port)
+        with _worker():
+            _serve(settings, database, host, port)
+
+
+@click.command()
+@host_option
+@port_option
+def serve(host: str, port: int) -> None:
+    """The API alone; workers are started apart.
+
+    Example: forgetcast serve --host 0.0.0.0 --port 8000
+    """
+    settings = Settings()
+    with _one_line_errors():
+        database = Database(settings.database)
+        schema.check_schema(database)
+        _check_address(database, host, port)
+        _serve(settings, database, host, port)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version; safe to run twice, or twice at once.
+
+    Example: forgetcast migrate
+    """
+    with _one_line_errors():
+        click.echo(f"the database has schema {schema.migrate(Database(Settings().database))}")
+
+
+@click.group()
+def key() -> None:
+    """API keys, written straight to the database."""
+
+
+@key.command("create")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice([scope.value for scope in Scope]),
+    help="What it may do; may be given several times.",
+)
+def create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key and show it once.
+
+    Example: forgetcast key create --name ci --scope read --scope submit
+    """
+    with _one_line_errors():
+        database = Database(Settings().database)
+        schema.check_schema(database)
+        with database.transaction() as session:
+            created = create_key(session, name, [Scope(scope) for scope in scopes])
+        click.echo(created)
+        click.echo("Keep it: it is not shown again. Clients read it from FORGETCAST_API_KEY.", err=True)
+
+
+def _serve(settings: Settings, database: Database, host: str, port: int) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings, database, open_queue(settings.redis_url))
+    click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
+    uvicorn.run(
+        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
+    )
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    """One worker process beside the API; ended with it."""
+    worker = subprocess.Popen([sys.executable, "-m", "forgetcast.cli", "worker"])
+    try:
+        yield
+    finally:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+        try:
+            worker.wait(3 * DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+
+
+def _check_address(database: Database, host: str, port: int) -> None:
+    """Beyond loopback only with API keys; and a port that is taken is said before anything starts."""
+    with database.read() as session:
+        guarded = has_keys(session)
+    if not guarded and not _is_loopback(host):
+        raise ConfigurationError(
+            f"{host} is reachable from other machines and there are no API keys; make one first: "
+            f"forgetcast key create --name admin --scope admin"
+        )
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(f"cannot bind {host}:{port}: {error.strerror}; choose another --port") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except ForgetcastError as error:
+        raise click.ClickException(str(error)) from error

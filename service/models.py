@@ -1,0 +1,104 @@
+"""models.toml: which base models this deployment may fine-tune, where they lie, and which bytes they are.
+
+    [models.smollm2-135m-instruct]
+    folder = "/srv/models/smollm2-135m-instruct"
+    revision = "sha256 over the folder's files"       # written here when it is absent
+
+The API reads the revision; a worker compares it with the files it is about to load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgetcast.errors import ConfigurationError, ModelMismatch, ModelNotFound
+
+
+@dataclass(frozen=True)
+class BaseModelFiles:
+    folder: Path
+    revision: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """The registered base models by id."""
+
+    file: Path
+    entries: dict[str, BaseModelFiles]
+
+    @classmethod
+    def read(cls, file: Path) -> Models:
+        """Read models.toml; no file is no model. Raises ConfigurationError naming the entry that is wrong."""
+        if not file.exists():
+            return cls(file, {})
+        try:
+            content = tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{file}: {error}") from error
+        entries = {}
+        for model_id, entry in content.get("models", {}).items():
+            if not isinstance(entry, dict) or not isinstance(entry.get("folder"), str):
+                raise ConfigurationError(f"{file}: models.{model_id} needs a `folder`")
+            entries[model_id] = BaseModelFiles(Path(entry["folder"]).expanduser(), str(entry.get("revision", "")))
+        return cls(file, entries)
+
+    def revision(self, model_id: str) -> str:
+        """The recorded revision of a model; recorded now when the file does not name one yet."""
+        entry = self._entry(model_id)
+        if not entry.revision:
+            entry = BaseModelFiles(entry.folder, folder_sha256(entry.folder))
+            self.entries[model_id] = entry
+            write_models(self.file, self.entries)
+        return entry.revision
+
+    def folder(self, model_id: str, revision: str) -> Path:
+        """Where the model's files are, once they are seen to be the bytes of this revision.
+
+        Raises
+        ------
+        ModelNotFound, ModelMismatch
+        """
+        folder = self._entry(model_id).folder
+        found = folder_sha256(folder)
+        if found != revision:
+            raise ModelMismatch(
+                f"the files in {folder} have revision {found[:12]}, the matrix was made with {revision[:12]}; "
+                f"restore the files or make a new matrix"
+            )
+        return folder
+
+    def _entry(self, model_id: str) -> BaseModelFiles:
+        if model_id not in self.entries:
+            known = ", ".join(sorted(self.entries)) or "none"
+            raise ModelNotFound(f"no base model {model_id!r} in {self.file}; registered: {known}")
+        return self.entries[model_id]
+
+
+def folder_sha256(folder: Path) -> str:
+    """sha256 over the names and bytes of a folder's files; hidden files do not count."""
+    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise ModelNotFound(f"there are no model files in {folder}")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def write_models(file: Path, entries: dict[str, BaseModelFiles]) -> None:
+    """Write models.toml whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    for model_id, entry in sorted(entries.items()):
+        lines += [f'[models."{model_id}"]', f"folder = {json.dumps(str(entry.folder))}"]
+        lines += [f'revision = "{entry.revision}"'] if entry.revision else []
+        lines.append("")
+    scratch = file.with_suffix(".tmp")
+    scratch.write_text("\n".join(lines), encoding="utf-8")
+    scratch.replace(file)

@@ -1,0 +1,134 @@
+"""Fit each new matrix version between jobs; read the fit that a forecast rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from forgetcast.completion import DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
+from forgetcast.errors import FitPending, MatrixEmpty, TooFewRows
+from service.storage import matrices as storage
+from service.storage import tasks as task_storage
+from service.storage.database import Database
+from service.storage.tables import Fit, Matrix
+from service.storage.upstream_sets import read_columns
+
+PROBES = 30  # of the paper's protocol, and the default size of a probe
+BACKTEST_DRAWS = 2
+FEWEST_ROWS_FOR_BACKTEST = 3
+
+
+def fit_due_matrices(database: Database) -> bool:
+    """Fit the newest version of one matrix that has none yet; False when nothing is due.
+
+    Superseded versions are skipped. Two workers may fit the same version; the first to commit is kept.
+    """
+    with database.read() as session:
+        due = storage.due_matrix(session, MODEL_VERSION)
+        if due is None:
+            return False
+        matrix_id, version = due
+        known = read_known(session, matrix_id, version)
+    fitted = fit(known)
+    report = _backtest(known)
+    with database.transaction() as session:
+        storage.put_fit(
+            session,
+            matrix_id,
+            version,
+            MODEL_VERSION,
+            fitted.to_arrays(),
+            None if report is None else _quality(report, version, known.n_tasks),
+            report,
+        )
+    return True
+
+
+def read_fit(session: Session, matrix: Matrix, as_of: int | None) -> Fit:
+    """The newest fit of a matrix, or that of the version `as_of`.
+
+    Raises
+    ------
+    MatrixEmpty : there is no known row to learn from
+    FitPending : a worker has not fitted it yet
+    """
+    found = storage.newest_fit(session, matrix.id, MODEL_VERSION, as_of)
+    if found is not None:
+        return found
+    if storage.count_known(session, matrix.id) == 0:
+        raise MatrixEmpty(f"the matrix {matrix.id!r} has no known row; import rows or measure tasks in full first")
+    wanted = f"version {as_of}" if as_of is not None else "any version"
+    raise FitPending(
+        f"the matrix {matrix.id!r} has no fit of {wanted} yet; a worker makes it between jobs", retry_after=2
+    )
+
+
+def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[str, Any]:
+    """The back-test made with the newest fit, or with that of the version `as_of`.
+
+    Raises
+    ------
+    MatrixNotFound, MatrixEmpty, FitPending
+    TooFewRows : the matrix has too few rows to leave one out
+    """
+    matrix = storage.get_matrix(session, matrix_id)
+    found = read_fit(session, matrix, as_of)
+    if found.backtest is None:
+        raise TooFewRows(
+            f"a back-test needs {FEWEST_ROWS_FOR_BACKTEST} known rows and more than {2 * PROBES} upstream examples"
+        )
+    return {"matrix": matrix.id, "matrix_version": found.matrix_version, **found.backtest}
+
+
+def load_fitted(session: Session, found: Fit) -> Fitted:
+    return Fitted.from_arrays(storage.read_fit_arrays(session, found))
+
+
+def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatrix:
+    """The known rows of a matrix version as arrays."""
+    matrix = storage.get_matrix(session, matrix_id)
+    columns = read_columns(session, matrix.upstream_set_id)
+    known = storage.known_rows(session, matrix_id, version)
+    forgetting = np.zeros((len(known), len(columns.example_ids)))
+    observed = np.zeros(forgetting.shape, np.bool_)
+    for row, (task_id, row_version, _family) in enumerate(known):
+        cells = task_storage.read_cells(session, task_id, row_version, None)
+        forgetting[row, cells.positions] = cells.forgetting
+        observed[row, cells.positions] = True
+    families = [family for _task_id, _row_version, family in known]
+    return ForgettingMatrix(
+        forgetting,
+        observed,
+        tuple(task_id for task_id, _row_version, _family in known),
+        columns.example_ids,
+        domains=columns.domains,
+        families=tuple(families) if any(families) else None,
+    )
+
+
+def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
+    """Error on left-out rows; none when there are too few rows or too few examples to probe."""
+    if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
+        return None
+    methods = (DEFAULT_METHOD, "popularity")
+    return backtest(known, n_probes=PROBES, design="random", methods=methods, draws=BACKTEST_DRAWS)
+
+
+def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, Any]:
+    own, popularity = report["methods"][report["default"]], report["methods"]["popularity"]
+    return {
+        "method": report["default"],
+        "matrix_version": version,
+        "n_tasks": n_tasks,
+        "n_probes": PROBES,
+        "spearman": own["spearman"],
+        "spearman_popularity": popularity["spearman"],
+        "recall_5pct": own["recall_5pct"],
+        "recall_5pct_popularity": popularity["recall_5pct"],
+        "rmse": own["rmse_unprobed"],
+        "rmse_popularity": popularity["rmse_unprobed"],
+        "coverage": own["coverage_mean"],
+    }
+

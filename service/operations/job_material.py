@@ -1,0 +1,108 @@
+"""What a worker needs for a job, and what it brings back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from forgetcast import schemas
+from forgetcast.errors import TextsMissing
+from service.operations.datasets import read_dataset
+from service.operations.matrices import setting_sha256
+from service.storage import jobs as job_storage
+from service.storage import tasks as storage
+from service.storage.matrices import get_matrix, supersede_row
+from service.storage.tables import Job, Matrix, UpstreamSet
+from service.storage.upstream_sets import read_contents
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class JobMaterial:
+    """One job in full: data, upstream examples to measure (S), and their base values (S,), NaN where unknown."""
+
+    model: str
+    model_revision: str
+    recipe: dict[str, Any]
+    setting: dict[str, Any]
+    seed: int
+    dataset: bytes
+    upstream: list[dict[str, Any]]
+    before: Values
+
+
+def read_job_material(session: Session, job_id: str) -> JobMaterial:
+    """Everything an attempt needs. Raises JobNotFound, DatasetNotFound, TextsMissing."""
+    job = job_storage.get_job(session, job_id)
+    task = storage.get_task(session, job.task_id)
+    matrix = get_matrix(session, task.matrix_id)
+    positions = _positions(session, job, matrix)
+    contents = list(read_contents(session, matrix.upstream_set_id, None if job.positions is None else positions.tolist()))
+    upstream = [content for content in contents if content is not None]
+    if len(upstream) < len(contents):
+        raise TextsMissing(f"the upstream set {matrix.upstream_set_id!r} has examples without text")
+    assert task.dataset_sha256 is not None  # no job is ordered without one
+    return JobMaterial(
+        model=matrix.model,
+        model_revision=matrix.model_revision,
+        recipe=matrix.recipe,
+        setting=matrix.setting,
+        seed=task.seed,
+        dataset=read_dataset(session, task.dataset_sha256),
+        upstream=upstream,
+        before=_base_values(session, matrix)[positions],
+    )
+
+
+def record_measurement(session: Session, job_id: str, before: Values, after: Values, report: dict[str, Any]) -> None:
+    """Write a finished job's cells; called in the transaction that ends the job.
+
+    A full measurement becomes a known row of the matrix, unless the task repeats another one. Base values that were
+    measured for the first time are kept for later jobs.
+    """
+    job = job_storage.get_job(session, job_id)
+    task = storage.get_task(session, job.task_id, lock=True)
+    matrix = get_matrix(session, task.matrix_id, lock=job.measure == schemas.Measure.FULL)
+    positions = _positions(session, job, matrix)
+    storage.add_measurement(
+        session,
+        task,
+        None if job.positions is None else positions,
+        after.astype(np.float64) - before.astype(np.float64),
+        at_random=job.at_random,
+        model_revision=matrix.model_revision,
+        recipe=matrix.recipe,
+        setting=matrix.setting,
+        seed=task.seed,
+        source=str(report.get("device", "")),
+        job_id=job.id,
+    )
+    base = _base_values(session, matrix)
+    if np.isnan(base[positions]).any():
+        base[positions] = np.where(np.isnan(base[positions]), before, base[positions])
+        storage.put_base_values(
+            session, matrix.upstream_set_id, matrix.model_revision, setting_sha256(matrix.setting), base
+        )
+    if job.measure == schemas.Measure.FULL and task.repeat_of is None:
+        task.known = True
+        supersede_row(session, matrix, task.id, task.row_version)
+    session.flush()
+
+
+def _positions(session: Session, job: Job, matrix: Matrix) -> NDArray[np.intp]:
+    if job.positions is not None:
+        return np.frombuffer(job.positions, "<i4").astype(np.intp)
+    return np.arange(session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples or 0)
+
+
+def _base_values(session: Session, matrix: Matrix) -> Values:
+    n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples
+    assert n_examples is not None
+    return storage.read_base_values(
+        session, matrix.upstream_set_id, matrix.model_revision, setting_sha256(matrix.setting), n_examples
+    )

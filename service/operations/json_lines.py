@@ -1,0 +1,56 @@
+"""Uploaded JSON Lines -> values, with the line and field of whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from forgetcast.errors import FieldError, InvalidRequest
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def parse_lines(lines: Iterable[bytes], shape: type[T]) -> Iterator[tuple[int, T]]:
+    """Each line as one value of this shape, with its number from 1; empty lines are skipped.
+
+    Raises
+    ------
+    InvalidRequest : naming the line and the field
+    """
+    for number, line in enumerate(lines, 1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors write
+        if line.strip():
+            yield number, parse_value(load_json(line, number), shape, number)
+
+
+def load_json(line: bytes, number: int) -> Any:
+    """One line of JSON. Raises InvalidRequest, also for NaN and infinity, which are not JSON."""
+    try:
+        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        wrong_line(number, "", f"not a JSON value: {reason}")
+
+
+def parse_value(value: Any, shape: type[T], number: int) -> T:
+    """A value of this shape. Raises InvalidRequest naming the line and the field."""
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        wrong_line(number, "/".join(map(str, first["loc"])), first["msg"])
+
+
+def wrong_line(number: int, field: str, detail: str) -> NoReturn:
+    """Raise InvalidRequest for one line (from 1) and field (empty for the whole line)."""
+    where = f"line {number}" + (f", field {field}" if field else "")
+    pointer = f"/{number - 1}" + (f"/{field}" if field else "")
+    raise InvalidRequest(f"{where}: {detail}", errors=(FieldError(pointer, detail),))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")

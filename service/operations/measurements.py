@@ -1,0 +1,64 @@
+"""Take in what a training run measured itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from forgetcast import schemas
+from forgetcast.errors import FieldError, JobActive, RecipeMismatch, RepeatedExample, UnknownReference
+from service.storage import tasks as storage
+from service.storage.matrices import get_matrix
+from service.storage.upstream_sets import read_columns
+
+
+def post_measurements(session: Session, task_id: str, posted: schemas.MeasurementsCreate) -> None:
+    """Add posted cells to a task's row, all or none.
+
+    Cells of another recipe are kept with their provenance, and the forecast says so; cells of another setting are not
+    comparable at all and are refused.
+
+    Raises
+    ------
+    TaskNotFound, RepeatedExample
+    UnknownReference : an example that the upstream set does not have, with its pointer
+    RecipeMismatch : measured under another setting
+    JobActive : a worker is measuring this task
+    """
+    task = storage.get_task(session, task_id, lock=True)
+    matrix = get_matrix(session, task.matrix_id)
+    setting = posted.setting.model_dump(mode="json")
+    if setting != matrix.setting:
+        raise RecipeMismatch(
+            f"the cells were measured under another setting than the matrix {matrix.id!r}, so they cannot be compared: "
+            f"{setting} instead of {matrix.setting}"
+        )
+    job = storage.newest_job(session, task_id)
+    if job is not None and not schemas.JobState(job.state).terminal:
+        raise JobActive(f"the job {job.id} is measuring this task; wait for it or cancel it", location=f"/v1/jobs/{job.id}")
+    place = {name: position for position, name in enumerate(read_columns(session, matrix.upstream_set_id).example_ids)}
+    value_at: dict[int, float] = {}
+    for number, cell in enumerate(posted.cells):
+        pointer = f"/cells/{number}/example_id"
+        if cell.example_id not in place:
+            detail = f"the upstream set {matrix.upstream_set_id!r} has no example {cell.example_id!r}"
+            raise UnknownReference(detail, errors=(FieldError(pointer, detail),))
+        if place[cell.example_id] in value_at:
+            detail = f"the example {cell.example_id!r} appears twice"
+            raise RepeatedExample(detail, errors=(FieldError(pointer, detail),))
+        value_at[place[cell.example_id]] = cell.value
+    positions = np.array(sorted(value_at), dtype=np.intp)
+    storage.add_measurement(
+        session,
+        task,
+        positions,
+        np.array([value_at[position] for position in positions.tolist()]),
+        at_random=posted.probes_at_random,
+        model_revision=matrix.model_revision,
+        recipe=posted.recipe.model_dump(mode="json"),
+        setting=setting,
+        seed=posted.seed,
+        source=posted.source,
+        job_id=None,
+    )
+    session.flush()

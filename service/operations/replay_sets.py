@@ -1,0 +1,109 @@
+"""Draw the replay set of a task from its forecast."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from forgetcast import schemas
+from forgetcast.completion import ReplaySet, draw_replay_set
+from forgetcast.errors import InvalidRequest
+from service.operations.forecasts import Completed
+from service.storage.upstream_sets import get_upstream_set, read_contents
+
+DEFAULT_RATIO = 1 / 32  # of the task's examples; the paper's mixture
+LARGE_RATIO = 0.25
+COLLAPSED = 10.0  # effective examples below which a few take nearly all weight
+
+
+@dataclass(frozen=True)
+class ReplayQuery:
+    """What is asked of a replay set: `size` examples, or `ratio` times the task's examples."""
+
+    size: int | None = None
+    ratio: float | None = None
+    strategy: str = "sample"
+    temperature: float = 0.1
+    seed: int = 0
+    min_per_domain: int = 0
+    max_weight: float | None = None
+
+
+def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> schemas.ReplaySet:
+    """The replay set with its manifest: the same for the same query and versions. Held-out examples never enter it.
+
+    Raises
+    ------
+    InvalidRequest : both size and ratio, or a ratio for a task whose number of examples is not known
+    UnknownMethod, OutOfRange, TooManyExamplesAsked
+    """
+    size, warnings = _size(completed, query)
+    drawn = draw_replay_set(
+        completed.row.mean,
+        size,
+        eligible=~completed.columns.held_out,
+        strategy=query.strategy,
+        temperature=query.temperature,
+        seed=query.seed,
+        domains=completed.columns.domains,
+        min_per_domain=query.min_per_domain,
+        max_weight=query.max_weight,
+    )
+    if query.strategy == "sample" and drawn.effective_sample_size < COLLAPSED:
+        warnings.append(
+            f"collapsed: about {drawn.effective_sample_size:.1f} examples hold nearly all weight; "
+            f"raise the temperature or set max_weight"
+        )
+    examples = list(_examples(session, completed, drawn))
+    manifest = schemas.ReplayManifest(
+        **completed.versions.model_dump(),
+        task=completed.task_id,
+        matrix=completed.matrix_id,
+        upstream_set=completed.upstream_set_id,
+        upstream_sha256=get_upstream_set(session, completed.upstream_set_id).sha256 or "",
+        strategy=query.strategy,
+        size=len(examples),
+        temperature=query.temperature,
+        seed=query.seed,
+        min_per_domain=query.min_per_domain,
+        max_weight=query.max_weight,
+        effective_sample_size=drawn.effective_sample_size,
+        warnings=warnings,
+        sha256=hashlib.sha256("".join(f"{one.id}\t{one.weight!r}\n" for one in examples).encode()).hexdigest(),
+    )
+    return schemas.ReplaySet(manifest=manifest, data=examples)
+
+
+def _size(completed: Completed, query: ReplayQuery) -> tuple[int, list[str]]:
+    if query.size is not None and query.ratio is not None:
+        raise InvalidRequest("a replay set has a size or a ratio, not both")
+    if query.size is not None:
+        return query.size, []
+    if completed.n_task_examples is None:
+        raise InvalidRequest(
+            f"the number of examples of the task {completed.task_id!r} is not known, so a ratio means nothing; give size"
+        )
+    ratio = DEFAULT_RATIO if query.ratio is None else query.ratio
+    warnings = []
+    if ratio > LARGE_RATIO:
+        warnings.append(f"large_ratio: {ratio:g} of the task's examples are replayed; above {LARGE_RATIO:g} it can hold the task back")
+    return max(1, math.ceil(ratio * completed.n_task_examples)), warnings
+
+
+def _examples(session: Session, completed: Completed, drawn: ReplaySet) -> Iterator[schemas.ReplayExample]:
+    positions = drawn.positions.tolist()
+    contents = read_contents(session, completed.upstream_set_id, positions)
+    for position, weight, content in zip(positions, drawn.weights.tolist(), contents, strict=True):
+        fields: dict[str, Any] = content or {}
+        yield schemas.ReplayExample(
+            id=completed.columns.example_ids[position],
+            weight=weight,
+            forgetting=float(completed.row.mean[position]),
+            domain=completed.columns.domains[position],
+            **fields,
+        )

@@ -1,0 +1,213 @@
+"""Import, read, export and remove known rows of a matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from forgetcast import schemas
+from forgetcast.errors import (
+    InvalidRequest,
+    NothingObserved,
+    NotFinite,
+    RecipeMismatch,
+    RepeatedExample,
+    RowNotFound,
+    TaskExists,
+    UnknownReference,
+    VersionChanged,
+    WrongShape,
+)
+from service.operations import tasks
+from service.operations.json_lines import parse_lines, wrong_line
+from service.operations.matrices import unknown
+from service.storage import matrices as matrix_storage
+from service.storage import tasks as storage
+from service.storage.tables import Matrix, Task, UpstreamSet
+from service.storage.upstream_sets import UpstreamColumns, read_columns
+
+Row = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RowOrigin:
+    """What is said of an imported row beside its values."""
+
+    family: str | None = None
+    n_examples: int | None = None
+    repeat_of: str | None = None
+    seed: int = 0
+    recipe: schemas.Recipe | None = None
+    setting: schemas.Setting | None = None
+
+
+class ImportedCell(schemas.Shape):
+    example_id: schemas.ExampleId
+    forgetting: schemas.Finite | None
+
+
+def import_row(
+    session: Session, matrix_id: str, task_id: str, values: Row, origin: RowOrigin
+) -> tuple[schemas.Task, bool]:
+    """Make a measured row known to the matrix, and say whether the task is new.
+
+    The same values again change nothing; other values supersede the row. A repeat (`repeat_of`) does not become a
+    known row.
+
+    Parameters
+    ----------
+    values : (N,) float32 in set order, nats per token, NaN where there is no value
+
+    Raises
+    ------
+    MatrixNotFound, WrongShape, NotFinite, NothingObserved, RecipeMismatch, UnknownReference
+    TaskExists : the id belongs to a task of another matrix, or to one that a worker measures
+    """
+    matrix = matrix_storage.get_matrix(session, matrix_id, lock=True)
+    _check_values(session, matrix, values)
+    _check_origin(session, matrix, origin)
+    task = storage.find_task(session, task_id)
+    is_new = task is None
+    if task is None:
+        task = Task(
+            id=task_id,
+            matrix_id=matrix_id,
+            measure=schemas.Measure.NONE,
+            seed=origin.seed,
+            family=origin.family,
+            n_examples=origin.n_examples,
+            repeat_of=origin.repeat_of,
+        )
+        session.add(task)
+        session.flush()
+    elif task.matrix_id != matrix_id or task.measure != schemas.Measure.NONE:
+        raise TaskExists(f"the id {task_id!r} belongs to another task", location=f"/v1/tasks/{task_id}")
+    elif _has_values(session, matrix, task, values):
+        return tasks.view(session, task), False
+    storage.add_measurement(session, task, None, values, **_provenance(matrix, origin))
+    if task.repeat_of is None:
+        task.known = True
+        matrix_storage.supersede_row(session, matrix, task_id, task.row_version)
+    session.flush()
+    return tasks.view(session, task), is_new
+
+
+def read_row(session: Session, matrix_id: str, task_id: str) -> tuple[Row, int]:
+    """A known row, (N,) with NaN where there is no value, and its row version. Raises RowNotFound."""
+    matrix = matrix_storage.get_matrix(session, matrix_id)
+    for known_id, row_version, _family in matrix_storage.known_rows(session, matrix_id, matrix.version):
+        if known_id == task_id:
+            return _dense(session, matrix, task_id, row_version), row_version
+    raise RowNotFound(f"the matrix {matrix_id!r} knows no row of task {task_id!r}")
+
+
+def remove_row(session: Session, matrix_id: str, task_id: str, row_version: int) -> None:
+    """Take a row out of the matrix from its next version on; earlier versions keep it.
+
+    Raises
+    ------
+    RowNotFound, VersionChanged : the row was superseded since the caller read it
+    """
+    matrix = matrix_storage.get_matrix(session, matrix_id, lock=True)
+    current = read_row(session, matrix_id, task_id)[1]
+    if current != row_version:
+        raise VersionChanged(f"the row of {task_id!r} has version {current}, If-Match names {row_version}")
+    matrix_storage.supersede_row(session, matrix, task_id, None)
+    storage.get_task(session, task_id).known = False
+    session.flush()
+
+
+def export_rows(session: Session, matrix_id: str) -> tuple[list[str], UpstreamColumns, NDArray[np.float32]]:
+    """Task ids (M,), columns, and the known rows (M, N) float32 with NaN where there is no value."""
+    matrix = matrix_storage.get_matrix(session, matrix_id)
+    known = matrix_storage.known_rows(session, matrix_id, matrix.version)
+    columns = read_columns(session, matrix.upstream_set_id)
+    rows = [_dense(session, matrix, task_id, row_version) for task_id, row_version, _family in known]
+    stacked = np.stack(rows) if rows else np.zeros((0, len(columns.example_ids)), np.float32)
+    return [task_id for task_id, _version, _family in known], columns, stacked
+
+
+def parse_npy(source: BinaryIO) -> Row:
+    """A `.npy` body as a row. Raises InvalidRequest for anything but a plain array of floating-point numbers."""
+    try:
+        values = np.load(source, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InvalidRequest(f"the body is not a .npy file that can be read without unpickling: {error}") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        raise InvalidRequest("a row is one array of floating-point numbers, float32 (N,) in set order")
+    return values.astype(np.float32)
+
+
+def parse_json_row(session: Session, matrix_id: str, source: BinaryIO) -> Row:
+    """JSON Lines of {example_id, forgetting} as a row; examples that are not named have no value."""
+    matrix = matrix_storage.get_matrix(session, matrix_id)
+    columns = read_columns(session, matrix.upstream_set_id)
+    place = {example_id: position for position, example_id in enumerate(columns.example_ids)}
+    values = np.full(len(place), np.nan, np.float32)
+    seen: set[str] = set()
+    for number, cell in parse_lines(source, ImportedCell):
+        if cell.example_id not in place:
+            raise UnknownReference(f"line {number}: the upstream set has no example {cell.example_id!r}")
+        if cell.example_id in seen:
+            raise RepeatedExample(f"line {number}: the example {cell.example_id!r} appears twice")
+        seen.add(cell.example_id)
+        if cell.forgetting is not None:
+            if abs(cell.forgetting) > float(np.finfo(np.float32).max):
+                wrong_line(number, "forgetting", "the number is too large")
+            values[place[cell.example_id]] = cell.forgetting
+    return values
+
+
+def _check_values(session: Session, matrix: Matrix, values: Row) -> None:
+    n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples
+    if values.shape != (n_examples,):
+        raise WrongShape(
+            f"the row has shape {values.shape}, the upstream set {matrix.upstream_set_id!r} has {n_examples} examples; "
+            f"send one value per example, in set order"
+        )
+    if np.isinf(values).any():
+        raise NotFinite(f"the value at position {int(np.flatnonzero(np.isinf(values))[0])} is infinite")
+    if np.isnan(values).all():
+        raise NothingObserved("the row has no value at all: every cell is NaN")
+
+
+def _check_origin(session: Session, matrix: Matrix, origin: RowOrigin) -> None:
+    for name, given, own in (("recipe", origin.recipe, matrix.recipe), ("setting", origin.setting, matrix.setting)):
+        if given is not None and given.model_dump(mode="json") != own:
+            raise RecipeMismatch(
+                f"the row was measured under another {name} than the matrix {matrix.id!r}; "
+                f"known rows of one matrix share recipe and setting, so import it into a matrix of its own"
+            )
+    if origin.repeat_of is not None and storage.find_task(session, origin.repeat_of) is None:
+        raise unknown("/repeat_of", f"no task has the id {origin.repeat_of!r}")
+
+
+def _has_values(session: Session, matrix: Matrix, task: Task, values: Row) -> bool:
+    if task.repeat_of is None and not task.known:
+        return False
+    return np.array_equal(_dense(session, matrix, task.id, task.row_version), values, equal_nan=True)
+
+
+def _dense(session: Session, matrix: Matrix, task_id: str, row_version: int) -> Row:
+    n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples
+    assert n_examples is not None
+    cells = storage.read_cells(session, task_id, row_version, None)
+    values = np.full(n_examples, np.nan, np.float32)
+    values[cells.positions] = cells.forgetting
+    return values
+
+
+def _provenance(matrix: Matrix, origin: RowOrigin) -> dict[str, Any]:
+    return {
+        "at_random": False,
+        "model_revision": matrix.model_revision,
+        "recipe": matrix.recipe,
+        "setting": matrix.setting,
+        "seed": origin.seed,
+        "source": "imported",
+        "job_id": None,
+    }

@@ -1,0 +1,199 @@
+"""Register tasks, order jobs for them, and read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from forgetcast import schemas
+from forgetcast.completion import random_probes
+from forgetcast.errors import TaskExists, TextsMissing, TooManyExamplesAsked, UnknownReference
+from service.operations.canonical import sha256_of
+from service.operations.matrices import unknown
+from service.storage import jobs as job_storage
+from service.storage import tasks as storage
+from service.storage.database import moment
+from service.storage.ids import new_id
+from service.storage.matrices import get_matrix
+from service.storage.tables import Dataset, Job, Matrix, Task, UpstreamSet
+from service.storage.upstream_sets import read_columns
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A task, whether it is new, and the job that was made for it, if one was."""
+
+    task: schemas.Task
+    is_new: bool
+    job_id: str | None
+    hardware: str
+
+
+def register_task(session: Session, wanted: schemas.TaskCreate) -> Registered:
+    """Register a task and order its measuring. What was ordered before is not measured again.
+
+    Raises
+    ------
+    UnknownReference : no such matrix, data set or task to repeat, with its pointer
+    TaskExists : the id is taken by a task with other content
+    TextsMissing : a worker would have to measure examples without texts
+    TooManyExamplesAsked : more probes than upstream examples
+    """
+    matrix = session.get(Matrix, wanted.matrix)
+    if matrix is None:
+        raise unknown("/matrix", f"no matrix has the id {wanted.matrix!r}")
+    if wanted.dataset is not None and session.get(Dataset, wanted.dataset) is None:
+        raise unknown("/dataset", f"no data set has the sha256 {wanted.dataset}; PUT it to /v1/datasets/… first")
+    if wanted.repeat_of is not None and storage.find_task(session, wanted.repeat_of) is None:
+        raise unknown("/repeat_of", f"no task has the id {wanted.repeat_of!r}")
+    natural_key = _natural_key(wanted)
+    same = storage.same_order(session, matrix.id, natural_key) if natural_key else None
+    named = storage.find_task(session, wanted.id) if wanted.id else None
+    if named is not None:
+        if named.matrix_id != matrix.id or named.natural_key != natural_key:
+            raise TaskExists(
+                f"the id {wanted.id!r} belongs to a task with other content; choose another id",
+                location=f"/v1/tasks/{wanted.id}",
+            )
+        return Registered(view(session, named), False, None, "")
+    if same is not None and wanted.id is None:
+        return Registered(view(session, same), False, None, "")
+    task = _insert_task(session, wanted, natural_key)
+    if same is not None and same.row_version:
+        storage.copy_measurements(session, same, task)
+        return Registered(view(session, task), True, None, "")
+    if wanted.measure == schemas.Measure.NONE:
+        return Registered(view(session, task), True, None, "")
+    order = schemas.JobCreate(
+        measure=wanted.measure,
+        design=wanted.design,
+        size=wanted.size,
+        probe_seed=wanted.probe_seed,
+        priority=wanted.priority,
+        hardware=wanted.hardware,
+        deadline=wanted.deadline,
+    )
+    job = order_job(session, task, order)
+    return Registered(view(session, task), True, job.id, job.hardware)
+
+
+def order_job(session: Session, task: Task, order: schemas.JobCreate) -> Job:
+    """Order one measuring of a task. Raises JobActive, TextsMissing, TooManyExamplesAsked, UnknownReference."""
+    matrix = get_matrix(session, task.matrix_id)
+    upstream_set = session.get_one(UpstreamSet, matrix.upstream_set_id)
+    if not upstream_set.has_texts:
+        raise TextsMissing(
+            f"the upstream set {upstream_set.id!r} has examples without text, so a worker cannot measure them; "
+            f'register the task with measure "none" and post your own measurements'
+        )
+    if task.dataset_sha256 is None:
+        raise UnknownReference("the task has no data set, so it cannot be fine-tuned; register one with a data set")
+    assert upstream_set.n_examples is not None
+    positions = _positions(session, upstream_set, order)
+    return job_storage.insert_job(
+        session,
+        task_id=task.id,
+        measure=order.measure,
+        positions=None if positions is None else positions.astype("<i4").tobytes(),
+        at_random=order.measure == "probe",
+        hardware=order.hardware,
+        priority=order.priority,
+        deadline=_seconds(order.deadline),
+    )
+
+
+def create_job(session: Session, task_id: str, order: schemas.JobCreate) -> Job:
+    """Order a further measuring. Raises TaskNotFound and whatever order_job raises."""
+    return order_job(session, storage.get_task(session, task_id, lock=True), order)
+
+
+def read_task(session: Session, task_id: str) -> schemas.Task:
+    return view(session, storage.get_task(session, task_id))
+
+
+def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) -> list[schemas.Task]:
+    return [view(session, task) for task in storage.list_tasks(session, matrix_id, after, limit)]
+
+
+def view(session: Session, task: Task) -> schemas.Task:
+    job = storage.newest_job(session, task.id)
+    if task.created_at is None:
+        session.refresh(task)
+    created_at = moment(task.created_at)
+    assert created_at is not None
+    return schemas.Task(
+        id=task.id,
+        matrix=task.matrix_id,
+        dataset=task.dataset_sha256,
+        measure=schemas.Measure(task.measure),
+        design=None if task.design is None else schemas.Design(task.design),
+        size=task.size,
+        probe_seed=task.probe_seed,
+        seed=task.seed,
+        family=task.family,
+        n_examples=task.n_examples,
+        repeat_of=task.repeat_of,
+        known=task.known,
+        row_version=task.row_version,
+        n_measured=task.n_measured,
+        job=None if job is None else job.id,
+        created_at=created_at,
+    )
+
+
+def _insert_task(session: Session, wanted: schemas.TaskCreate, natural_key: str | None) -> Task:
+    is_probed = wanted.measure == schemas.Measure.PROBE
+    n_lines = None if wanted.dataset is None else session.get_one(Dataset, wanted.dataset).n_lines
+    task = Task(
+        id=wanted.id or new_id("task"),
+        matrix_id=wanted.matrix,
+        dataset_sha256=wanted.dataset,
+        measure=wanted.measure,
+        design=wanted.design if is_probed else None,
+        size=wanted.size if is_probed else None,
+        probe_seed=wanted.probe_seed if is_probed else None,
+        seed=wanted.seed,
+        family=wanted.family,
+        n_examples=wanted.n_examples or n_lines,
+        repeat_of=wanted.repeat_of,
+        natural_key=natural_key,
+    )
+    session.add(task)
+    session.flush()
+    return task
+
+
+def _natural_key(wanted: schemas.TaskCreate) -> str | None:
+    """Two tasks of one matrix with the same key would get the same cells. Without data there is none."""
+    if wanted.dataset is None:
+        return None
+    probes = [wanted.design, wanted.size, wanted.probe_seed] if wanted.measure == schemas.Measure.PROBE else []
+    return sha256_of([wanted.dataset, wanted.measure, probes, wanted.seed])
+
+
+def _positions(
+    session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate
+) -> NDArray[np.intp] | None:
+    """Which upstream examples a job measures; None for all."""
+    assert upstream_set.n_examples is not None
+    if order.measure == "full":
+        return None
+    if order.examples is not None:
+        place = {name: position for position, name in enumerate(read_columns(session, upstream_set.id).example_ids)}
+        absent = [name for name in order.examples if name not in place]
+        if absent:
+            raise unknown("/examples", f"the upstream set has no example {absent[0]!r}")
+        return np.unique([place[name] for name in order.examples])
+    if order.size > upstream_set.n_examples:
+        raise TooManyExamplesAsked(f"{order.size} probes of {upstream_set.n_examples} upstream examples cannot be drawn")
+    if order.design != schemas.Design.RANDOM:
+        raise unknown("/design", f"the probe design {order.design!r} is not built yet; use \"random\"")
+    return random_probes(upstream_set.n_examples, order.size, order.probe_seed)
+
+
+def _seconds(deadline: datetime | None) -> float | None:
+    return None if deadline is None else deadline.timestamp()

@@ -1,0 +1,38 @@
+"""Settings, read once from FORGETCAST_* at start-up and handed down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from forgetcast.folders import cache_folder, state_folder
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Every field is the environment variable FORGETCAST_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="FORGETCAST_", frozen=True)
+
+    home: Path = Field(default_factory=state_folder, description="state folder: database, models.toml, logs")
+    cache_dir: Path = Field(default_factory=cache_folder, description="what can be made again: models, memory maps")
+    database_url: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    redis_url: str = Field(default="", description="queue of job ids; empty: workers poll the database")
+    models: Path = Field(default=Path(), description="models.toml; empty: in the state folder")
+    lease: timedelta = Field(default=timedelta(seconds=60), description="a worker silent for this long loses its job")
+    max_body_bytes: int = Field(default=1_000_000, description="of a JSON request")
+    max_upload_bytes: int = Field(default=2_000_000_000, description="of an uploaded set, row or data set")
+    max_examples: int = Field(default=10_000_000, description="upstream examples of one set")
+    max_dataset_lines: int = Field(default=5_000_000, description="lines of one fine-tuning data set")
+    max_steps: int = Field(default=100_000, description="fine-tuning steps of a recipe")
+    concurrent_requests: int = Field(default=64, description="beyond this a request is answered 503")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'forgetcast.db'}"
+
+    @property
+    def models_file(self) -> Path:
+        return self.models if self.models.name else self.home / "models.toml"

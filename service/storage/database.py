@@ -1,0 +1,108 @@
+"""The database: SQLite or Postgres behind `read()` and `transaction()`, one commit at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+from forgetcast.errors import DatabaseUnavailable
+
+WRITES = {"forgetcast_writes": True}
+
+
+class Database:
+    """An engine and the two ways into it. Threads may share it; sessions they may not."""
+
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(self.url)
+        else:
+            self.engine = sa.create_engine(
+                self.url, pool_size=pool_size, pool_pre_ping=True, isolation_level="READ COMMITTED"
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading; whatever it changed is rolled back."""
+        with self._session({}) as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session whose changes are committed together at the end, or not at all when anything is raised."""
+        with self._session(WRITES) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _session(self, options: dict[str, Any]) -> Iterator[Session]:
+        try:
+            with (
+                self.engine.connect().execution_options(**options) as connection,
+                Session(connection, expire_on_commit=False) as session,
+            ):
+                yield session
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}", retry_after=5) from error
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": 10.0})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver would begin transactions late, and never IMMEDIATE
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA busy_timeout=10000")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later fails at once when another has written meanwhile.
+        writes = connection.get_execution_options().get("forgetcast_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class now(FunctionElement[float]):  # noqa: N801  # an SQL function
+    """Seconds since 1970 by the database's clock: the only clock that leases are measured on."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _now_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """A stored time as a UTC datetime."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__

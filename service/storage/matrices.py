@@ -1,0 +1,123 @@
+"""Matrices, their known rows by version, and the fits made of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from forgetcast.errors import MatrixNotFound
+from service.storage.blobs import delete_blob, put_blob, read_blob
+from service.storage.tables import Fit, KnownRow, Matrix, Task
+
+KEPT_FITS = 3  # matrix versions whose factors are kept, for `as_of`
+
+
+def get_matrix(session: Session, matrix_id: str, *, lock: bool = False) -> Matrix:
+    """The matrix with this id; `lock` holds it until the transaction ends. Raises MatrixNotFound."""
+    found = session.get(Matrix, matrix_id, with_for_update=lock)
+    if found is None:
+        raise MatrixNotFound(f"no matrix has the id {matrix_id!r}")
+    return found
+
+
+def list_matrices(session: Session, after: str, limit: int) -> Sequence[Matrix]:
+    return session.scalars(sa.select(Matrix).where(Matrix.id > after).order_by(Matrix.id).limit(limit)).all()
+
+
+def count_known(session: Session, matrix_id: str) -> int:
+    current = sa.select(sa.func.count()).where(KnownRow.matrix_id == matrix_id, KnownRow.until.is_(None))
+    return session.scalar(current) or 0
+
+
+def known_rows(session: Session, matrix_id: str, version: int) -> Sequence[tuple[str, int, str | None]]:
+    """(task id, row version, family) of every row that the matrix knew at this version, by task id."""
+    rows = (
+        sa.select(KnownRow.task_id, KnownRow.row_version, Task.family)
+        .join(Task, Task.id == KnownRow.task_id)
+        .where(
+            KnownRow.matrix_id == matrix_id,
+            KnownRow.since <= version,
+            sa.or_(KnownRow.until.is_(None), KnownRow.until > version),
+        )
+        .order_by(KnownRow.task_id)
+    )
+    return session.execute(rows).tuples().all()
+
+
+def supersede_row(session: Session, matrix: Matrix, task_id: str, row_version: int | None) -> None:
+    """Make this the task's known row from the next matrix version on; None takes the row out of the matrix.
+
+    The matrix must be locked by the caller.
+    """
+    matrix.version += 1
+    session.execute(
+        sa.update(KnownRow)
+        .where(KnownRow.matrix_id == matrix.id, KnownRow.task_id == task_id, KnownRow.until.is_(None))
+        .values(until=matrix.version)
+    )
+    if row_version is not None:
+        session.add(KnownRow(matrix_id=matrix.id, task_id=task_id, since=matrix.version, row_version=row_version))
+    session.flush()
+
+
+def newest_fit(session: Session, matrix_id: str, model_version: int, as_of: int | None) -> Fit | None:
+    """The newest fit, or that of one matrix version, made by this version of the code."""
+    fits = sa.select(Fit).where(Fit.matrix_id == matrix_id, Fit.model_version == model_version)
+    if as_of is not None:
+        fits = fits.where(Fit.matrix_version == as_of)
+    return session.scalar(fits.order_by(Fit.matrix_version.desc()).limit(1))
+
+
+def due_matrix(session: Session, model_version: int) -> tuple[str, int] | None:
+    """Some matrix whose newest version has known rows and no fit, with that version."""
+    fitted = sa.exists().where(
+        Fit.matrix_id == Matrix.id, Fit.matrix_version == Matrix.version, Fit.model_version == model_version
+    )
+    known = sa.exists().where(KnownRow.matrix_id == Matrix.id, KnownRow.until.is_(None))
+    due = sa.select(Matrix.id, Matrix.version).where(known, ~fitted).order_by(Matrix.id).limit(1)
+    row = session.execute(due).first()
+    return None if row is None else (row[0], row[1])
+
+
+def put_fit(
+    session: Session,
+    matrix_id: str,
+    matrix_version: int,
+    model_version: int,
+    arrays: dict[str, NDArray[Any]],
+    quality: dict[str, Any] | None,
+    backtest: dict[str, Any] | None,
+) -> None:
+    """Keep a fit, unless another worker was first, and drop those that are older than the last few."""
+    if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
+        return
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    packed.seek(0)
+    session.add(
+        Fit(
+            matrix_id=matrix_id,
+            matrix_version=matrix_version,
+            model_version=model_version,
+            arrays_sha256=put_blob(session, packed),
+            quality=quality,
+            backtest=backtest,
+        )
+    )
+    session.flush()
+    newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id).order_by(Fit.matrix_version.desc())
+    for old in session.scalars(newest_first.offset(KEPT_FITS)).all():
+        delete_blob(session, old.arrays_sha256)
+        session.delete(old)
+
+
+def read_fit_arrays(session: Session, fit: Fit) -> dict[str, NDArray[Any]]:
+    packed = io.BytesIO(b"".join(read_blob(session, fit.arrays_sha256)))
+    with np.load(packed, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

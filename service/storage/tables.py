@@ -1,0 +1,227 @@
+"""Mapped classes. Times are seconds since 1970 on the database's clock; arrays are little-endian bytes.
+
+    upstream_set --< upstream_example          matrix --< task --< measurement
+                                                 |         |
+    blob (data sets, fits)                      fit       job --< event
+
+Rows of the matrix are superseded, never overwritten: `known_row` says from which matrix version until which a task's
+row, at which row version, was known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from service.storage.database import now
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(DeclarativeBase):
+    metadata = sa.MetaData(naming_convention=NAMING)
+    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[str]: sa.JSON, float: sa.Double, bytes: sa.LargeBinary}
+
+
+class Blob(Table):
+    """Bytes by content, in parts of 4 MiB."""
+
+    __tablename__ = "blob"
+    sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    bytes_: Mapped[bytes] = mapped_column("bytes")
+
+
+class Dataset(Table):
+    """Fine-tuning data; its lines are the blob of the same sha256."""
+
+    __tablename__ = "dataset"
+    sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    n_lines: Mapped[int]
+    n_bytes: Mapped[int]
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class UpstreamSet(Table):
+    __tablename__ = "upstream_set"
+    id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    n_examples: Mapped[int | None]
+    n_held_out: Mapped[int | None]
+    has_texts: Mapped[bool | None]
+    domains: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class UpstreamExample(Table):
+    """One line of a sealed set. `content` is {"text"} or {"messages"}, or null where the text stays with the user."""
+
+    __tablename__ = "upstream_example"
+    set_id: Mapped[str] = mapped_column(sa.ForeignKey("upstream_set.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    example_id: Mapped[str] = mapped_column(sa.String(512))
+    domain: Mapped[str] = mapped_column(sa.String(128))
+    tags: Mapped[list[str]]
+    held_out: Mapped[bool]
+    content: Mapped[dict[str, Any] | None]
+    __table_args__ = (sa.UniqueConstraint("set_id", "example_id"),)
+
+
+class Matrix(Table):
+    __tablename__ = "matrix"
+    id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    upstream_set_id: Mapped[str] = mapped_column(sa.ForeignKey("upstream_set.id"))
+    model: Mapped[str] = mapped_column(sa.String(128))
+    model_revision: Mapped[str] = mapped_column(sa.String(64))
+    recipe: Mapped[dict[str, Any]]
+    setting: Mapped[dict[str, Any]]
+    version: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class Fit(Table):
+    """Factors and back-test of one matrix version, made between jobs; the arrays are an npz blob."""
+
+    __tablename__ = "fit"
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
+    matrix_version: Mapped[int] = mapped_column(primary_key=True)
+    model_version: Mapped[int] = mapped_column(primary_key=True)
+    arrays_sha256: Mapped[str] = mapped_column(sa.String(64))
+    quality: Mapped[dict[str, Any] | None]
+    backtest: Mapped[dict[str, Any] | None]
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class Task(Table):
+    __tablename__ = "task"
+    id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), index=True)
+    dataset_sha256: Mapped[str | None] = mapped_column(sa.ForeignKey("dataset.sha256"))
+    measure: Mapped[str] = mapped_column(sa.String(16))
+    design: Mapped[str | None] = mapped_column(sa.String(16))
+    size: Mapped[int | None]
+    probe_seed: Mapped[int | None]
+    seed: Mapped[int]
+    family: Mapped[str | None] = mapped_column(sa.String(128))
+    n_examples: Mapped[int | None]
+    repeat_of: Mapped[str | None] = mapped_column(sa.ForeignKey("task.id"))
+    natural_key: Mapped[str | None] = mapped_column(sa.String(64))
+    row_version: Mapped[int] = mapped_column(default=0)
+    n_measured: Mapped[int] = mapped_column(default=0)
+    known: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[float] = mapped_column(default=now())
+    __table_args__ = (sa.Index(None, "matrix_id", "natural_key"),)
+
+
+class Measurement(Table):
+    """Cells measured together. `positions` is int32, null for all N in order; `forgetting` float32, as many."""
+
+    __tablename__ = "measurement"
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), primary_key=True)
+    row_version: Mapped[int] = mapped_column(primary_key=True)
+    positions: Mapped[bytes | None]
+    forgetting: Mapped[bytes]
+    at_random: Mapped[bool]
+    model_revision: Mapped[str] = mapped_column(sa.String(64))
+    recipe: Mapped[dict[str, Any]]
+    setting: Mapped[dict[str, Any]]
+    seed: Mapped[int]
+    source: Mapped[str] = mapped_column(sa.String(512))
+    job_id: Mapped[str | None] = mapped_column(sa.ForeignKey("job.id"))
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class KnownRow(Table):
+    """A task's row as the matrix knew it from `since` (a matrix version) up to, not including, `until`."""
+
+    __tablename__ = "known_row"
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), primary_key=True)
+    since: Mapped[int] = mapped_column(primary_key=True)
+    until: Mapped[int | None]
+    row_version: Mapped[int]
+
+
+class BaseValues(Table):
+    """Log-perplexity before fine-tuning, float32 (N,), NaN where not measured yet."""
+
+    __tablename__ = "base_values"
+    upstream_set_id: Mapped[str] = mapped_column(sa.ForeignKey("upstream_set.id"), primary_key=True)
+    model_revision: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    setting_sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    log_perplexity: Mapped[bytes]
+
+
+class Job(Table):
+    """One order to a worker. `fence` rises with every claim and reap; a write with an older fence changes nothing."""
+
+    __tablename__ = "job"
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), index=True)
+    measure: Mapped[str] = mapped_column(sa.String(16))
+    positions: Mapped[bytes | None]  # int32, the upstream examples to measure; null for all
+    at_random: Mapped[bool]
+    hardware: Mapped[str] = mapped_column(sa.String(128))
+    priority: Mapped[int]
+    deadline: Mapped[float | None]
+    state: Mapped[str] = mapped_column(sa.String(16), default="queued")
+    attempt: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=3)
+    fence: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(sa.String(128))
+    lease_until: Mapped[float | None]
+    heartbeat_at: Mapped[float | None]
+    cancel_requested_at: Mapped[float | None]
+    not_before: Mapped[float] = mapped_column(default=0.0)
+    progress: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    report: Mapped[dict[str, Any] | None]  # of the attempt that succeeded: seconds, device, versions, losses
+    created_at: Mapped[float] = mapped_column(default=now())
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    __table_args__ = (
+        sa.CheckConstraint("(state = 'running') = (lease_owner IS NOT NULL)", name="running_has_owner"),
+        sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
+        sa.Index("ix_job_claim", "state", "priority", "id"),
+        # At most one job of a task is active; two clients that post at once meet here.
+        sa.Index(
+            "uq_job_active",
+            "task_id",
+            unique=True,
+            sqlite_where=sa.text("state IN ('queued', 'running')"),
+            postgresql_where=sa.text("state IN ('queued', 'running')"),
+        ),
+    )
+
+
+class Event(Table):
+    """What happened to a job, in order; read by lists and by the event stream alike."""
+
+    __tablename__ = "event"
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(sa.ForeignKey("job.id"), index=True)
+    type: Mapped[str] = mapped_column(sa.String(16))
+    level: Mapped[str] = mapped_column(sa.String(8))
+    message: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class ApiKey(Table):
+    """A key is `fck_<id>_<secret>`; only the sha256 of the secret is kept."""
+
+    __tablename__ = "api_key"
+    id: Mapped[str] = mapped_column(sa.String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(128))
+    secret_sha256: Mapped[str] = mapped_column(sa.String(64))
+    scopes: Mapped[list[str]]
+    created_at: Mapped[float] = mapped_column(default=now())
+    revoked_at: Mapped[float | None]

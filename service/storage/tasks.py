@@ -1,0 +1,148 @@
+"""Tasks and what was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from forgetcast.errors import TaskNotFound
+from service.storage.tables import BaseValues, Job, Measurement, Task
+
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class MeasuredCells:
+    """The measured cells of a task at one row version: the newest measurement of a cell counts.
+
+    positions (S,) ints ascending; forgetting (S,) float64, nats per token; at_random (S,) bool, drawn at random
+    """
+
+    positions: Positions
+    forgetting: NDArray[np.float64]
+    at_random: NDArray[np.bool_]
+    same_recipe: bool
+
+
+def get_task(session: Session, task_id: str, *, lock: bool = False) -> Task:
+    """The task with this id. Raises TaskNotFound."""
+    found = session.get(Task, task_id, with_for_update=lock)
+    if found is None:
+        raise TaskNotFound(f"no task has the id {task_id!r}")
+    return found
+
+
+def find_task(session: Session, task_id: str) -> Task | None:
+    return session.get(Task, task_id)
+
+
+def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) -> Sequence[Task]:
+    tasks = sa.select(Task).where(Task.id > after).order_by(Task.id).limit(limit)
+    if matrix_id is not None:
+        tasks = tasks.where(Task.matrix_id == matrix_id)
+    return session.scalars(tasks).all()
+
+
+def same_order(session: Session, matrix_id: str, natural_key: str) -> Task | None:
+    """The oldest task of this matrix that was ordered the same: same data, measure, design, size and seeds."""
+    same = sa.select(Task).where(Task.matrix_id == matrix_id, Task.natural_key == natural_key)
+    return session.scalar(same.order_by(Task.created_at, Task.id).limit(1))
+
+
+def newest_job(session: Session, task_id: str) -> Job | None:
+    return session.scalar(sa.select(Job).where(Job.task_id == task_id).order_by(Job.id.desc()).limit(1))
+
+
+def add_measurement(
+    session: Session,
+    task: Task,
+    positions: Positions | None,
+    forgetting: NDArray[np.floating[Any]],
+    **provenance: Any,
+) -> None:
+    """Add cells to a task and raise its row version; the caller holds the task's lock.
+
+    Parameters
+    ----------
+    positions : (S,) positions in the upstream set; None for all N in order
+    forgetting : as many values, nats per token; NaN where an imported row has no value
+    provenance : at_random, model_revision, recipe, setting, seed, source, job_id
+    """
+    observed = np.isfinite(forgetting)
+    if positions is None and not observed.all():
+        positions = np.flatnonzero(observed)
+        forgetting = forgetting[observed]
+    task.row_version += 1
+    session.add(
+        Measurement(
+            task_id=task.id,
+            row_version=task.row_version,
+            positions=None if positions is None else positions.astype("<i4").tobytes(),
+            forgetting=forgetting.astype("<f4").tobytes(),
+            **provenance,
+        )
+    )
+    session.flush()
+    task.n_measured = int(read_cells(session, task.id, task.row_version, None).positions.size)
+
+
+def copy_measurements(session: Session, source: Task, target: Task) -> None:
+    """Give a task the cells that another one, ordered the same, already has."""
+    for found in session.scalars(_measurements(source.id, source.row_version)).all():
+        values = {column.key: getattr(found, column.key) for column in sa.inspect(Measurement).column_attrs}
+        session.add(Measurement(**{**values, "task_id": target.id}))
+    target.row_version, target.n_measured = source.row_version, source.n_measured
+    session.flush()
+
+
+def read_cells(session: Session, task_id: str, row_version: int, recipe: dict[str, Any] | None) -> MeasuredCells:
+    """The measured cells at this row version; `same_recipe` says whether all came from `recipe`."""
+    found = session.scalars(_measurements(task_id, row_version)).all()
+    values = [np.frombuffer(one.forgetting, "<f4").astype(np.float64) for one in found]
+    positions = [
+        np.arange(cells.size) if one.positions is None else np.frombuffer(one.positions, "<i4")
+        for one, cells in zip(found, values, strict=True)
+    ]
+    drawn = [np.full(cells.size, one.at_random) for one, cells in zip(found, values, strict=True)]
+    if not found:
+        return MeasuredCells(np.zeros(0, np.intp), np.zeros(0), np.zeros(0, np.bool_), True)
+    # Newest first: the first place at which a position is met is its newest measurement.
+    newest, place = np.unique(np.concatenate(positions[::-1]), return_index=True)
+    return MeasuredCells(
+        newest.astype(np.intp),
+        np.concatenate(values[::-1])[place],
+        np.concatenate(drawn[::-1])[place],
+        all(recipe is None or one.recipe == recipe for one in found),
+    )
+
+
+def read_base_values(
+    session: Session, set_id: str, model_revision: str, setting_sha256: str, n_examples: int
+) -> NDArray[np.float32]:
+    """Log-perplexity before fine-tuning, (N,) nats per token, NaN where it was not measured yet."""
+    found = session.get(BaseValues, (set_id, model_revision, setting_sha256))
+    if found is None:
+        return np.full(n_examples, np.nan, np.float32)
+    return np.frombuffer(found.log_perplexity, "<f4").astype(np.float32)
+
+
+def put_base_values(
+    session: Session, set_id: str, model_revision: str, setting_sha256: str, values: NDArray[np.float32]
+) -> None:
+    content = values.astype("<f4").tobytes()
+    session.merge(
+        BaseValues(
+            upstream_set_id=set_id, model_revision=model_revision, setting_sha256=setting_sha256, log_perplexity=content
+        )
+    )
+
+
+def _measurements(task_id: str, row_version: int) -> sa.Select[tuple[Measurement]]:
+    found = sa.select(Measurement).where(Measurement.task_id == task_id, Measurement.row_version <= row_version)
+    return found.order_by(Measurement.row_version)

@@ -1,0 +1,77 @@
+"""Upstream sets and their examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from forgetcast.errors import UpstreamSetNotFound
+from service.storage.tables import UpstreamExample, UpstreamSet
+
+ROWS_A_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class UpstreamColumns:
+    """What completion needs of a sealed set, in its order: ids, domains and which examples are held out, all (N,)."""
+
+    example_ids: tuple[str, ...]
+    domains: tuple[str, ...]
+    held_out: NDArray[np.bool_]
+
+    def groups(self) -> dict[str, NDArray[np.intp]]:
+        """Positions by domain, in order of first appearance."""
+        names = np.array(self.domains, dtype=object)
+        return {name: np.flatnonzero(names == name) for name in dict.fromkeys(self.domains)}
+
+
+def get_upstream_set(session: Session, set_id: str, *, lock: bool = False) -> UpstreamSet:
+    """The set with this id. Raises UpstreamSetNotFound."""
+    found = session.get(UpstreamSet, set_id, with_for_update=lock)
+    if found is None:
+        raise UpstreamSetNotFound(f"no upstream set has the id {set_id!r}")
+    return found
+
+
+def insert_examples(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    session.execute(sa.insert(UpstreamExample), rows)
+
+
+def read_columns(session: Session, set_id: str) -> UpstreamColumns:
+    """Ids, domains and held-out marks of the whole set."""
+    columns = sa.select(UpstreamExample.example_id, UpstreamExample.domain, UpstreamExample.held_out)
+    rows = session.execute(_in_order(columns, set_id)).all()
+    ids, domains, held_out = zip(*rows, strict=True) if rows else ((), (), ())
+    return UpstreamColumns(tuple(ids), tuple(domains), np.array(held_out, dtype=np.bool_))
+
+
+def read_contents(session: Session, set_id: str, positions: Sequence[int] | None) -> Iterator[dict[str, Any] | None]:
+    """{"text"} or {"messages"} of examples, in the order of `positions`; of all in order when that is None."""
+    if positions is None:
+        yield from session.scalars(_in_order(sa.select(UpstreamExample.content), set_id).execution_options(yield_per=1000))
+        return
+    content_at: dict[int, dict[str, Any] | None] = {}
+    for start in range(0, len(positions), ROWS_A_BATCH):
+        chosen = [int(position) for position in positions[start : start + ROWS_A_BATCH]]
+        rows = sa.select(UpstreamExample.position, UpstreamExample.content).where(
+            UpstreamExample.set_id == set_id, UpstreamExample.position.in_(chosen)
+        )
+        content_at.update(session.execute(rows).tuples())
+    for position in positions:
+        yield content_at[int(position)]
+
+
+def read_examples(session: Session, set_id: str, after: int, limit: int) -> Sequence[UpstreamExample]:
+    """Up to `limit` examples from beyond position `after`."""
+    page = sa.select(UpstreamExample).where(UpstreamExample.set_id == set_id, UpstreamExample.position > after)
+    return session.scalars(page.order_by(UpstreamExample.position).limit(limit)).all()
+
+
+def _in_order(columns: sa.Select[Any], set_id: str) -> sa.Select[Any]:
+    return columns.where(UpstreamExample.set_id == set_id).order_by(UpstreamExample.position)
