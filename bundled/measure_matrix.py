@@ -73,16 +73,13 @@ def _build_tasks(folder: Path) -> None:
 
 
 def _runs(catalogue: list[dict[str, Any]]) -> Iterator[Run]:
-    """Families in turn, a repeat right after its task: so a run that is stopped leaves a matrix of all kinds."""
+    """Families in turn, then the repeats: so a run that is stopped leaves a matrix of all kinds."""
     families: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for task in catalogue:
         families[task["family"]].append(task)
     for turn in range(max(map(len, families.values()))):
-        for tasks in families.values():
-            if turn < len(tasks):
-                yield Run(tasks[turn], SEED)
-                if tasks[turn]["repeat"]:
-                    yield Run(tasks[turn], REPEAT_SEED)
+        yield from (Run(tasks[turn], SEED) for tasks in families.values() if turn < len(tasks))
+    yield from (Run(task, REPEAT_SEED) for task in catalogue if task["repeat"])
 
 
 def _measure(run: Run, work: Path, model: Path, n_children: int) -> None:

@@ -101,6 +101,7 @@ def _arguments(recipe: dict[str, Any], seed: int, device: torch.device, scratch:
         use_cpu=device.type == "cpu",
         optim="adamw_torch_fused",
         logging_steps=1,
+        logging_nan_inf_filter=False,  # by default a loss that is not finite is logged as the one before it
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,

@@ -73,7 +73,9 @@ def _render(tokenizer: Tokenizer, example: dict[str, Any]) -> tuple[str, list[tu
 
 def _render_messages(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -> tuple[str, list[tuple[int, int]]]:
     if not tokenizer.chat_template:
-        raise UnsupportedModel("the model's tokenizer has no chat template; give the examples as text or prompt and completion")
+        raise UnsupportedModel(
+            "the model's tokenizer has no chat template; give the examples as text or prompt and completion"
+        )
 
     def render(turns: Sequence[dict[str, str]], *, open_reply: bool = False) -> str:
         return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=open_reply))
@@ -82,7 +84,9 @@ def _render_messages(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -
     for place, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        opening, closing = render(messages[:place], open_reply=True), render(messages[: place + 1])
+        closing = render(messages[: place + 1])
+        # Templates do not render an empty conversation, so a reply that comes first is found by its content.
+        opening = render(messages[:place], open_reply=True) if place else closing.partition(message["content"])[0]
         if not (whole.startswith(opening) and whole.startswith(closing)):
             raise UnsupportedModel("the chat template rewrites earlier turns, so the assistant's tokens cannot be told apart")
         # The end-of-turn mark is part of the reply, the line break after it is not.

@@ -18,31 +18,41 @@ from service.storage.upstream_sets import read_columns
 PROBES = 30  # of the paper's protocol, and the default size of a probe
 BACKTEST_DRAWS = 2
 FEWEST_ROWS_FOR_BACKTEST = 3
+MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leaves out every row
 
 
 def fit_due_matrices(database: Database) -> bool:
-    """Fit the newest version of one matrix that has none yet; False when nothing is due.
+    """Do the next piece of work that is due: a fit, which reads wait for, before a back-test, which they do not."""
+    return fit_due_matrix(database) or backtest_due_matrix(database)
+
+
+def fit_due_matrix(database: Database) -> bool:
+    """Fit the newest version of one matrix that has no fit yet; False when nothing is due.
 
     Superseded versions are skipped. Two workers may fit the same version; the first to commit is kept.
     """
     with database.read() as session:
-        due = storage.due_matrix(session, MODEL_VERSION)
+        due = storage.unfitted_matrix(session, MODEL_VERSION)
         if due is None:
             return False
-        matrix_id, version = due
-        known = read_known(session, matrix_id, version)
-    fitted = fit(known)
-    report = _backtest(known)
+        known = read_known(session, *due)
+    arrays = fit(known).to_arrays()
     with database.transaction() as session:
-        storage.put_fit(
-            session,
-            matrix_id,
-            version,
-            MODEL_VERSION,
-            fitted.to_arrays(),
-            None if report is None else _quality(report, version, known.n_tasks),
-            report,
-        )
+        storage.put_fit(session, *due, MODEL_VERSION, arrays)
+    return True
+
+
+def backtest_due_matrix(database: Database) -> bool:
+    """Back-test the newest version of one matrix that is fitted and not back-tested yet; False when nothing is due."""
+    with database.read() as session:
+        due = storage.untested_matrix(session, MODEL_VERSION)
+        if due is None:
+            return False
+        known = read_known(session, *due)
+    report = _backtest(known)
+    quality = None if report is None else _quality(report, due[1], known.n_tasks)
+    with database.transaction() as session:
+        storage.put_backtest(session, *due, MODEL_VERSION, quality, report)
     return True
 
 
@@ -75,6 +85,8 @@ def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[s
     """
     matrix = storage.get_matrix(session, matrix_id)
     found = read_fit(session, matrix, as_of)
+    if not found.tested:
+        raise FitPending(f"the matrix {matrix.id!r} is not back-tested yet; a worker does it between jobs", retry_after=5)
     if found.backtest is None:
         raise TooFewRows(
             f"a back-test needs {FEWEST_ROWS_FOR_BACKTEST} known rows and more than {2 * PROBES} upstream examples"
@@ -109,11 +121,12 @@ def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatr
 
 
 def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
-    """Error on left-out rows; none when there are too few rows or too few examples to probe."""
+    """Error on left-out rows; None when there are too few rows or too few examples to probe."""
     if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
         return None
+    left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
     methods = (DEFAULT_METHOD, "popularity")
-    return backtest(known, n_probes=PROBES, design="random", methods=methods, draws=BACKTEST_DRAWS)
+    return backtest(known, test=left_out, n_probes=PROBES, design="random", methods=methods, draws=BACKTEST_DRAWS)
 
 
 def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, Any]:

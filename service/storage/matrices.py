@@ -47,7 +47,7 @@ def known_rows(session: Session, matrix_id: str, version: int) -> Sequence[tuple
         )
         .order_by(KnownRow.task_id)
     )
-    return session.execute(rows).tuples().all()
+    return session.execute(rows).all()
 
 
 def supersede_row(session: Session, matrix: Matrix, task_id: str, row_version: int | None) -> None:
@@ -74,25 +74,19 @@ def newest_fit(session: Session, matrix_id: str, model_version: int, as_of: int 
     return session.scalar(fits.order_by(Fit.matrix_version.desc()).limit(1))
 
 
-def due_matrix(session: Session, model_version: int) -> tuple[str, int] | None:
+def unfitted_matrix(session: Session, model_version: int) -> tuple[str, int] | None:
     """Some matrix whose newest version has known rows and no fit, with that version."""
-    fitted = sa.exists().where(
-        Fit.matrix_id == Matrix.id, Fit.matrix_version == Matrix.version, Fit.model_version == model_version
-    )
     known = sa.exists().where(KnownRow.matrix_id == Matrix.id, KnownRow.until.is_(None))
-    due = sa.select(Matrix.id, Matrix.version).where(known, ~fitted).order_by(Matrix.id).limit(1)
-    row = session.execute(due).first()
-    return None if row is None else (row[0], row[1])
+    return _first(session, known, ~_newest_fit_exists(model_version))
+
+
+def untested_matrix(session: Session, model_version: int) -> tuple[str, int] | None:
+    """Some matrix whose newest version is fitted and not back-tested, with that version."""
+    return _first(session, _newest_fit_exists(model_version, Fit.tested.is_(False)))
 
 
 def put_fit(
-    session: Session,
-    matrix_id: str,
-    matrix_version: int,
-    model_version: int,
-    arrays: dict[str, NDArray[Any]],
-    quality: dict[str, Any] | None,
-    backtest: dict[str, Any] | None,
+    session: Session, matrix_id: str, matrix_version: int, model_version: int, arrays: dict[str, NDArray[Any]]
 ) -> None:
     """Keep a fit, unless another worker was first, and drop those that are older than the last few."""
     if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
@@ -100,15 +94,9 @@ def put_fit(
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     packed.seek(0)
+    sha256 = put_blob(session, packed)
     session.add(
-        Fit(
-            matrix_id=matrix_id,
-            matrix_version=matrix_version,
-            model_version=model_version,
-            arrays_sha256=put_blob(session, packed),
-            quality=quality,
-            backtest=backtest,
-        )
+        Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version, arrays_sha256=sha256)
     )
     session.flush()
     newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id).order_by(Fit.matrix_version.desc())
@@ -117,7 +105,32 @@ def put_fit(
         session.delete(old)
 
 
+def put_backtest(
+    session: Session,
+    matrix_id: str,
+    matrix_version: int,
+    model_version: int,
+    quality: dict[str, Any] | None,
+    report: dict[str, Any] | None,
+) -> None:
+    """Keep the back-test of a fit, if the fit is still kept; None when there were too few rows for one."""
+    fit = session.get(Fit, (matrix_id, matrix_version, model_version))
+    if fit is not None:
+        fit.tested, fit.quality, fit.backtest = True, quality, report
+        session.flush()
+
+
 def read_fit_arrays(session: Session, fit: Fit) -> dict[str, NDArray[Any]]:
     packed = io.BytesIO(b"".join(read_blob(session, fit.arrays_sha256)))
     with np.load(packed, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def _newest_fit_exists(model_version: int, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    same = (Fit.matrix_id == Matrix.id, Fit.matrix_version == Matrix.version, Fit.model_version == model_version)
+    return sa.exists().where(*same, *more)
+
+
+def _first(session: Session, *where: sa.ColumnElement[bool]) -> tuple[str, int] | None:
+    row = session.execute(sa.select(Matrix.id, Matrix.version).where(*where).order_by(Matrix.id).limit(1)).first()
+    return None if row is None else (row[0], row[1])

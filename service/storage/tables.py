@@ -95,6 +95,7 @@ class Fit(Table):
     matrix_version: Mapped[int] = mapped_column(primary_key=True)
     model_version: Mapped[int] = mapped_column(primary_key=True)
     arrays_sha256: Mapped[str] = mapped_column(sa.String(64))
+    tested: Mapped[bool] = mapped_column(default=False)
     quality: Mapped[dict[str, Any] | None]
     backtest: Mapped[dict[str, Any] | None]
     created_at: Mapped[float] = mapped_column(default=now())

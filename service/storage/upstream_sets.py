@@ -62,7 +62,7 @@ def read_contents(session: Session, set_id: str, positions: Sequence[int] | None
         rows = sa.select(UpstreamExample.position, UpstreamExample.content).where(
             UpstreamExample.set_id == set_id, UpstreamExample.position.in_(chosen)
         )
-        content_at.update(session.execute(rows).tuples())
+        content_at.update((position, content) for position, content in session.execute(rows))
     for position in positions:
         yield content_at[int(position)]
 

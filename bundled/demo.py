@@ -1,0 +1,222 @@
+"""`make run`: a new task forecast on a real language model, with a service of its own that is stopped at the end.
+
+    python -m bundled.demo [--task FILE] [--fresh]
+
+The service is the embedded default in the state folder. What is registered there stays: a second run finds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import numpy as np
+
+from bundled.model import MODEL_ID, ensure_model
+from forgetcast.cli.dataset import check_dataset
+from forgetcast.cli.failures import failure_of
+from forgetcast.cli.options import CALL_TIMEOUT
+from forgetcast.cli.output import note
+from forgetcast.cli.replay_files import write_replay_set
+from forgetcast.cli.report import print_report, read_report
+from forgetcast.cli.submission import submit, wait
+from forgetcast.client import DEFAULT_URL, ForgetcastClient
+from forgetcast.errors import ConfigurationError, ForgetcastError, ServiceUnreachable, WaitTimedOut
+from forgetcast.folders import state_folder
+from forgetcast.schemas import Matrix, MatrixCreate
+from service.models import BaseModelFiles, Models, write_models
+
+HERE = Path(__file__).parent
+NEW_TASK = HERE / "new-task.jsonl"
+MADE_HERE = "made-by-make-run"
+SEED, REPEAT_SEED = 1, 2
+TOP, REPLAY_SIZE = 20, 50
+READY_WITHIN = 120.0  # seconds, on a machine that reads everything from disk for the first time
+FITTED_WITHIN = 600.0
+STOPPED_WITHIN = 60.0
+# The demo's service is the embedded default, whatever the shell has set for another one.
+NOT_INHERITED = ("FORGETCAST_DATABASE_URL", "FORGETCAST_REDIS_URL", "FORGETCAST_MODELS", "FORGETCAST_URL")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--task", type=Path, default=NEW_TASK, help="your own fine-tuning data (JSON Lines)")
+    parser.add_argument("--fresh", action="store_true", help="begin in an empty state folder")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        run(options.task, fresh=options.fresh)
+    except ForgetcastError as error:
+        failure = failure_of(error)
+        failure.show()
+        sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        note("\nstopped; the same command goes on from here")
+        sys.exit(130)
+
+
+def run(file: Path, *, fresh: bool = False) -> None:
+    """Everything that `make run` does."""
+    began = time.monotonic()
+    n_examples = check_dataset(file)
+    state = _state(fresh)
+    _register_model(state)
+    with _service(state) as client:
+        matrix = _register_matrix(client)
+        _wait_until_fitted(client, matrix.id)
+        note(f"task of {n_examples} examples from {file}")
+        task = submit(client, file, matrix=matrix.id, task_id="new-task" if file == NEW_TASK else None)
+        job = wait(task)
+        print_report(read_report(client, task, job, TOP))
+        folder = state / "replay" / task.id
+        write_replay_set(task.replay_set(size=REPLAY_SIZE), folder)
+    click.echo(f"\nReplay set\n  {REPLAY_SIZE} examples in {_shown(folder / 'replay.jsonl')}, manifest.json beside it")
+    click.echo(f"\nDone in {time.monotonic() - began:.0f} s. Go on with\n{_how_to_go_on()}")
+
+
+def _state(fresh: bool) -> Path:
+    """The state folder, marked as the demo's own when the demo makes it; only such a one is ever deleted."""
+    state = state_folder().absolute()
+    if fresh and state.exists():
+        if not (state / MADE_HERE).exists():
+            raise ConfigurationError(f"{_shown(state)} was not made by `make run`; delete it yourself to begin anew")
+        shutil.rmtree(state)
+    if not state.exists():
+        state.mkdir(parents=True)
+        (state / MADE_HERE).write_text("`make run FRESH=1` deletes this folder.\n")
+    return state
+
+
+def _register_model(state: Path) -> None:
+    """Name the converted model in models.toml, beside whatever the user has there."""
+    folder = ensure_model()
+    models = Models.read(state / "models.toml")
+    registered = models.entries.get(MODEL_ID)
+    if registered is None or not registered.folder.is_dir():
+        revision = "" if registered is None else registered.revision
+        write_models(models.file, {**models.entries, MODEL_ID: BaseModelFiles(folder, revision)})
+
+
+@contextmanager
+def _service(state: Path) -> Iterator[ForgetcastClient]:
+    """The embedded service on a free port; stopped however this ends."""
+    log = state / "service.log"
+    port = _free_port()
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "forgetcast.cli", "up", "--port", str(port)],
+            env={**environment, "FORGETCAST_HOME": str(state)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for this process, which then stops the service in order
+        )
+    try:
+        with ForgetcastClient(url=f"http://127.0.0.1:{port}", timeout=CALL_TIMEOUT) as client:
+            _wait_until_ready(client, process, log)
+            yield client
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(client: ForgetcastClient, process: subprocess.Popen[bytes], log: Path) -> None:
+    note(f"starting the service at {client.url} (its log is {_shown(log)})")
+    until = time.monotonic() + READY_WITHIN
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            if client.ready().ready:
+                return
+        except ServiceUnreachable:
+            time.sleep(0.2)
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    raise ConfigurationError(f"the service did not start: {''.join(last) or 'it says nothing'} (see {_shown(log)})")
+
+
+def _register_matrix(client: ForgetcastClient) -> Matrix:
+    """The bundled upstream set, matrix and rows; what is there already stays as it is."""
+    wanted = MatrixCreate.model_validate_json((HERE / "matrix.json").read_bytes())
+    upstream_set = client.upstream_sets.register(HERE / "upstream.jsonl", id=wanted.upstream_set)
+    client.matrices.create(wanted)
+    n_repeats = 0
+    tasks = json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))
+    for task in tasks:
+        for seed in (SEED, REPEAT_SEED):
+            row = HERE / "rows" / f"{task['id']}.seed-{seed}.npy"
+            if row.exists():
+                is_repeat = seed == REPEAT_SEED
+                n_repeats += is_repeat
+                client.matrices.put_row(
+                    wanted.id or "",
+                    f"{task['id']}.repeat" if is_repeat else task["id"],
+                    np.load(row, allow_pickle=False),
+                    family=task["family"],
+                    n_examples=task["n_examples"],
+                    repeat_of=task["id"] if is_repeat else None,
+                    seed=seed,
+                    dataset=task["sha256"],
+                )
+    matrix = client.matrices.get(wanted.id or "")
+    note(
+        f"upstream set {upstream_set.id}: {upstream_set.n_examples} examples in {len(upstream_set.domains)} domains; "
+        f"matrix {matrix.id}: {matrix.n_tasks} known rows, {n_repeats} repeats"
+    )
+    return matrix
+
+
+def _wait_until_fitted(client: ForgetcastClient, matrix_id: str) -> None:
+    """A forecast rests on the newest fit there is; here it should be that of all rows."""
+    until = time.monotonic() + FITTED_WITHIN
+    said = False
+    while (matrix := client.matrices.get(matrix_id)).fitted_version != matrix.version:
+        if not said:
+            note("fitting the matrix and back-testing it")
+            said = True
+        if time.monotonic() > until:
+            raise WaitTimedOut(f"the matrix {matrix_id} is not fitted after {FITTED_WITHIN:.0f} s")
+        time.sleep(0.3)
+
+
+def _how_to_go_on() -> str:
+    command = "forgetcast" if shutil.which("forgetcast") else _shown(Path(sys.executable).with_name("forgetcast"))
+    steps = [
+        (f"{command} up", f"the same service for longer; {DEFAULT_URL}/docs"),
+        (f"{command} forecast my-task.jsonl", "your own task, in a second terminal"),
+    ]
+    width = max(len(step) for step, _ in steps)
+    return "\n".join(f"  {step:<{width}}  {what}" for step, what in steps)
+
+
+def _shown(path: Path) -> str:
+    """As short as it can be typed."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(143)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Events of a job: appended by whoever changes its row, read by lists and by the event stream.
+
+Their ids rise in the order of the commits, so a reader that goes on after the last id it saw misses nothing: whoever
+appends has locked or changed the job's row in the same transaction, or inserted it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from service.storage.tables import Event
+
+LONGEST_MESSAGE = 2000
+
+EventType = Literal["message", "progress", "state"]
+Level = Literal["info", "warn", "error"]
+
+
+def append_event(
+    session: Session, job_id: str, type: EventType, level: Level, message: str, data: dict[str, Any]
+) -> None:
+    """Add one event; the caller holds the job's row."""
+    values = {"job_id": job_id, "type": type, "level": level, "message": _storable(message), "data": data}
+    session.execute(sa.insert(Event).values(values))
+
+
+def list_events(session: Session, job_id: str, after: int, limit: int) -> Sequence[Event]:
+    """Up to `limit` events of a job after the one with the id `after`, oldest first."""
+    found = sa.select(Event).where(Event.job_id == job_id, Event.id > after)
+    return session.scalars(found.order_by(Event.id).limit(limit)).all()
+
+
+def newest_event(session: Session) -> int:
+    """The id of the newest event of any job; 0 when there is none."""
+    return session.scalar(sa.select(sa.func.max(Event.id))) or 0
+
+
+def _storable(message: str) -> str:
+    """Postgres keeps neither NUL nor half of a surrogate pair, and a child may print both."""
+    text = message.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text[:LONGEST_MESSAGE]

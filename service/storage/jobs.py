@@ -1,0 +1,302 @@
+"""Jobs: the row is the truth, and only these statements change it.
+
+    insert_job --> queued --claim--> running --finish--> succeeded
+                     ^                  |
+                     +-- release, give_back, reap --> failed or cancelled
+
+The fence rises with every claim and every reap. A worker names the fence of its claim in whatever it writes; once the
+row has another one, the worker has lost the job and its writes change nothing. Leases are measured on the database's
+clock. Terminal states never change. A cancel wins over a later finish and loses to an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from forgetcast.errors import JobActive, JobEnded, JobNotFound
+from forgetcast.schemas import JobState
+from service.storage.database import now
+from service.storage.events import Level, append_event
+from service.storage.ids import new_id
+from service.storage.tables import Job
+
+ANY_HARDWARE = "any"
+ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that is now this worker's, as long as the row keeps this fence."""
+
+    job_id: str
+    attempt: int
+    fence: int
+    seconds_left: float | None  # until the job's deadline
+    last_error: dict[str, Any] | None  # of the attempt before
+
+
+class Beat(StrEnum):
+    """What a worker learns when it renews its lease."""
+
+    HELD = "held"
+    LOST = "lost"  # another worker has the job, or it ended: stop and throw away
+    CANCEL = "cancel"  # stop, then release
+
+
+def insert_job(
+    session: Session,
+    *,
+    task_id: str,
+    measure: str,
+    positions: bytes | None,
+    at_random: bool,
+    hardware: str = ANY_HARDWARE,
+    priority: int = 0,
+    deadline: float | None = None,
+) -> Job:
+    """Order a job. Raises JobActive when the task has one that has not ended."""
+    job = Job(
+        id=new_id("job"),
+        task_id=task_id,
+        measure=measure,
+        positions=positions,
+        at_random=at_random,
+        hardware=hardware,
+        priority=priority,
+        deadline=deadline,
+    )
+    try:
+        with session.begin_nested():
+            session.add(job)
+            session.flush()
+    except IntegrityError:
+        active = session.scalar(sa.select(Job.id).where(Job.task_id == task_id, Job.state.in_(ACTIVE)))
+        if active is None:
+            raise
+        message = f"the task {task_id!r} has the job {active}, which has not ended; wait for it or cancel it"
+        raise JobActive(message, location=f"/v1/jobs/{active}") from None
+    append_event(session, job.id, "state", "info", "queued", {"state": JobState.QUEUED, "attempt": 0})
+    return job
+
+
+def get_job(session: Session, job_id: str) -> Job:
+    """The job with this id, as the database has it now. Raises JobNotFound."""
+    job = session.get(Job, job_id, populate_existing=True)
+    if job is None:
+        raise JobNotFound(f"no job has the id {job_id!r}")
+    return job
+
+
+def claim(session: Session, owner: str, hardware: Sequence[str], lease: timedelta) -> Claimed | None:
+    """Take the best job that waits for hardware of these classes; None when there is none."""
+    best = (
+        sa.select(Job.id)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.hardware.in_({*hardware, ANY_HARDWARE}),
+            Job.not_before <= now(),
+            Job.cancel_requested_at.is_(None),
+            sa.or_(Job.deadline.is_(None), Job.deadline > now()),
+        )
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # Postgres: two workers never wait for each other; SQLite has one writer
+    )
+    taken = (
+        sa.update(Job)
+        .where(Job.id == best.scalar_subquery())
+        .values(
+            state=JobState.RUNNING,
+            attempt=Job.attempt + 1,
+            fence=Job.fence + 1,
+            lease_owner=owner,
+            lease_until=now() + lease.total_seconds(),
+            heartbeat_at=now(),
+            started_at=sa.func.coalesce(Job.started_at, now()),
+            progress=None,
+        )
+        .returning(Job.id, Job.attempt, Job.fence, Job.deadline - now(), Job.error, Job.max_attempts)
+        .execution_options(synchronize_session=False)
+    )
+    row = session.execute(taken).first()
+    if row is None:
+        return None
+    job_id, attempt, fence, seconds_left, last_error, max_attempts = row
+    data = {"state": JobState.RUNNING, "attempt": attempt, "owner": owner}
+    append_event(session, job_id, "state", "info", f"running, attempt {attempt} of {max_attempts}", data)
+    return Claimed(job_id, attempt, fence, seconds_left, last_error)
+
+
+def beat(session: Session, job_id: str, fence: int, lease: timedelta, progress: dict[str, Any] | None) -> Beat:
+    """Renew the lease and note the progress, which also becomes an event: send it at most once a second."""
+    values: dict[str, Any] = {"lease_until": now() + lease.total_seconds(), "heartbeat_at": now()}
+    if progress is not None:
+        values["progress"] = progress
+    renewed = (
+        sa.update(Job)
+        .where(*_held(job_id, fence))
+        .values(values)
+        .returning(Job.attempt, Job.cancel_requested_at)
+        .execution_options(synchronize_session=False)
+    )
+    row = session.execute(renewed).first()
+    if row is None:
+        return Beat.LOST
+    attempt, cancel_requested_at = row
+    if progress is not None:
+        append_event(session, job_id, "progress", "info", str(progress["phase"]), {**progress, "attempt": attempt})
+    return Beat.HELD if cancel_requested_at is None else Beat.CANCEL
+
+
+def finish(session: Session, job_id: str, fence: int, report: dict[str, Any]) -> bool:
+    """End a job with success. False when the lease is lost or a cancel was asked: then nothing may be written."""
+    ended = (
+        sa.update(Job)
+        .where(*_held(job_id, fence), Job.cancel_requested_at.is_(None))
+        .values({**_ending(JobState.SUCCEEDED), "report": report})
+        .returning(Job.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    attempt = session.scalar(ended)
+    if attempt is None:
+        return False
+    data = {"state": JobState.SUCCEEDED, "attempt": attempt}
+    append_event(session, job_id, "state", "info", "succeeded", data)
+    return True
+
+
+def release(
+    session: Session,
+    job_id: str,
+    fence: int,
+    error: dict[str, Any],
+    *,
+    permanent: bool,
+    backoff: timedelta = timedelta(0),
+) -> JobState | None:
+    """End a failed attempt: the job waits for the next one, or has failed, or is cancelled. None: the lease is lost."""
+    job = _lock(session, *_held(job_id, fence))
+    return None if job is None else _end_attempt(session, job, error, permanent=permanent, backoff=backoff)
+
+
+def give_back(session: Session, job_id: str, fence: int) -> JobState | None:
+    """Return a job whose worker goes away in good order: the attempt does not count. None: the lease is lost."""
+    job = _lock(session, *_held(job_id, fence))
+    if job is None:
+        return None
+    if job.cancel_requested_at is not None:
+        return _change(session, job, JobState.CANCELLED)
+    message = "queued again: the worker was stopped, and the attempt does not count"
+    return _change(session, job, JobState.QUEUED, message, attempt=job.attempt - 1)
+
+
+def reap(session: Session, limit: int = 50) -> list[str]:
+    """Put back the jobs of workers whose lease ran out, and fail waiting ones past their deadline; their ids.
+
+    Ask only when live workers had the time to renew: not within one lease after the database was away.
+    """
+    lost = _lock_many(session, limit, Job.state == JobState.RUNNING, Job.lease_until < now())
+    for job in lost:
+        error = {"code": "worker_lost", "detail": "the worker did not renew its lease"}
+        _end_attempt(session, job, error, permanent=False, backoff=timedelta(0), fence=Job.fence + 1)
+    overdue = _lock_many(session, limit, Job.state == JobState.QUEUED, Job.deadline <= now())
+    for job in overdue:
+        error = {"code": "deadline", "detail": "the deadline passed before the job could end"}
+        _end_attempt(session, job, error, permanent=True, backoff=timedelta(0))
+    return [job.id for job in (*lost, *overdue)]
+
+
+def cancel(session: Session, job_id: str) -> JobState:
+    """Cancel a waiting job at once; ask the worker of a running one. Raises JobNotFound, JobEnded."""
+    job = _lock(session, Job.id == job_id)
+    if job is None:
+        raise JobNotFound(f"no job has the id {job_id!r}")
+    if job.state not in ACTIVE:
+        raise JobEnded(f"the job {job_id} has already ended: {job.state}", location=f"/v1/jobs/{job_id}")
+    if job.state == JobState.QUEUED:
+        return _change(session, job, JobState.CANCELLED, cancel_requested_at=now())
+    if job.cancel_requested_at is None:
+        _update(session, job_id, cancel_requested_at=now())
+        append_event(session, job_id, "message", "info", "cancel was asked", {"attempt": job.attempt})
+    return JobState.RUNNING
+
+
+class _Row(NamedTuple):
+    """What a statement must know of a row it has locked; an instance of Job would keep old values after an update."""
+
+    id: str
+    state: str
+    attempt: int
+    max_attempts: int
+    cancel_requested_at: float | None
+
+
+def _held(job_id: str, fence: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return Job.id == job_id, Job.state == JobState.RUNNING, Job.fence == fence
+
+
+def _lock(session: Session, *where: sa.ColumnElement[bool]) -> _Row | None:
+    row = session.execute(_rows(*where).with_for_update()).first()
+    return None if row is None else _Row(*row)
+
+
+def _lock_many(session: Session, limit: int, *where: sa.ColumnElement[bool]) -> list[_Row]:
+    rows = _rows(*where).order_by(Job.id).limit(limit).with_for_update(skip_locked=True)
+    return [_Row(*row) for row in session.execute(rows)]
+
+
+def _rows(*where: sa.ColumnElement[bool]) -> sa.Select[str, str, int, int, float | None]:
+    return sa.select(Job.id, Job.state, Job.attempt, Job.max_attempts, Job.cancel_requested_at).where(*where)
+
+
+def _end_attempt(
+    session: Session, job: _Row, error: dict[str, Any], *, permanent: bool, backoff: timedelta, **values: Any
+) -> JobState:
+    """Where a failed attempt leads. A cancel goes before everything; the number of attempts before a retry."""
+    if job.cancel_requested_at is not None:
+        return _change(session, job, JobState.CANCELLED, **values)
+    ended = f"attempt {job.attempt} ended with {error['code']}: {error['detail']}"
+    if permanent:
+        message = f"failed with {error['code']}: {error['detail']}"
+        return _change(session, job, JobState.FAILED, message, "error", error=error, **values)
+    if job.attempt >= job.max_attempts:
+        last = {"code": "attempts_exhausted", "detail": f"the last of {job.max_attempts} attempts; {ended}"}
+        return _change(session, job, JobState.FAILED, ended, "error", error=last, **values)
+    not_before = now() + backoff.total_seconds()
+    again = f"queued again, {ended}"
+    return _change(session, job, JobState.QUEUED, again, "warn", error=error, not_before=not_before, **values)
+
+
+def _change(
+    session: Session, job: _Row, state: JobState, message: str = "", level: Level = "info", **values: Any
+) -> JobState:
+    """Move a locked row to another state and say so in an event."""
+    _update(session, job.id, **{**_ending(state), **values})
+    data: dict[str, Any] = {"state": state, "attempt": values.get("attempt", job.attempt)}
+    if "error" in values:
+        data["code"] = values["error"]["code"]
+    append_event(session, job.id, "state", level, message or state, data)
+    return state
+
+
+def _ending(state: JobState) -> dict[str, Any]:
+    """The columns that say that nobody runs the job any more."""
+    values: dict[str, Any] = {"state": state, "lease_owner": None, "lease_until": None}
+    if state.terminal:
+        values["finished_at"] = now()
+    if state in (JobState.SUCCEEDED, JobState.CANCELLED):
+        values["error"] = None
+    return values
+
+
+def _update(session: Session, job_id: str, **values: Any) -> None:
+    changed = sa.update(Job).where(Job.id == job_id).values(values)
+    session.execute(changed.execution_options(synchronize_session=False))

@@ -1,0 +1,127 @@
+"""The service over a real database, spoken to as over HTTP, and a small world to ask about."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from service.app import create_app
+from service.operations.fits import fit_due_matrix
+from service.queue import NoQueue
+from service.settings import Settings
+from service.storage.database import Database
+
+N_EXAMPLES = 80
+DOMAINS = ("cooking", "history", "code", "poems")
+RECIPE: dict[str, Any] = {"method": "full", "learning_rate": 1e-4, "steps": 10, "batch_size": 8, "max_tokens": 64}
+SETTING: dict[str, Any] = {"scored": "response", "max_tokens": 128, "dtype": "float32"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"not real weights, but bytes with a revision")
+    (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{model}"\n')
+    return Settings(home=tmp_path, models=tmp_path / "models.toml", max_body_bytes=100_000, max_upload_bytes=1_000_000)
+
+
+@pytest.fixture
+def client(settings: Settings, database: Database) -> Iterator[TestClient]:
+    app = create_app(settings, database, NoQueue())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def json_lines(values: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(value).encode() + b"\n" for value in values)
+
+
+def npy(values: NDArray[Any]) -> bytes:
+    target = io.BytesIO()
+    np.save(target, values)
+    return target.getvalue()
+
+
+def examples(n: int = N_EXAMPLES) -> list[dict[str, Any]]:
+    return [
+        {"id": f"example-{i}", "text": f"text number {i}", "domain": DOMAINS[i % 4], "held_out": i % 10 == 0}
+        for i in range(n)
+    ]
+
+
+@dataclass
+class World:
+    """A sealed upstream set, a matrix with known rows of rank 2, and ways to add to it."""
+
+    client: TestClient
+    database: Database
+    forgetting: NDArray[np.float32]
+
+    def put_row(self, task_id: str, values: NDArray[Any], **query: Any) -> Any:
+        headers = {"Content-Type": "application/x-npy"}
+        return self.client.put(f"/v1/matrices/m/rows/{task_id}", content=npy(values), headers=headers, params=query)
+
+    def put_dataset(self, lines: list[dict[str, Any]] | None = None) -> str:
+        content = json_lines(lines or [{"text": "one"}, {"text": "two"}])
+        digest = sha256(content).hexdigest()
+        assert self.client.put(f"/v1/datasets/{digest}", content=content).status_code in (200, 201)
+        return digest
+
+    def fit(self) -> None:
+        assert fit_due_matrix(self.database)
+
+    def post_task(self, **fields: Any) -> Any:
+        return self.client.post("/v1/tasks", json={"matrix": "m", **fields})
+
+    def measure(self, task_id: str, row: NDArray[Any], n_probes: int = 20, **fields: Any) -> Any:
+        cells = [{"example_id": f"example-{i}", "forgetting": float(row[i])} for i in range(0, N_EXAMPLES, N_EXAMPLES // n_probes)]
+        body = {"setting": SETTING, "recipe": RECIPE, "cells": cells, **fields}
+        return self.client.post(f"/v1/tasks/{task_id}/measurements", json=body)
+
+
+def low_rank_rows(n_tasks: int, seed: int = 0) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    factors = random.normal(size=(n_tasks, 2)) @ np.random.default_rng(99).normal(size=(2, N_EXAMPLES))
+    return np.asarray(0.05 + 0.05 * factors + 0.005 * random.normal(size=factors.shape), np.float32)
+
+
+@pytest.fixture
+def empty_world(client: TestClient, database: Database) -> World:
+    """The set and the matrix, without any row."""
+    assert client.post("/v1/upstream-sets", json={"id": "set"}).status_code == 201
+    sealed = client.put("/v1/upstream-sets/set/examples", content=json_lines(examples()))
+    assert sealed.status_code == 200, sealed.text
+    wanted = {"id": "m", "upstream_set": "set", "model": "tiny", "recipe": RECIPE, "setting": SETTING}
+    created = client.post("/v1/matrices", json=wanted)
+    assert created.status_code == 201, created.text
+    return World(client, database, low_rank_rows(12))
+
+
+@pytest.fixture
+def world(empty_world: World) -> World:
+    """The set and the matrix with twelve known rows, fitted."""
+    for place, row in enumerate(empty_world.forgetting):
+        assert empty_world.put_row(f"known-{place}", row, family=f"family-{place % 4}").status_code == 201
+    empty_world.fit()
+    return empty_world
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    from service.storage.schema import migrate
+
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    migrate(database)
+    yield database
+    database.close()

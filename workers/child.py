@@ -1,0 +1,176 @@
+"""The child process of one attempt: started without secrets, followed by its events, and never outliving its parent."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from forgetcast.schemas import Progress
+from service.storage.events import Level
+
+COMMAND = (sys.executable, "-m", "workers.attempt")
+CHECKOUT = Path(__file__).parents[1]
+LOG = "child.log"
+LONGEST_LINE = 1 << 16
+LEVELS: dict[str, Level] = {"info": "info", "warn": "warn", "error": "error"}
+
+# What a child may know of its parent's environment; never a database, a queue, or a key.
+PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|(HF|CUDA|OMP|MKL|PYTHON)\w*"
+)
+SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
+GIVEN = {
+    "HF_HUB_OFFLINE": "1",
+    # glibc gives every large tensor back to the kernel and asks for it again: a fifth of the time went to page faults.
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+}
+
+# Asks Linux to kill the process when the thread that started it ends, then becomes the command. As a program of its own
+# because a preexec_fn may deadlock beside other threads; PR_SET_PDEATHSIG is 1.
+DIE_WITH_PARENT = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the child has to say to the user."""
+
+    level: Level
+    text: str
+
+
+ChildEvent = Progress | Message
+
+
+class Child:
+    """A running attempt. Leaving the context kills it and everything it started."""
+
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str] = COMMAND,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        also: Mapping[str, str] | None = None,
+        held: Sequence[int] = (),
+    ) -> None:
+        """`also`: variables of this child alone; `held`: descriptors of locks that it keeps as long as it lives."""
+        with (folder / LOG).open("wb") as log:
+            self._process = subprocess.Popen(
+                _with_parent([*command, str(folder)]),
+                stdin=subprocess.PIPE,  # held open: its end tells a child elsewhere than on Linux that we are gone
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=CHECKOUT,
+                env={**clean_environment(environment), **(also or {})},
+                process_group=0,
+                pass_fds=held,
+            )
+        assert self._process.stdout is not None
+        self._out = self._process.stdout.fileno()
+        os.set_blocking(self._out, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._out, selectors.EVENT_READ)
+        self._open = True
+        self._unread = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status; negative the signal that ended it; None while it runs."""
+        return self._process.poll()
+
+    def events(self, seconds: float) -> list[ChildEvent]:
+        """What the child says next, waiting for `seconds` at the longest and not beyond its end."""
+        if not self._open:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            return []
+        if not self._selector.select(seconds):
+            return []
+        chunk = os.read(self._out, LONGEST_LINE)
+        if not chunk:
+            self._open = False
+            self._selector.unregister(self._out)
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        self._unread = self._unread[-LONGEST_LINE:]
+        return [event for event in map(parse_event, lines) if event is not None]
+
+    def stop(self, grace: timedelta) -> None:
+        """End the child and everything it started: SIGTERM, `grace` to leave, SIGKILL."""
+        if grace:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace.total_seconds())
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop(timedelta(0))
+        self._selector.close()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # the group is gone, or (macOS) only its zombie is left
+            os.killpg(self._process.pid, number)
+
+
+def parse_event(line: bytes) -> ChildEvent | None:
+    """One line of a child's output; None when it is none of ours, for a library may print anything."""
+    try:
+        said: Any = json.loads(line)
+        if not isinstance(said, dict):
+            return None
+        if "message" in said:
+            return Message(LEVELS.get(str(said.get("level")), "info"), str(said["message"]))
+        numbers = {name: _finite(said.get(name)) for name in ("loss", "eta_s")}
+        return Progress.model_validate({**said, **numbers})
+    except (ValueError, RecursionError):
+        return None
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of this environment a child may see, and what every child is given."""
+    passed = {name: value for name, value in environment.items() if PASSED.fullmatch(name) and not SECRET.search(name)}
+    return {**passed, **GIVEN}
+
+
+def _finite(number: Any) -> Any:
+    """Postgres stores no NaN in JSON."""
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _with_parent(command: list[str]) -> list[str]:
+    if sys.platform != "linux":
+        return command
+    return [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command]

@@ -1,0 +1,90 @@
+"""The command line's `worker`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from forgetcast.errors import ForgetcastError
+from service.models import Models
+from service.operations.fits import fit_due_matrices
+from service.queue import open_queue
+from service.settings import Settings
+from service.storage.database import Database
+from service.storage.jobs import ANY_HARDWARE
+from service.storage.schema import check_schema
+from workers.gpu import take_gpu
+from workers.supervisor import Supervisor, Timing
+
+BEATS_A_LEASE = 12
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Run one job, if one is waiting, and end.")
+@click.option(
+    "--hardware",
+    multiple=True,
+    default=(ANY_HARDWARE,),
+    show_default=True,
+    metavar="NAME",
+    help=f"Hardware class of this machine; may be given several times. Jobs for `{ANY_HARDWARE}` are taken always.",
+)
+@click.option(
+    "--poll",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 30),
+    help="Seconds between two looks for work; at most one without Redis.",
+)
+def worker(once: bool, hardware: tuple[str, ...], poll: float) -> None:
+    """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it.
+
+    Example: forgetcast worker --hardware a100
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        supervisor = open_supervisor(Settings(), hardware=hardware, poll=timedelta(seconds=poll))
+    except ForgetcastError as error:
+        raise click.ClickException(str(error)) from error
+    supervisor.run(stop_on_signal(), once=once)
+
+
+def open_supervisor(settings: Settings, *, hardware: tuple[str, ...], poll: timedelta) -> Supervisor:
+    """A supervisor on this deployment's database, queue and models. Raises SchemaMismatch, ConfigurationError."""
+    database = Database(settings.database)
+    check_schema(database)
+
+    def model_folder(model: str, revision: str) -> Path:
+        return Models.read(settings.models_file).folder(model, revision)
+
+    return Supervisor(
+        database,
+        open_queue(settings.redis_url),
+        jobs_folder=settings.cache_dir / "jobs",
+        model_folder=model_folder,
+        fit_due=partial(fit_due_matrices, database),
+        hardware=hardware,
+        timing=Timing(lease=settings.lease, beat=settings.lease / BEATS_A_LEASE, poll=poll),
+        gpu=take_gpu(),
+    )
+
+
+def stop_on_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; a second Ctrl-C ends the process at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return stop

@@ -1,0 +1,141 @@
+"""Leases as a worker sees them: its own is renewed in a thread, those of dead workers are reaped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+
+from forgetcast.errors import DatabaseUnavailable
+from forgetcast.schemas import Progress
+from service.storage import jobs
+from service.storage.database import Database
+from service.storage.events import append_event
+from service.storage.jobs import Beat, Claimed
+from workers.child import ChildEvent, Message
+
+log = logging.getLogger(__name__)
+
+MOST_MESSAGES = 200  # of one attempt; a child that says more has gone mad
+FLUSH_TIME = 15.0  # seconds that the last beat may take when the database is slow
+
+
+class Heartbeat:
+    """Holds the lease of one job from a thread of its own, and carries the child's events into the database.
+
+    A database that does not answer is asked again at every tick: the child goes on, and the fence decides afterwards.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        claimed: Claimed,
+        *,
+        lease: timedelta,
+        every: timedelta,
+        tick: timedelta,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Renews `every` so often, and at the next `tick` when there is news. `between` is called after each."""
+        self.verdict = Beat.HELD
+        self._database, self._claimed, self._lease = database, claimed, lease
+        self._every, self._tick, self._between = every.total_seconds(), tick.total_seconds(), between
+        self._renewed_at = time.monotonic()
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+        self._messages: list[Message] = []
+        self._n_messages = 0
+        self._silent = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat of {claimed.job_id}", daemon=True)
+
+    def tell(self, event: ChildEvent) -> None:
+        """Note what the child said; of its progress only the newest is written."""
+        with self._lock:
+            if isinstance(event, Progress):
+                self._progress = event
+            elif self._n_messages < MOST_MESSAGES:
+                self._messages.append(event)
+                self._n_messages += 1
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+        self._thread.join(FLUSH_TIME)
+
+    def _run(self) -> None:
+        while self.verdict is not Beat.LOST:
+            ended = self._ended.wait(self._tick)
+            news = self._progress is not None or bool(self._messages)
+            if news or time.monotonic() - self._renewed_at >= self._every:
+                self._renew()
+            if ended:
+                return
+            self._between()
+
+    def _renew(self) -> None:
+        progress, messages = self._progress, list(self._messages)
+        try:
+            verdict = self._write(progress, messages)
+        except DatabaseUnavailable as error:
+            if not self._silent:
+                log.warning("job %s: cannot renew the lease, trying on: %s", self._claimed.job_id, error)
+            self._silent = True
+            return
+        except Exception:  # anything else would end the thread, and with it the lease
+            log.exception("job %s: this news cannot be stored and is left out", self._claimed.job_id)
+        else:
+            self.verdict, self._renewed_at, self._silent = verdict, time.monotonic(), False
+        with self._lock:
+            del self._messages[: len(messages)]
+            self._progress = None if self._progress is progress else self._progress
+
+    def _write(self, progress: Progress | None, messages: list[Message]) -> Beat:
+        job_id, fence = self._claimed.job_id, self._claimed.fence
+        noted = None if progress is None else progress.model_dump(mode="json")
+        with self._database.transaction() as session:
+            verdict = jobs.beat(session, job_id, fence, self._lease, noted)
+            if verdict is not Beat.LOST:
+                for message in messages:
+                    data = {"attempt": self._claimed.attempt}
+                    append_event(session, job_id, "message", message.level, message.text, data)
+        return verdict
+
+
+class Reaper:
+    """Puts back the jobs of dead workers, but lets live ones renew first.
+
+    Nothing is reaped within one lease after the start, or after a time in which the database did not answer us: then
+    live workers were cut off too. (A short outage made a naive sweeper run 18 of 20 live jobs again.)
+    """
+
+    def __init__(self, database: Database, lease: timedelta) -> None:
+        self._database, self._lease = database, lease.total_seconds()
+        self._asked_at: float | None = None
+        self._answering_since: float | None = None
+
+    def turn(self) -> None:
+        """Reap when it is time to; call it often."""
+        now = time.monotonic()
+        if self._asked_at is not None and now - self._asked_at < self._lease / 12:
+            return
+        if self._asked_at is not None and now - self._asked_at > self._lease / 2:
+            self._answering_since = None  # we were frozen or busy, and know nothing of the time between
+        self._asked_at = now
+        try:
+            with self._database.transaction() as session:
+                if self._answering_since is not None and now - self._answering_since >= self._lease:
+                    for job_id in jobs.reap(session):
+                        log.warning("job %s: put back or ended, see its events", job_id)
+        except DatabaseUnavailable:
+            self._answering_since = None
+        except Exception:  # one bad row must not take the heartbeat with it
+            log.exception("cannot reap")
+        else:
+            self._answering_since = self._answering_since or now

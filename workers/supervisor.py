@@ -1,0 +1,312 @@
+"""The worker's loop: reap, claim, start a child, renew the lease, finish or release. Knows no torch.
+
+claim -> job directory -> child -> result   -> finish, with the measurement, in one transaction
+                                -> error    -> release: queued again or failed
+                                -> cancel   -> stop the child, release
+                                -> drain    -> stop the child, give the job back: the attempt does not count
+                                -> lost     -> kill the child, throw away what it made
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+
+from forgetcast.errors import DatabaseUnavailable, ForgetcastError
+from forgetcast.schemas import JobState
+from service.operations.job_material import read_job_material, record_measurement
+from service.queue import JobQueue
+from service.storage import jobs
+from service.storage.database import Database
+from service.storage.ids import new_id
+from service.storage.jobs import Beat, Claimed
+from workers.child import COMMAND, LOG, Child
+from workers.gpu import Gpu
+from workers.job_directory import JobOrder, JobResult, read_result
+from workers.leases import Heartbeat, Reaper
+from workers.prepare import job_folder, sweep_folders, write_job
+
+log = logging.getLogger(__name__)
+
+LOOK_AT_CHILD = 0.2  # seconds between looks at cancel, deadline and the stop signal
+LONGEST_BACKOFF = timedelta(minutes=5)
+FIT_AGAIN_AFTER = 60.0  # seconds after a fit that failed
+
+# Errors that the next attempt would meet again. All others are retried as often as the job allows.
+PERMANENT = frozenset(
+    {
+        "bad_dataset",
+        "cancelled",
+        "dataset_not_found",
+        "deadline",
+        "loss_not_finite",
+        "model_mismatch",
+        "model_not_found",
+        "not_finite",
+        "texts_missing",
+        "unsupported_model",
+    }
+)
+RETRIED_ONCE = frozenset({"gpu_oom"})
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long everything takes; tests use short ones."""
+
+    lease: timedelta = timedelta(seconds=60)
+    beat: timedelta = timedelta(seconds=5)
+    tick: timedelta = timedelta(seconds=1)  # between two writes of progress
+    poll: timedelta = timedelta(seconds=5)
+    stop_grace: timedelta = timedelta(seconds=10)  # from SIGTERM to SIGKILL
+    backoff: timedelta = timedelta(seconds=5)  # after the first failure; doubled after each
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An attempt that ended without a result."""
+
+    code: str
+    detail: str
+
+
+class Interrupted(Enum):
+    """An attempt that was ended from outside, and is nobody's failure."""
+
+    LOST = "lost"
+    STOPPED = "stopped"
+
+
+Outcome = JobResult | Failure | Interrupted
+
+
+class Supervisor:
+    """Runs one job at a time until it is told to stop. Any number of them may work on one database."""
+
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        *,
+        jobs_folder: Path,
+        model_folder: Callable[[str, str], Path],
+        fit_due: Callable[[], bool],
+        hardware: Sequence[str] = (jobs.ANY_HARDWARE,),
+        timing: Timing | None = None,
+        command: Sequence[str] = COMMAND,
+        gpu: Gpu | None = None,
+    ) -> None:
+        """`model_folder`: a model's id and revision -> its files; `fit_due`: does one fit, False when none is due."""
+        self._database, self._queue = database, queue
+        self._jobs_folder, self._model_folder, self._fit_due = jobs_folder, model_folder, fit_due
+        self._hardware = list(dict.fromkeys([*hardware, jobs.ANY_HARDWARE]))
+        self._timing = timing or Timing()
+        self._command, self._gpu = command, gpu
+        self._owner = f"{socket.gethostname()[:64]}:{os.getpid()}:{new_id('worker')[-8:]}"
+        self._reaper = Reaper(database, self._timing.lease)
+        self._fit_after = 0.0
+
+    def run(self, stop: threading.Event, *, once: bool = False) -> None:
+        """Work until `stop` is set, or with `once` for one turn. Call it from the main thread: a child dies with it."""
+        log.info("worker %s for hardware %s", self._owner, ", ".join(self._hardware))
+        sweep_folders(self._jobs_folder)
+        while not stop.is_set():
+            worked = self._turn(stop)
+            if once:
+                return
+            if not worked and not stop.is_set():
+                self._queue.receive(self._hardware, self._timing.poll)
+
+    def _turn(self, stop: threading.Event) -> bool:
+        """One job and then one fit, if they are there; whether anything was."""
+        self._reaper.turn()
+        claimed = self._claim()
+        if claimed is not None:
+            self._work(claimed, stop)
+        fitted = not stop.is_set() and self._fit()
+        return claimed is not None or fitted
+
+    def _claim(self) -> Claimed | None:
+        try:
+            with self._database.transaction() as session:
+                return jobs.claim(session, self._owner, self._hardware, self._timing.lease)
+        except DatabaseUnavailable as error:
+            log.warning("cannot claim: %s", error)
+            return None
+
+    def _fit(self) -> bool:
+        if time.monotonic() < self._fit_after:
+            return False
+        try:
+            return self._fit_due()
+        except Exception:  # a matrix that cannot be fitted must not keep jobs waiting
+            log.exception("the fit failed; the next one is tried in %.0f s", FIT_AGAIN_AFTER)
+            self._fit_after = time.monotonic() + FIT_AGAIN_AFTER
+            return False
+
+    def _work(self, claimed: Claimed, stop: threading.Event) -> None:
+        log.info("job %s: attempt %d", claimed.job_id, claimed.attempt)
+        timing = self._timing
+        with Heartbeat(
+            self._database,
+            claimed,
+            lease=timing.lease,
+            every=timing.beat,
+            tick=min(timing.tick, timing.beat),
+            between=self._reaper.turn,
+        ) as heartbeat:
+            outcome = self._attempt(claimed, heartbeat, stop)
+        self._settle(claimed, outcome, stop)
+
+    def _attempt(self, claimed: Claimed, heartbeat: Heartbeat, stop: threading.Event) -> Outcome:
+        """Prepare and run a child; whatever goes wrong is an outcome, for the worker goes on."""
+        ends_at = None if claimed.seconds_left is None else time.monotonic() + claimed.seconds_left
+        try:
+            with job_folder(self._jobs_folder, f"{claimed.job_id}-{claimed.fence}") as folder:
+                n_upstream = self._prepare(folder, claimed)
+                with self._start(folder) as child:
+                    interruption = self._follow(child, heartbeat, ends_at, stop)
+                    if interruption is not None:
+                        lost = interruption is Interrupted.LOST
+                        child.stop(timedelta(0) if lost else self._timing.stop_grace)
+                        return interruption
+                    return _outcome(child, folder, n_upstream)
+        except ForgetcastError as error:
+            return Failure(error.code, str(error))
+        except OSError as error:
+            return Failure("io", f"{type(error).__name__}: {error.strerror or error}")
+        except Exception as error:
+            log.exception("job %s", claimed.job_id)
+            return Failure("internal", f"the worker failed with {type(error).__name__}; its log says more")
+
+    def _prepare(self, folder: Path, claimed: Claimed) -> int:
+        """Fill the job directory; how many upstream examples it asks for."""
+        with self._database.read() as session:
+            material = read_job_material(session, claimed.job_id)
+        order = JobOrder(
+            job_id=claimed.job_id,
+            attempt=claimed.attempt,
+            model_folder=str(self._model_folder(material.model, material.model_revision)),
+            recipe=material.recipe,
+            setting=material.setting,
+            seed=material.seed,
+        )
+        write_job(folder, material, order)
+        return len(material.upstream)
+
+    def _start(self, folder: Path) -> Child:
+        if self._gpu is None:
+            return Child(folder, self._command)
+        return Child(folder, self._command, also=self._gpu.environment, held=(self._gpu.lock,))
+
+    def _follow(
+        self, child: Child, heartbeat: Heartbeat, ends_at: float | None, stop: threading.Event
+    ) -> Failure | Interrupted | None:
+        """Pass on what the child says until it ends, which is None, or has to be stopped."""
+        while child.running:
+            for event in child.events(LOOK_AT_CHILD):
+                heartbeat.tell(event)
+            if heartbeat.verdict is Beat.LOST:
+                return Interrupted.LOST
+            if heartbeat.verdict is Beat.CANCEL:
+                return Failure("cancelled", "cancel was asked")
+            if ends_at is not None and time.monotonic() >= ends_at:
+                return Failure("deadline", "the deadline passed while the job was running")
+            if stop.is_set():
+                return Interrupted.STOPPED
+        while last := child.events(0):
+            for event in last:
+                heartbeat.tell(event)
+        return None
+
+    def _settle(self, claimed: Claimed, outcome: Outcome, stop: threading.Event) -> None:
+        """Write how the attempt ended, again while the database is away; the fence keeps out what comes too late."""
+        patience = self._timing.stop_grace
+        while True:
+            try:
+                self._write_end(claimed, outcome)
+                return
+            except DatabaseUnavailable as error:
+                log.warning("job %s: cannot write how it ended, trying on: %s", claimed.job_id, error)
+            except Exception as error:
+                log.exception("job %s: cannot write how it ended", claimed.job_id)
+                if isinstance(outcome, Failure):
+                    return  # the lease runs out, and the job is reaped
+                code = error.code if isinstance(error, ForgetcastError) else "internal"
+                outcome = Failure(code, f"the result cannot be stored: {type(error).__name__}")
+                continue
+            if stop.is_set() and patience <= timedelta(0):
+                return
+            patience -= self._timing.beat if stop.is_set() else timedelta(0)
+            time.sleep(self._timing.beat.total_seconds())
+
+    def _write_end(self, claimed: Claimed, outcome: Outcome) -> None:
+        job_id, fence = claimed.job_id, claimed.fence
+        if outcome is Interrupted.LOST:
+            log.warning("job %s: the lease is lost, the attempt is thrown away", job_id)
+            return
+        with self._database.transaction() as session:
+            if outcome is Interrupted.STOPPED:
+                state = jobs.give_back(session, job_id, fence)
+            elif isinstance(outcome, JobResult) and jobs.finish(session, job_id, fence, outcome.report):
+                record_measurement(session, job_id, outcome.before, outcome.after, outcome.report)
+                state = JobState.SUCCEEDED
+            else:
+                # A result that finish refuses came too late: after a cancel, or after another worker's claim.
+                failure = outcome if isinstance(outcome, Failure) else Failure("cancelled", "cancel was asked")
+                error = {"code": failure.code, "detail": failure.detail}
+                permanent, backoff = self._retry(claimed, failure.code)
+                state = jobs.release(session, job_id, fence, error, permanent=permanent, backoff=backoff)
+        log.info("job %s: %s", job_id, state or "the lease is lost, the attempt is thrown away")
+
+    def _retry(self, claimed: Claimed, code: str) -> tuple[bool, timedelta]:
+        """Whether this error is final, and else how long to wait before the next attempt."""
+        again = claimed.last_error is not None and claimed.last_error.get("code") == code
+        permanent = code in PERMANENT or (code in RETRIED_ONCE and again)
+        # 2^6 times the first wait is beyond the longest already.
+        return permanent, min(LONGEST_BACKOFF, self._timing.backoff * 2 ** min(6, claimed.attempt - 1))
+
+
+def _outcome(child: Child, folder: Path, n_upstream: int) -> Outcome:
+    """What an ended child left: its result, its own error, or the signal that killed it."""
+    if child.returncode == 0:
+        try:
+            result = read_result(folder)
+            json.dumps(result.report, allow_nan=False)  # Postgres stores no NaN in JSON
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Failure("io", f"the child's result cannot be read: {type(error).__name__}: {error}")
+        if result.after.shape != (n_upstream,):
+            return Failure("internal", f"the child measured {result.after.shape} examples instead of {n_upstream}")
+        return result
+    failure = _told(folder) or _untold(child.returncode)
+    if failure.code == "internal":
+        last_words = (folder / LOG).read_text(errors="replace")[-4000:]
+        log.error("%s; the child's last words:\n%s", failure.detail, last_words)
+    return failure
+
+
+def _told(folder: Path) -> Failure | None:
+    """The error that the child itself has named."""
+    try:
+        told = json.loads((folder / "error.json").read_bytes())
+        return Failure(str(told["code"])[:64], str(told["detail"])[:2000])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _untold(status: int | None) -> Failure:
+    if status == -signal.SIGKILL:
+        return Failure("host_oom", "the child was killed, most likely because the host ran out of memory")
+    if status is not None and status < 0:
+        return Failure("internal", f"the child ended by {signal.Signals(-status).name}")
+    return Failure("internal", f"the child ended with status {status} and without a result")
