@@ -5,17 +5,19 @@ Bytes are counted as they arrive, before anything parses them: Content-Length al
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from forgetcast.errors import Busy, ForgetcastError, LimitExceeded
+from forgetcast.errors import Busy, LimitExceeded
 from service.api.problems import problem_response
 from service.settings import Settings
 
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 ALWAYS_ANSWERED = {"/healthz"}
 
@@ -37,25 +39,22 @@ class Limits:
             await self._app(scope, receive, send)
             return
         scope["request_id"] = request_id = uuid.uuid4().hex
+        send = _labelled(send, request_id)
         if self._at_work >= self._settings.concurrent_requests and scope["path"] not in ALWAYS_ANSWERED:
             busy = Busy(f"{self._at_work} requests are at work; try again in a moment", retry_after=1)
             await problem_response(busy, scope["path"], request_id)(scope, receive, send)
             return
         self._at_work += 1
         try:
-            await self._limited(scope, receive, send, request_id)
+            await self._counted(scope, receive, send)
         finally:
             self._at_work -= 1
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        settings = self._settings
-        # Only uploads are PUT; everything else that has a body is a small JSON document.
-        most = settings.max_upload_bytes if scope["method"] == "PUT" else settings.max_body_bytes
-        if scope["method"] == "POST" and scope["path"].endswith("/measurements"):
-            most = settings.max_upload_bytes
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        most = self._most_bytes(scope)
         n_bytes, answered, exceeded = 0, False, False
 
-        async def counting_receive() -> dict[str, Any]:
+        async def counting_receive() -> Message:
             nonlocal n_bytes, exceeded
             message = await receive()
             n_bytes += len(message.get("body", b""))
@@ -64,24 +63,32 @@ class Limits:
                 raise TooManyBytes
             return message
 
-        async def labelled_send(message: dict[str, Any]) -> None:
+        async def watched_send(message: Message) -> None:
             nonlocal answered
             if exceeded:
                 return  # the framework's own answer to the broken-off body
-            if message["type"] == "http.response.start":
-                answered = True
-                message.setdefault("headers", [])
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+            answered = True
             await send(message)
 
-        try:
-            await self._app(scope, counting_receive, labelled_send)
-        except TooManyBytes:
-            pass
+        with contextlib.suppress(TooManyBytes):
+            await self._app(scope, counting_receive, watched_send)
         if exceeded and not answered:
-            error: ForgetcastError = LimitExceeded(f"the body is larger than the {most} bytes admitted here")
-            await problem_response(error, scope["path"], request_id, 413)(scope, receive, send)
+            error = LimitExceeded(f"the body is larger than the {most} bytes admitted here")
+            await problem_response(error, scope["path"], scope["request_id"], 413)(scope, receive, send)
+
+    def _most_bytes(self, scope: Scope) -> int:
+        """Uploads are PUT, or a training run's measurements; any other body is a small JSON document."""
+        is_upload = scope["method"] == "PUT" or scope["path"].endswith("/measurements")
+        return self._settings.max_upload_bytes if is_upload else self._settings.max_body_bytes
+
+
+def _labelled(send: Send, request_id: str) -> Send:
+    """Every answer says which request it answers, and is never taken for another kind of content."""
+
+    async def labelled(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            labels = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+            message["headers"] = [*message.get("headers", []), *labels]
+        await send(message)
+
+    return labelled

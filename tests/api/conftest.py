@@ -37,6 +37,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """SQLite; test_main_job.py asks the same on Postgres."""
+    return sqlite_database
+
+
+@pytest.fixture
 def client(settings: Settings, database: Database) -> Iterator[TestClient]:
     app = create_app(settings, database, NoQueue())
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -115,13 +121,3 @@ def world(empty_world: World) -> World:
         assert empty_world.put_row(f"known-{place}", row, family=f"family-{place % 4}").status_code == 201
     empty_world.fit()
     return empty_world
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    from service.storage.schema import migrate
-
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    migrate(database)
-    yield database
-    database.close()

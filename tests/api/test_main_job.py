@@ -9,9 +9,16 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from service.storage.database import Database
 from tests.api.conftest import N_EXAMPLES, World, low_rank_rows
 
 NEW_ROW = low_rank_rows(1, seed=7)[0]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
 
 
 @pytest.fixture

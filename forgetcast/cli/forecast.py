@@ -1,0 +1,73 @@
+"""`forgetcast forecast FILE`: what will be forgotten when a model is fine-tuned on this file."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from forgetcast.cli.dataset import check_dataset
+from forgetcast.cli.options import duration, open_client, service_options
+from forgetcast.cli.output import note, print_json
+
+
+@click.command(epilog="Example: forgetcast forecast my-task.jsonl --size 30")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--matrix", metavar="ID", help="Matrix to forecast in; needed when the service has several.")
+@click.option("--size", default=30, show_default=True, type=click.IntRange(1), help="Upstream examples to measure.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of fine-tuning.")
+@click.option("--id", "task_id", metavar="ID", help="Your own id for the task.")
+@click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Forgotten examples to show.")
+@click.option("--no-wait", is_flag=True, help="Submit only; print the task's id.")
+@click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
+@service_options
+def forecast(
+    file: Path,
+    matrix: str | None,
+    size: int,
+    seed: int,
+    task_id: str | None,
+    top: int,
+    no_wait: bool,
+    timeout: timedelta | None,
+    url: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Forecast what a model will forget when it is fine-tuned on FILE.
+
+    FILE has one JSON object a line: {"text"}, {"prompt", "completion"} or {"messages"}. It is uploaded, the model is
+    fine-tuned on it under the matrix's recipe, some upstream examples are measured and all others forecast.
+    """
+    from forgetcast.cli.report import print_report, read_report
+    from forgetcast.cli.submission import only_matrix, submit, wait
+
+    check_dataset(file)
+    with open_client(url) as client:
+        task = submit(
+            client, file, matrix=matrix or only_matrix(client), task_id=task_id, size=size, seed=seed, quiet=quiet
+        )
+        if no_wait:
+            _print_submitted(task.id, task.task.job, as_json)
+            return
+        try:
+            job = wait(task, timeout=timeout, quiet=quiet)
+        except KeyboardInterrupt:
+            note(f"\nthe job goes on; follow it with `forgetcast task wait {task.id}`")
+            raise click.exceptions.Exit(130) from None
+        if quiet:
+            click.echo(task.id)
+            return
+        report = read_report(client, task, job, top)
+    if as_json:
+        print_json({"task": task.id, "job": job, "forecast": report.forecast, "forgotten": report.forgotten})
+    else:
+        print_report(report)
+
+
+def _print_submitted(task_id: str, job_id: str | None, as_json: bool) -> None:
+    if as_json:
+        print_json({"task": task_id, "job": job_id})
+    else:
+        click.echo(task_id)

@@ -1,0 +1,39 @@
+"""`forgetcast forgotten TASK`: its most forgotten upstream examples."""
+
+from __future__ import annotations
+
+import click
+
+from forgetcast.cli.options import open_client, service_options
+from forgetcast.cli.output import print_json
+
+
+@click.command(epilog="Example: forgetcast forgotten squad --k 20 --domain arithmetic")
+@click.argument("task")
+@click.option("--k", default=20, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option("--domain", help="Only examples of this domain.")
+@click.option("--min", "at_least", type=float, help="Only with at least so much forgetting, nats per token.")
+@click.option("--level", type=float, help="Share of cells the intervals are meant to cover.  [default: 0.9]")
+@service_options
+def forgotten(
+    task: str,
+    k: int,
+    domain: str | None,
+    at_least: float | None,
+    level: float | None,
+    url: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show the upstream examples that TASK makes the model forget most."""
+    from forgetcast.cli.report import print_forgotten, read_words
+
+    with open_client(url) as client:
+        found = client.tasks.forgotten(task, k, domain=domain, min=at_least, level=level)
+        if as_json:
+            print_json(found)
+        elif quiet:
+            for example in found.data:
+                click.echo(example.example_id)
+        else:
+            print_forgotten(found, read_words(client, task, found))

@@ -1,0 +1,87 @@
+"""A click group whose commands are named as strings and imported when they are called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from forgetcast.cli.failures import failure_of
+from forgetcast.errors import ForgetcastError
+
+SERVER_PACKAGES = ("service", "workers")
+INTERRUPTED = 130
+
+
+class Command(NamedTuple):
+    """Where a command is (`module:name`) and what the list of commands says of it."""
+
+    target: str
+    summary: str
+
+
+class RootGroup(click.Group):
+    """The root of the command line: errors leave it as one line and an exit code."""
+
+    def __init__(self, *, name: str, commands: Mapping[str, Command], help: str, epilog: str) -> None:
+        super().__init__(name=name, help=help, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})
+        self._known = commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._known)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = self._known.get(cmd_name)
+        return None if known is None else _imported(cmd_name, known.target)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in self._known.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self._known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self._known, n=1)
+            hint = f"did you mean `forgetcast {near[0]}`?" if near else "`forgetcast --help` lists the commands"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ForgetcastError as error:
+            raise failure_of(error) from error
+        except OSError as error:
+            if error.filename is None:  # a pipe that was closed, which click ends quietly
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _imported(name: str, target: str) -> click.Command:
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        package = module_name.partition(".")[0]
+        if package not in SERVER_PACKAGES:
+            raise
+        raise click.ClickException(_how_to_install(name, package, error.name)) from error
+    command = getattr(module, attribute)
+    assert isinstance(command, click.Command)
+    return command
+
+
+def _how_to_install(name: str, package: str, missing: str | None) -> str:
+    if missing in (package, f"{package}.commands"):
+        return (
+            f"`forgetcast {name}` is run from a checkout of the project (or its image) after "
+            f"`pip install 'forgetcast[{package}]'`; the package alone has the client"
+        )
+    return f"`forgetcast {name}` needs {missing}, which `pip install 'forgetcast[{package}]'` brings"

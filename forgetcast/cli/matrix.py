@@ -1,0 +1,98 @@
+"""`forgetcast matrix`: list, read, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forgetcast.cli.options import open_client, service_options
+from forgetcast.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from forgetcast.schemas import Matrix
+
+
+@click.group()
+def matrix() -> None:
+    """List, read and import matrices of known rows."""
+
+
+@matrix.command("ls", epilog="Example: forgetcast matrix ls -q")
+@service_options
+def list_matrices(url: str | None, as_json: bool, quiet: bool) -> None:
+    """List all matrices."""
+    with open_client(url) as client:
+        found = list(client.matrices.list())
+    if as_json:
+        print_json(list(found))
+    elif quiet:
+        click.echo("".join(f"{one.id}\n" for one in found), nl=False)
+    else:
+        rows = [(one.id, one.model, one.upstream_set, str(one.n_tasks), str(one.n_examples)) for one in found]
+        print_table(["matrix", "model", "upstream set", "rows", "examples"], rows, to_the_right=["rows", "examples"])
+
+
+@matrix.command("show", epilog="Example: forgetcast matrix show smollm2-135m")
+@click.argument("matrix_id", metavar="MATRIX")
+@service_options
+def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Show a matrix: what it was measured with, how large it is, what its forecasts are worth."""
+    with open_client(url) as client:
+        found = client.matrices.get(matrix_id)
+    if as_json:
+        print_json(found)
+    elif quiet:
+        click.echo(found.id)
+    else:
+        print_table(["field", "value"], _fields(found))
+
+
+@matrix.command("import", epilog="Example: forgetcast matrix import rows.npz --spec matrix.json")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--spec",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help='JSON: {"id", "upstream_set", "model", "recipe", "setting"}.',
+)
+@service_options
+def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Import the rows of FILE.npz, measured under the recipe and setting of --spec.
+
+    FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have `domain`
+    and `family`. An upstream set that does not exist is made from its ids and domains. What is there already stays.
+    """
+    from forgetcast.cli.matrix_import import import_npz, read_spec
+    from forgetcast.completion import load_npz
+
+    wanted, known = read_spec(spec), load_npz(file)
+    with open_client(url) as client:
+        found = import_npz(client, known, wanted, quiet=quiet)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+
+
+def _fields(found: Matrix) -> list[tuple[str, str]]:
+    recipe = {name: value for name, value in found.recipe.model_dump(mode="json").items() if value is not None}
+    fields = [
+        ("matrix", found.id),
+        ("upstream set", f"{found.upstream_set}, {found.n_examples} examples"),
+        ("model", f"{found.model}, revision {found.model_revision[:12]}"),
+        ("recipe", ", ".join(f"{name} {value}" for name, value in recipe.items())),
+        ("setting", ", ".join(f"{name} {value}" for name, value in found.setting if value is not None)),
+        ("known rows", f"{found.n_tasks}, version {found.version}"),
+        ("fitted", "not yet" if found.fitted_version is None else f"version {found.fitted_version}"),
+    ]
+    if found.quality is not None:
+        quality = found.quality
+        fields += [
+            ("Spearman", f"{quality.spearman:.3f} (popularity {quality.spearman_popularity:.3f})"),
+            ("recall 5%", f"{quality.recall_5pct:.3f} (popularity {quality.recall_5pct_popularity:.3f})"),
+            ("RMSE", f"{quality.rmse:.4f} (popularity {quality.rmse_popularity:.4f}) nats per token"),
+            ("coverage", f"{quality.coverage:.3f} of unprobed cells in their 90% interval"),
+        ]
+    return fields

@@ -1,0 +1,61 @@
+"""Rows that someone measured elsewhere, sent to a service one by one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forgetcast.cli.output import note
+from forgetcast.errors import ConfigurationError, UpstreamSetNotFound
+
+if TYPE_CHECKING:
+    from forgetcast.client import ForgetcastClient
+    from forgetcast.completion import ForgettingMatrix
+    from forgetcast.schemas import Matrix, MatrixCreate
+
+
+def read_spec(path: Path) -> MatrixCreate:
+    """The definition of a matrix. Raises ConfigurationError naming the field that is wrong."""
+    from pydantic import ValidationError
+
+    from forgetcast.schemas import MatrixCreate
+
+    try:
+        return MatrixCreate.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = "/".join(map(str, first["loc"])) or "the file"
+        raise ConfigurationError(f"{path}: {where}: {first['msg']}") from error
+
+
+def import_npz(client: ForgetcastClient, known: ForgettingMatrix, wanted: MatrixCreate, *, quiet: bool) -> Matrix:
+    """Create the matrix and its upstream set where they are missing, and import every row.
+
+    Cells go by example id, so the file may have them in another order than the set. Doing it again changes nothing.
+    """
+    try:
+        client.upstream_sets.get(wanted.upstream_set)
+    except UpstreamSetNotFound:
+        client.upstream_sets.register(_upstream_lines(known), id=wanted.upstream_set)
+    matrix = client.matrices.create(wanted)
+    for row, task_id in enumerate(known.task_ids):
+        cells = {
+            known.example_ids[position]: float(known.forgetting[row, position])
+            for position in known.observed[row].nonzero()[0]
+        }
+        family = None if known.families is None else known.families[row]
+        client.matrices.put_row(matrix.id, task_id, cells, family=family)
+        if not quiet:
+            note(f"row {row + 1} of {known.n_tasks}: {task_id}, {len(cells)} cells")
+    return client.matrices.get(matrix.id)
+
+
+def _upstream_lines(known: ForgettingMatrix) -> bytes:
+    """The examples by id and domain; their texts stay where they are."""
+    domains = known.domains or ("",) * known.n_examples
+    lines = [
+        json.dumps({"id": example, "domain": domain}, ensure_ascii=False)
+        for example, domain in zip(known.example_ids, domains, strict=True)
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()

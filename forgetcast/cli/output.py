@@ -1,0 +1,70 @@
+"""What commands print: tables and JSON on stdout, notes on stderr. No ANSI and no cut lines into a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from rich.console import Console
+
+PIPE_WIDTH = 10_000  # columns: nothing is wrapped or cut
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console for stdout, or for this stream; what is printed through it is text, never markup."""
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def note(message: str) -> None:
+    """One line for the person who waits, on stderr."""
+    click.echo(message, err=True)
+
+
+def print_json(content: BaseModel | dict[str, Any] | list[Any]) -> None:
+    """One JSON document, as the service sends it."""
+    click.echo(json.dumps(_plain(content), ensure_ascii=False, indent=2))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, to_the_right: Sequence[str] = ()) -> None:
+    """Aligned columns under headings; `to_the_right` names those that hold numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in to_the_right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(printable(cell) for cell in row))
+    console().print(table)
+
+
+def printable(text: str) -> str:
+    """Text of others on one line, without characters that a terminal obeys or that turn its direction."""
+    return "".join(char if unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def first_words(text: str, n_characters: int = 48) -> str:
+    """The beginning of a text on one line, cut between words."""
+    line = " ".join(text.split())
+    if len(line) <= n_characters:
+        return line
+    head, space, _ = line[:n_characters].rpartition(" ")
+    return (head if space else line[: n_characters - 1]) + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_plain(value) for value in content]
+    return content.model_dump(mode="json") if hasattr(content, "model_dump") else content

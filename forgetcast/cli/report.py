@@ -1,0 +1,140 @@
+"""What a forecast says, printed: most forgotten examples, domains, what it rests on, how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from forgetcast.cli.output import first_words, print_table, printable
+from forgetcast.cli.progress import PHASES
+
+if TYPE_CHECKING:
+    from forgetcast.client import ForgetcastClient, TaskHandle
+    from forgetcast.schemas import Forecast, Forgotten, ForgottenExample, Job, Quality, ReplayExample, UpstreamExample
+
+READ_WHOLE = 5_000  # upstream examples up to which the set is read for the first words
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is printed of one task; `words` are first words by example id, where the texts are known."""
+
+    task_id: str
+    job: Job | None
+    forecast: Forecast
+    forgotten: Forgotten
+    words: dict[str, str]
+
+
+def read_report(client: ForgetcastClient, task: TaskHandle, job: Job | None, top: int) -> Report:
+    forecast, forgotten = task.forecast(), task.forgotten(top)
+    words = read_words(client, task.id, forgotten)
+    return Report(task.id, job, forecast, forgotten, words)
+
+
+def read_words(client: ForgetcastClient, task_id: str, forgotten: Forgotten) -> dict[str, str]:
+    """First words of the forgotten examples' answers; none for a text that stayed with its owner."""
+    upstream_set = client.upstream_sets.get(client.matrices.get(forgotten.matrix).upstream_set)
+    wanted = {example.example_id for example in forgotten.data}
+    words: dict[str, str] = {}
+    if (upstream_set.n_examples or 0) <= READ_WHOLE:
+        for example in client.upstream_sets.examples(upstream_set.id):
+            if example.id in wanted:
+                words[example.id] = _answer(example)
+            if len(words) == len(wanted):
+                break
+    elif wanted:
+        # One small answer instead of a large set; only held-out examples have no place in it.
+        drawn = client.tasks.replay_set(task_id, size=len(wanted), strategy="top")
+        words = {one.id: _answer(one) for one in drawn.data if one.id in wanted}
+    return words
+
+
+def print_report(report: Report) -> None:
+    _heading(f"Most forgotten under {report.task_id} (nats per token, {_percent(report.forgotten.level)} interval)")
+    print_forgotten(report.forgotten, report.words)
+    _heading("Forgetting by domain")
+    _print_domains(report.forecast)
+    _heading("What this rests on")
+    for line in _grounds(report.forecast):
+        click.echo(f"  {line}")
+    if report.job is not None:
+        _heading("Time")
+        click.echo(f"  {_times(report.job)}")
+
+
+def print_forgotten(forgotten: Forgotten, words: dict[str, str]) -> None:
+    """The table of the most forgotten examples."""
+    headings = ["", "example", "domain", "first words", "forgetting", "interval", ""]
+    rows = [_forgotten_row(example, words.get(example.example_id, "")) for example in forgotten.data]
+    print_table(headings, rows, to_the_right=["", "forgetting"])
+
+
+def _forgotten_row(example: ForgottenExample, words: str) -> Sequence[str]:
+    how = "measured" if example.measured else "predicted"
+    interval = "" if example.measured else _interval(example.low, example.high)
+    how += "" if example.promised or example.measured else ", not promised"
+    return str(example.place), example.example_id, example.domain, words, f"{example.forgetting:+.3f}", interval, how
+
+
+def _print_domains(forecast: Forecast) -> None:
+    rows = [
+        (domain.domain or "(none)", f"{domain.mean:+.3f}", _interval(domain.low, domain.high), str(domain.n_examples))
+        for domain in forecast.domains
+    ]
+    mean = forecast.row_mean
+    rows.append(("all", f"{mean.mean:+.3f}", _interval(mean.low, mean.high), str(forecast.n_examples)))
+    print_table(["domain", "mean", "interval", "examples"], rows, to_the_right=["mean", "examples"])
+
+
+def _grounds(forecast: Forecast) -> list[str]:
+    lines = [
+        f"M = {forecast.n_tasks} known tasks, N = {forecast.n_examples} upstream examples, "
+        f"S = {forecast.n_measured} of them measured after fine-tuning on this task",
+        f"method {forecast.method} on matrix {forecast.matrix}, version {forecast.matrix_version}",
+    ]
+    quality = forecast.quality
+    lines += ["not back-tested: too few known rows"] if quality is None else _quality(quality)
+    return lines + [f"warning: {printable(warning)}" for warning in forecast.warnings]
+
+
+def _quality(quality: Quality) -> list[str]:
+    return [
+        f"back-tested by leaving out each of {quality.n_tasks} known tasks and forecasting it from {quality.n_probes} "
+        f"probes, popularity in brackets:",
+        f"  Spearman {quality.spearman:.2f} ({quality.spearman_popularity:.2f}), recall of the most forgotten 5% "
+        f"{quality.recall_5pct:.2f} ({quality.recall_5pct_popularity:.2f}), RMSE {quality.rmse:.3f} "
+        f"({quality.rmse_popularity:.3f}) nats per token; 90% intervals hold {_percent(quality.coverage)}",
+    ]
+
+
+def _times(job: Job) -> str:
+    parts = [f"{PHASES.get(phase, phase)} {seconds:.1f} s" for phase, seconds in (job.seconds or {}).items()]
+    if job.started_at is not None:
+        parts.insert(0, f"queued {(job.started_at - job.created_at).total_seconds():.1f} s")
+    if job.finished_at is not None:
+        parts.append(f"in all {(job.finished_at - job.created_at).total_seconds():.1f} s")
+    return ", ".join(parts)
+
+
+def _answer(example: UpstreamExample | ReplayExample) -> str:
+    """First words of what the model answered, or of the text where there is no answer."""
+    if example.messages:
+        replies = [message.content for message in example.messages if message.role == "assistant"]
+        return first_words((replies or [message.content for message in example.messages])[-1])
+    return first_words(example.text or "")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
+def _heading(text: str) -> None:
+    click.echo(f"\n{text}")

@@ -1,0 +1,133 @@
+"""`forgetcast task`: list, read, wait for, follow and cancel."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from forgetcast.cli.options import duration, open_client, service_options
+from forgetcast.cli.output import note, print_json, print_table, printable
+
+if TYPE_CHECKING:
+    from forgetcast.client import ForgetcastClient
+    from forgetcast.schemas import Event, Task
+
+
+@click.group()
+def task() -> None:
+    """List, read, wait for, follow and cancel tasks."""
+
+
+@task.command("ls", epilog="Example: forgetcast task ls --matrix smollm2-135m -q")
+@click.option("--matrix", metavar="ID", help="Only tasks of this matrix.")
+@service_options
+def list_tasks(matrix: str | None, url: str | None, as_json: bool, quiet: bool) -> None:
+    """List all tasks."""
+    with open_client(url) as client:
+        found = list(client.tasks.list(matrix=matrix))
+    if as_json:
+        print_json(list(found))
+    elif quiet:
+        click.echo("".join(f"{one.id}\n" for one in found), nl=False)
+    else:
+        rows = [(one.id, one.matrix, one.family or "", str(one.n_measured), _kind(one)) for one in found]
+        print_table(["task", "matrix", "family", "measured", ""], rows, to_the_right=["measured"])
+
+
+@task.command("get", epilog="Example: forgetcast task get my-task --json")
+@click.argument("task_id", metavar="TASK")
+@service_options
+def get(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Show one task and its newest job."""
+    with open_client(url) as client:
+        found = client.tasks.get(task_id)
+        job = found.job()
+    if as_json:
+        print_json({"task": found.task, "job": job})
+        return
+    if quiet:
+        click.echo(found.id)
+        return
+    shown = {name: value for name, value in found.task.model_dump(mode="json").items() if value is not None}
+    if job is not None:
+        shown |= {"state": job.state.value, "attempt": f"{job.attempt} of {job.max_attempts}"}
+        shown |= {} if job.error is None else {"error": f"{job.error.detail} ({job.error.code})"}
+    print_table(["field", "value"], [(name, str(value)) for name, value in shown.items()])
+
+
+@task.command("wait", epilog="Example: forgetcast task wait my-task --timeout 2h && forgetcast forgotten my-task")
+@click.argument("task_ids", metavar="TASK...", nargs=-1, required=True)
+@click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
+@service_options
+def wait(task_ids: tuple[str, ...], timeout: timedelta | None, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Wait until every TASK is measured; exit 1 when a job fails."""
+    from forgetcast.cli.progress import follow_progress
+
+    with open_client(url) as client:
+        for task_id in task_ids:
+            found = client.tasks.get(task_id)
+            try:
+                with follow_progress(quiet=quiet) as show:
+                    job = found.wait(timeout=timeout, on_event=show)
+            except KeyboardInterrupt:
+                note(f"\nthe job goes on; follow it with `forgetcast task wait {task_id}`")
+                raise click.exceptions.Exit(130) from None
+            if as_json:
+                print_json(job)
+            else:
+                click.echo(task_id if quiet else f"{task_id}: {job.state.value}, {job.n_examples} examples measured")
+
+
+@task.command("cancel", epilog="Example: forgetcast task cancel my-task")
+@click.argument("task_id", metavar="TASK")
+@service_options
+def cancel(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Ask the newest job of TASK to end."""
+    with open_client(url) as client:
+        job = client.jobs.cancel(_job_id(client, task_id))
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(job.id if quiet else f"job {job.id} is {job.state.value}, cancelling is asked for")
+
+
+@task.command("events", epilog="Example: forgetcast task events my-task -f")
+@click.argument("task_id", metavar="TASK")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@service_options
+def events(task_id: str, follow: bool, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Print what happened in the newest job of TASK, one line an event."""
+
+    def show(event: Event) -> None:
+        click.echo(event.model_dump_json() if as_json else str(event.id) if quiet else _line(event))
+
+    with open_client(url) as client:
+        job_id = _job_id(client, task_id)
+        if follow:
+            client.jobs.wait(job_id, on_event=show)
+        else:
+            for event in client.jobs.events(job_id):
+                show(event)
+
+
+def _job_id(client: ForgetcastClient, task_id: str) -> str:
+    job_id = client.tasks.get(task_id).task.job
+    if job_id is None:
+        raise click.ClickException(f"the task {task_id!r} has no job; its row was imported or posted")
+    return job_id
+
+
+def _kind(task: Task) -> str:
+    if task.repeat_of is not None:
+        return f"repeat of {task.repeat_of}"
+    return "known row" if task.known else ""
+
+
+def _line(event: Event) -> str:
+    from forgetcast.cli.progress import describe, progress_of
+
+    at = progress_of(event)
+    text = printable(event.message) if at is None else describe(at)
+    return f"{event.created_at:%Y-%m-%d %H:%M:%S}  {event.level:<5}  {text}"

@@ -1,0 +1,39 @@
+"""`forgetcast upstream import FILE`: register the examples whose forgetting is forecast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from forgetcast.cli.options import open_client, service_options
+from forgetcast.cli.output import print_json
+
+
+@click.group()
+def upstream() -> None:
+    """Import upstream examples."""
+
+
+@upstream.command("import", epilog="Example: forgetcast upstream import upstream.jsonl --id instruct-mix")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--id", "set_id", metavar="ID", help="Your own id for the set.")
+@service_options
+def import_set(file: Path, set_id: str | None, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Send all examples of FILE, JSON Lines or .parquet, and seal the set.
+
+    A line is {"id", "text" or "messages", "domain", "tags", "held_out"}; only the id is needed.
+    """
+    if file.stat().st_size == 0:
+        raise click.ClickException(f"{file} is empty; write one JSON object a line, with an id")
+    with open_client(url) as client:
+        found = client.upstream_sets.register(file, id=set_id)
+    if as_json:
+        print_json(found)
+    elif quiet:
+        click.echo(found.id)
+    else:
+        click.echo(
+            f"upstream set {found.id}: {found.n_examples} examples in {len(found.domains)} domains, "
+            f"{found.n_held_out} held out, {'with' if found.has_texts else 'without'} texts"
+        )

@@ -1,0 +1,63 @@
+"""The Python client of a Forgetcast service.
+
+with ForgetcastClient() as client:
+    task = client.tasks.create(Path("my-task.jsonl"), matrix="smollm2-135m")
+    task.wait(on_event=print)
+    for example in task.forgotten(20).data: ...
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Self
+
+import httpx2
+
+from forgetcast.client.connection import DEFAULT_URL, Connection
+from forgetcast.client.datasets import Datasets
+from forgetcast.client.jobs import Jobs
+from forgetcast.client.matrices import Matrices
+from forgetcast.client.tasks import TaskHandle, Tasks
+from forgetcast.client.upstream_sets import UpstreamSets
+from forgetcast.schemas import Ready
+
+__all__ = ["DEFAULT_URL", "ForgetcastClient", "TaskHandle"]
+
+
+class ForgetcastClient:
+    """A service: `upstream_sets`, `matrices`, `datasets`, `tasks`, `jobs`.
+
+    `url` is FORGETCAST_URL, or the embedded service on this machine; `api_key` is FORGETCAST_API_KEY. `timeout` is how
+    long one call may wait for an answer and come back for it; waiting for a job has a timeout of its own.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        timeout: timedelta = timedelta(seconds=30),
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._connection = Connection(url, api_key, timeout, transport)
+        self.upstream_sets = UpstreamSets(self._connection)
+        self.matrices = Matrices(self._connection)
+        self.datasets = Datasets(self._connection)
+        self.jobs = Jobs(self._connection)
+        self.tasks = Tasks(self._connection, self.datasets, self.jobs)
+
+    @property
+    def url(self) -> str:
+        return self._connection.url
+
+    def ready(self) -> Ready:
+        """Whether the service can do its work, and what it misses."""
+        return self._connection.read(Ready, "GET", "/readyz", accepted=(503,))
+
+    def close(self) -> None:
+        self._connection.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

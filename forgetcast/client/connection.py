@@ -1,0 +1,234 @@
+"""The connection to a service: requests, repeated where that is safe, and problems raised as errors by their code."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from forgetcast.errors import (
+    ConfigurationError,
+    FieldError,
+    ForgetcastError,
+    Internal,
+    InvalidRequest,
+    ServiceUnreachable,
+    UnexpectedAnswer,
+    error_for,
+)
+from forgetcast.schemas import Page, Problem
+
+DEFAULT_URL = "http://127.0.0.1:8737"
+TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
+RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+CHUNK = 1 << 20
+PAGE_SIZE = 1000
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Params = Mapping[str, Any]
+Body = bytes | Path
+S = TypeVar("S", bound=BaseModel)
+
+
+class Connection:
+    """Requests to one service under one key."""
+
+    def __init__(
+        self, url: str | None, api_key: str | None, timeout: timedelta, transport: httpx2.BaseTransport | None
+    ) -> None:
+        self.url = (url or os.environ.get("FORGETCAST_URL") or DEFAULT_URL).rstrip("/")
+        self.timeout = timeout.total_seconds()
+        self.http = httpx2.Client(
+            base_url=_checked(self.url),
+            headers=_headers(api_key or os.environ.get("FORGETCAST_API_KEY")),
+            timeout=self.timeout,
+            transport=transport,
+            # A proxy for the world outside cannot reach a service on this machine.
+            trust_env=httpx2.URL(self.url).host not in LOOPBACK,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        waiting: float = 0.0,
+        accepted: tuple[int, ...] = (),
+    ) -> httpx2.Response:
+        """One answer below 400, or of an `accepted` status; `waiting`: seconds the service may hold the request.
+
+        Raises
+        ------
+        ForgetcastError : the class that the problem's code names
+        """
+        sent = dict(headers or {})
+        if method == "POST":
+            sent["Idempotency-Key"] = str(uuid.uuid4())  # the same for every repetition of this call
+        give_up = time.monotonic() + waiting + self.timeout
+        pauses = _pauses()
+        while True:
+            try:
+                response = self.http.request(
+                    method,
+                    path,
+                    params=_present(params),
+                    json=json,
+                    content=_chunks(body) if isinstance(body, Path) else body,
+                    headers=sent,
+                    timeout=httpx2.Timeout(self.timeout, read=self.timeout + waiting),
+                )
+            except httpx2.TransportError as error:
+                pause = next(pauses, None)
+                if pause is None or time.monotonic() + pause > give_up:
+                    raise self.unreachable(error) from error
+            else:
+                if response.status_code < 400 or response.status_code in accepted:
+                    return response
+                problem = self.error_of(response)
+                # An answer that says when to come back is believed until the deadline, any other only TRIES times.
+                pause = problem.retry_after if problem.retry_after is not None else next(pauses, None)
+                retried = response.status_code in RETRIED and pause is not None
+                if not retried or pause is None or time.monotonic() + pause > give_up:
+                    raise problem
+            time.sleep(pause)
+
+    def read(self, kind: type[S], method: str, path: str, **options: Any) -> S:
+        """The answer as a wire shape; fields that a newer service adds are left out."""
+        return self.shape(kind, self.request(method, path, **options))
+
+    def shape(self, kind: type[S], response: httpx2.Response) -> S:
+        try:
+            return kind.model_validate_json(response.content, extra="ignore")
+        except ValidationError as error:
+            raise UnexpectedAnswer(
+                f"{response.request.method} {response.request.url} answered in a form this client does not know; "
+                f"compare the versions of client and service ({error.error_count()} fields, {error.errors()[0]['msg']})"
+            ) from error
+
+    def pages(self, kind: type[S], path: str, params: Params | None = None) -> Iterator[S]:
+        """Every entry of a list, page after page."""
+        query = {"limit": PAGE_SIZE, **(params or {})}
+        while True:
+            page = self.read(Page[kind], "GET", path, params=query)  # type: ignore[valid-type]
+            yield from page.data
+            if not page.has_more or page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str], read_timeout: float) -> Iterator[httpx2.Response]:
+        """An answer read as it comes; raises as `request` does, but is sent once."""
+        timeout = httpx2.Timeout(self.timeout, read=read_timeout)
+        with self.http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
+            if response.status_code >= 400:
+                response.read()
+                raise self.error_of(response)
+            yield response
+
+    def unreachable(self, error: httpx2.TransportError) -> ServiceUnreachable:
+        if isinstance(error, httpx2.TimeoutException):
+            return ServiceUnreachable(f"{self.url} did not answer within {self.timeout:g} s")
+        return ServiceUnreachable(f"nothing answers at {self.url} ({str(error) or type(error).__name__})")
+
+    def error_of(self, response: httpx2.Response) -> ForgetcastError:
+        """The error that a problem names."""
+        retry_after = _seconds(response.headers.get("Retry-After"))
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError:
+            status = response.status_code
+            return UnexpectedAnswer(
+                f"{response.request.method} {response.request.url} answered {status} and no problem of Forgetcast; "
+                f"is {self.url} a Forgetcast service?",
+                retry_after=retry_after,
+            )
+        detail = f"{problem.detail} (request {problem.request_id})" if problem.code == Internal.code else problem.detail
+        return error_for(problem.code)(
+            detail,
+            errors=tuple(FieldError(field.pointer, field.detail) for field in problem.errors),
+            location=response.headers.get("Location"),
+            retry_after=retry_after,
+        )
+
+
+def segment(id: str) -> str:
+    """An id as one step of a path, whatever it holds."""
+    return quote(id, safe="")
+
+
+def made(kind: type[S], **fields: Any) -> S:
+    """A wire shape to send. Raises InvalidRequest, before anything is sent, naming what is wrong."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), one["msg"]) for one in found)
+        raise InvalidRequest(
+            f"{wrong[0].pointer.lstrip('/') or 'the request'}: {wrong[0].detail}", errors=wrong
+        ) from error
+
+
+def _checked(url: str) -> str:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise ConfigurationError(f"the service's URL {url!r} cannot be read: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError(f"the service's URL {url!r} must begin with http:// or https://")
+    return url
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    headers = {"User-Agent": _user_agent(), "Accept": "application/json"}
+    if api_key:
+        key = api_key.strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigurationError("the API key has characters that no key has; set FORGETCAST_API_KEY again")
+        headers["Authorization"] = f"Bearer {key}"
+    return headers
+
+
+def _user_agent() -> str:
+    try:
+        return f"forgetcast/{version('forgetcast')}"
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "forgetcast"
+
+
+def _present(params: Params | None) -> dict[str, Any] | None:
+    return None if params is None else {name: value for name, value in params.items() if value is not None}
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between tries, doubling, with jitter so that many clients do not come back at once."""
+    for turn in range(TRIES - 1):
+        yield 0.25 * 2**turn * random.uniform(0.5, 1.5)  # noqa: S311
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return None if retry_after is None else max(0.0, float(retry_after))
+    except ValueError:
+        return None  # a date, which no Forgetcast service sends

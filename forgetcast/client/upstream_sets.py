@@ -1,0 +1,53 @@
+"""Upstream sets: register, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from forgetcast.client.connection import Connection, made, segment
+from forgetcast.errors import UpstreamSetNotFound
+from forgetcast.schemas import UpstreamExample, UpstreamSet, UpstreamSetCreate
+
+PARQUET = "application/vnd.apache.parquet"
+JSONL = "application/x-ndjson"
+
+
+class UpstreamSets:
+    """`client.upstream_sets`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, set_id: str | None = None) -> UpstreamSet:
+        """A new set without examples."""
+        wanted = made(UpstreamSetCreate, id=set_id).model_dump(mode="json")
+        return self._connection.read(UpstreamSet, "POST", "/v1/upstream-sets", json=wanted)
+
+    def get(self, set_id: str) -> UpstreamSet:
+        return self._connection.read(UpstreamSet, "GET", f"/v1/upstream-sets/{segment(set_id)}")
+
+    def put_examples(self, set_id: str, examples: Path | bytes, *, parquet: bool = False) -> UpstreamSet:
+        """Send all examples of a set at once, which seals it."""
+        headers = {"Content-Type": PARQUET if parquet else JSONL}
+        path = f"/v1/upstream-sets/{segment(set_id)}/examples"
+        return self._connection.read(UpstreamSet, "PUT", path, body=examples, headers=headers)
+
+    def register(self, examples: Path | bytes, *, id: str | None = None) -> UpstreamSet:
+        """Create the set if it is not there, and send its examples (a file ending in .parquet, or JSONL).
+
+        The same examples under the same id again change nothing. Raises UpstreamSetSealed for others.
+        """
+        set_id = self._existing(id) or self.create(id).id
+        parquet = isinstance(examples, Path) and examples.suffix == ".parquet"
+        return self.put_examples(set_id, examples, parquet=parquet)
+
+    def examples(self, set_id: str) -> Iterator[UpstreamExample]:
+        """All examples in order, page after page."""
+        return self._connection.pages(UpstreamExample, f"/v1/upstream-sets/{segment(set_id)}/examples")
+
+    def _existing(self, set_id: str | None) -> str | None:
+        try:
+            return None if set_id is None else self.get(set_id).id
+        except UpstreamSetNotFound:
+            return None

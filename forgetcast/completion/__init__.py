@@ -1,0 +1,30 @@
+"""The completion core: known rows and a few measured cells in, a completed row out. Numpy only."""
+
+from forgetcast.completion.backtest import backtest
+from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, MODEL_VERSION, Fitted
+from forgetcast.completion.fitting import fit
+from forgetcast.completion.matrix import ForgettingMatrix, load_npz
+from forgetcast.completion.probes import Design, ProbeSet, design_probes, expected_error, random_probes
+from forgetcast.completion.replay import ReplaySet, Strategy, draw_replay_set
+from forgetcast.completion.row_forecast import Interval, RowForecast
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "MODEL_VERSION",
+    "Design",
+    "Fitted",
+    "ForgettingMatrix",
+    "Interval",
+    "ProbeSet",
+    "ReplaySet",
+    "RowForecast",
+    "Strategy",
+    "backtest",
+    "design_probes",
+    "draw_replay_set",
+    "expected_error",
+    "fit",
+    "load_npz",
+    "random_probes",
+]

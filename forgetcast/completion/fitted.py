@@ -1,0 +1,134 @@
+"""A method fitted to the known rows: what forecasts a new row.
+
+Notation
+    M, N  known rows, upstream examples      S  probes of the new row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetcast.completion.baselines import popularity
+from forgetcast.completion.calibration import Calibration, row_scale
+from forgetcast.completion.factor_model import (
+    FactorModel,
+    Posterior,
+    fill_missing,
+    fit_factor_model,
+    fold_in,
+    left_out_residuals,
+)
+from forgetcast.completion.local_model import LocalModel, fit_local_model, local_mean
+from forgetcast.completion.matrix import ForgettingMatrix
+from forgetcast.completion.row_forecast import RowForecast, make_row_forecast
+from forgetcast.completion.types import Floats, Indices
+from forgetcast.errors import IncompatibleFit
+
+MODEL_VERSION = 2  # raised by every change of the code that changes a forecast
+DEFAULT_METHOD = "local"
+BASELINES = ("popularity", "additive")  # rank every task alike
+METHODS = ("local", "factor", *BASELINES)
+LARGEST_RANK = 8  # log score of left-out cells: flat from 8 to 12
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A method fitted to the known rows; forecasts need nothing else.
+
+    spread : what the variance of every cell and average comes from, and the mean too of all methods but ``local``
+    local : what the mean comes from; None unless the method is ``local``
+    """
+
+    method: str
+    spread: FactorModel
+    local: LocalModel | None
+    calibration: Calibration
+    n_tasks: int
+
+    def forecast(
+        self,
+        probes: Indices,
+        forgetting: Floats,
+        *,
+        level: float = 0.9,
+        random_probes: Indices | None = None,
+    ) -> RowForecast:
+        """Completed row of a new task.
+
+        Parameters
+        ----------
+        probes : (S,) ints, positions of the measured upstream examples, distinct; none is allowed
+        forgetting : (S,) floats, nats per token, after minus before; positive is forgotten
+        level : share of cells the intervals are meant to cover, strictly between 0 and 1
+        random_probes : which of the probes were drawn at random (positions); only they say how far this row strays
+            from the model. All of them by default
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, NotFinite, OutOfRange
+        """
+        posterior = self._complete(probes, forgetting)
+        residuals, improbability = left_out_residuals(self.spread, probes, forgetting)
+        at_random = np.isin(probes, probes if random_probes is None else random_probes)
+        return make_row_forecast(
+            posterior, row_scale(residuals[at_random]), self.calibration, level, improbability, forgetting[at_random]
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything as plain arrays, for an npz without pickle. ``from_arrays`` gives the same forecasts back."""
+        arrays: dict[str, NDArray[Any]] = {
+            "model_version": np.array(MODEL_VERSION),
+            "method": np.array(self.method),
+            "n_tasks": np.array(self.n_tasks),
+        }
+        for part in (self.spread, self.local, self.calibration):
+            if part is not None:
+                name = type(part).__name__
+                arrays |= {f"{name}.{field.name}": np.array(getattr(part, field.name)) for field in fields(part)}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Fitted:
+        """What ``to_arrays`` gave. Raises IncompatibleFit for another model version."""
+        if int(arrays["model_version"]) != MODEL_VERSION:
+            raise IncompatibleFit(f"Fitted by model version {arrays['model_version']}; this is {MODEL_VERSION}.")
+        method = str(arrays["method"])
+        return cls(
+            method=method,
+            spread=_part(FactorModel, arrays),
+            local=_part(LocalModel, arrays) if method == "local" else None,
+            calibration=_part(Calibration, arrays),
+            n_tasks=int(arrays["n_tasks"]),
+        )
+
+    def _complete(self, probes: Indices, forgetting: Floats) -> Posterior:
+        if self.method == "popularity":
+            return popularity(self.spread, probes, forgetting)
+        posterior = fold_in(self.spread, probes, forgetting)
+        if self.local is None:
+            return posterior
+        return replace(posterior, mean=local_mean(self.local, probes, forgetting))
+
+
+def fit_with(matrix: ForgettingMatrix, method: str, noise_share: float, calibration: Calibration) -> Fitted:
+    """Fit with every choice already made. ``noise_share`` is that of the local model; other methods do not use it."""
+    rank = 0 if method in BASELINES else min(LARGEST_RANK, matrix.n_tasks // 4)
+    spread = fit_factor_model(matrix.forgetting, matrix.observed, rank)
+    local = _fit_local(matrix, noise_share) if method == "local" else None
+    return Fitted(method, spread, local, calibration, matrix.n_tasks)
+
+
+def _fit_local(matrix: ForgettingMatrix, noise_share: float) -> LocalModel:
+    additive = fit_factor_model(matrix.forgetting, matrix.observed, rank=0)
+    return fit_local_model(fill_missing(additive, matrix.forgetting, matrix.observed), additive, noise_share)
+
+
+def _part(kind: type[Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """A dataclass from its arrays; those without dimensions become floats again."""
+    values = {field.name: arrays[f"{kind.__name__}.{field.name}"] for field in fields(kind)}
+    return kind(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})

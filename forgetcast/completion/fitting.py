@@ -1,0 +1,26 @@
+"""Fit a completion method to the known rows, every choice made by leaving rows out."""
+
+from __future__ import annotations
+
+from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, Fitted, fit_with
+from forgetcast.completion.leave_out import choose
+from forgetcast.completion.matrix import ForgettingMatrix
+from forgetcast.errors import UnknownMethod
+
+
+def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0) -> Fitted:
+    """Fit a method to the known rows.
+
+    Parameters
+    ----------
+    method : ``local``, ``factor``, ``additive`` or ``popularity``
+    seed : non-negative; decides which rows and columns the choices look at and which cells play the probes
+
+    Raises
+    ------
+    UnknownMethod
+    """
+    if method not in METHODS:
+        raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
+    choices = choose(matrix, method, seed)
+    return fit_with(matrix, method, choices.noise_share, choices.calibration)

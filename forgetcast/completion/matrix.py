@@ -1,0 +1,234 @@
+"""The matrix of forgetting: the one place where shapes, ids and values are checked.
+
+Notation
+    Z         forgetting, log-perplexity after minus before   (M, N)  nats per token, positive is forgotten
+    observed  which cells were measured                       (M, N)  bool
+    M, N      number of tasks (rows) and upstream examples (columns)
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from forgetcast.completion.types import Floats, Mask
+from forgetcast.errors import (
+    MatrixEmpty,
+    NotFinite,
+    NothingObserved,
+    RepeatedExample,
+    RepeatedTask,
+    UnreadableMatrix,
+    WrongShape,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ForgettingMatrix:
+    """Known rows of one matrix; everything after the constructor may rely on its shapes.
+
+    A cell with ``observed == False`` may hold anything: nothing reads it.
+
+    Parameters
+    ----------
+    forgetting : (M, N) floats, nats per token, after minus before; positive is forgotten
+    observed : (M, N) bools, True where the cell was measured
+    task_ids : M distinct strings
+    example_ids : N distinct strings, in the order of the upstream set
+    domains : N strings, or None
+    families : M strings or None each, or None; tasks of one family are left out together
+
+    Raises
+    ------
+    MatrixEmpty, WrongShape, RepeatedTask, RepeatedExample, NotFinite, NothingObserved
+    """
+
+    forgetting: Floats
+    observed: Mask
+    task_ids: tuple[str, ...]
+    example_ids: tuple[str, ...]
+    domains: tuple[str, ...] | None = None
+    families: tuple[str | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_distinct(self.task_ids, RepeatedTask)
+        _check_distinct(self.example_ids, RepeatedExample)
+        empty = np.flatnonzero(~self.observed.any(axis=1))
+        if empty.size:
+            raise NothingObserved(f"Task {self.task_ids[empty[0]]!r} has no measured cell.")
+        bad = np.argwhere(self.observed & ~np.isfinite(self.forgetting))
+        if bad.size:
+            task, example = self.task_ids[bad[0, 0]], self.example_ids[bad[0, 1]]
+            raise NotFinite(f"Forgetting of example {example!r} under task {task!r} is not a finite number.")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        forgetting: ArrayLike,
+        *,
+        observed: ArrayLike | None = None,
+        task_ids: Sequence[str] | None = None,
+        example_ids: Sequence[str] | None = None,
+        domains: Sequence[str] | None = None,
+        families: Sequence[str | None] | None = None,
+    ) -> ForgettingMatrix:
+        """Matrix from plain arrays; ids are made when absent, and NaN is a missing cell when ``observed`` is.
+
+        Raises
+        ------
+        The constructor's; WrongShape when ``forgetting`` is not two-dimensional.
+        """
+        values = np.array(forgetting, dtype=np.float64)
+        if values.ndim != 2:
+            raise WrongShape(f"Forgetting has {values.ndim} dimensions; tasks by examples needs 2.")
+        mask = ~np.isnan(values) if observed is None else np.array(observed, dtype=np.bool_)
+        n_tasks, n_examples = values.shape
+        return cls(
+            forgetting=values,
+            observed=mask,
+            task_ids=tuple(task_ids) if task_ids is not None else tuple(f"task-{i}" for i in range(n_tasks)),
+            example_ids=tuple(example_ids) if example_ids is not None else tuple(f"{j}" for j in range(n_examples)),
+            domains=tuple(domains) if domains is not None else None,
+            families=tuple(families) if families is not None else None,
+        )
+
+    @property
+    def n_tasks(self) -> int:
+        return int(self.forgetting.shape[0])
+
+    @property
+    def n_examples(self) -> int:
+        return int(self.forgetting.shape[1])
+
+    def filled(self, value: float = 0.0) -> Floats:
+        """Copy of Z with every missing cell set to ``value``. (M, N)"""
+        return np.where(self.observed, self.forgetting, value)
+
+    def with_tasks(self, rows: Sequence[int] | NDArray[np.intp]) -> ForgettingMatrix:
+        """The matrix of these rows only, in this order.
+
+        Raises
+        ------
+        MatrixEmpty, RepeatedTask
+        """
+        keep = [int(i) for i in rows]
+        return ForgettingMatrix(
+            forgetting=self.forgetting[keep],
+            observed=self.observed[keep],
+            task_ids=tuple(self.task_ids[i] for i in keep),
+            example_ids=self.example_ids,
+            domains=self.domains,
+            families=None if self.families is None else tuple(self.families[i] for i in keep),
+        )
+
+    def with_examples(self, positions: Sequence[int] | NDArray[np.intp]) -> ForgettingMatrix:
+        """The matrix of these upstream examples only; rows that lose every measured cell are left out.
+
+        Raises
+        ------
+        MatrixEmpty, RepeatedExample
+        """
+        keep = [int(j) for j in positions]
+        rows = np.flatnonzero(self.observed[:, keep].any(axis=1))
+        matrix = self.with_tasks(rows)
+        return replace(
+            matrix,
+            forgetting=matrix.forgetting[:, keep],
+            observed=matrix.observed[:, keep],
+            example_ids=tuple(self.example_ids[j] for j in keep),
+            domains=None if self.domains is None else tuple(self.domains[j] for j in keep),
+        )
+
+    def without_tasks(self, rows: Collection[int]) -> ForgettingMatrix:
+        """The matrix without these rows.
+
+        Raises
+        ------
+        MatrixEmpty
+            if none would be left
+        """
+        left_out = {int(i) for i in rows}
+        return self.with_tasks([i for i in range(self.n_tasks) if i not in left_out])
+
+    def left_out_together(self) -> list[list[int]]:
+        """Rows in groups: one per family, and one per task that has no family."""
+        groups: dict[tuple[str, str], list[int]] = {}
+        for i, task in enumerate(self.task_ids):
+            family = self.families[i] if self.families is not None else None
+            groups.setdefault(("task", task) if family is None else ("family", family), []).append(i)
+        return list(groups.values())
+
+    def domain_positions(self) -> dict[str, NDArray[np.intp]]:
+        """Positions of every domain's examples, in order of first appearance; empty without domains."""
+        positions: dict[str, list[int]] = {}
+        for j, domain in enumerate(self.domains or ()):
+            positions.setdefault(domain, []).append(j)
+        return {domain: np.array(found, dtype=np.intp) for domain, found in positions.items()}
+
+
+def load_npz(path: str | Path) -> ForgettingMatrix:
+    """Matrix from an ``.npz`` file: ``forgetting`` and, optionally, ``task``, ``example``, ``domain``, ``family``.
+
+    NaN is a missing cell; an empty family is none. Nothing is unpickled.
+
+    Raises
+    ------
+    UnreadableMatrix
+        if there is no such file, it is no npz, it lacks ``forgetting`` or it holds Python objects
+    The constructor's.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
+        forgetting = np.asarray(arrays["forgetting"], dtype=np.float64)
+    except KeyError as error:
+        raise UnreadableMatrix(f"{path} has no array named 'forgetting'.") from error
+    except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UnreadableMatrix(f"{path} is not an npz file of numbers and strings: {error}") from error
+    families = _strings(arrays.get("family"))
+    return ForgettingMatrix.from_arrays(
+        forgetting,
+        task_ids=_strings(arrays.get("task")),
+        example_ids=_strings(arrays.get("example")),
+        domains=_strings(arrays.get("domain")),
+        families=None if families is None else [family or None for family in families],
+    )
+
+
+def _strings(array: NDArray[Any] | None) -> list[str] | None:
+    return None if array is None else [str(item) for item in np.atleast_1d(array)]
+
+
+def _check_shapes(matrix: ForgettingMatrix) -> None:
+    shape = matrix.forgetting.shape
+    if len(shape) != 2 or matrix.observed.shape != shape:
+        raise WrongShape(
+            f"Forgetting has shape {shape}, observed {matrix.observed.shape}; both must be tasks by examples."
+        )
+    if 0 in shape:
+        raise MatrixEmpty(f"The matrix has {shape[0]} tasks and {shape[1]} upstream examples.")
+    expected = {"task ids": (matrix.task_ids, shape[0]), "example ids": (matrix.example_ids, shape[1])}
+    if matrix.domains is not None:
+        expected["domains"] = (matrix.domains, shape[1])
+    if matrix.families is not None:
+        expected["families"] = (tuple(family or "" for family in matrix.families), shape[0])
+    for name, (found, n_expected) in expected.items():
+        if len(found) != n_expected:
+            raise WrongShape(f"{len(found)} {name} for a matrix of {shape[0]} tasks by {shape[1]} examples.")
+
+
+def _check_distinct(ids: tuple[str, ...], error: Callable[[str], Exception]) -> None:
+    if len(set(ids)) == len(ids):
+        return
+    seen: set[str] = set()
+    for found in ids:
+        if found in seen:
+            raise error(f"The id {found!r} appears twice.")
+        seen.add(found)

@@ -1,0 +1,68 @@
+"""`forgetcast backtest` on a file and on a matrix of the service."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.client.answers import ok
+
+
+@pytest.fixture
+def rows(tmp_path):
+    generator = np.random.default_rng(0)
+    forgetting = generator.standard_normal((6, 1)) * generator.standard_normal(40) + generator.standard_normal(40)
+    path = tmp_path / "rows.npz"
+    np.savez(path, forgetting=forgetting, task=[f"task-{i}" for i in range(6)])
+    return path
+
+
+@pytest.fixture
+def report(run, rows):
+    options = ["--probes", 5, "--draws", 1, "--methods", "factor,popularity", "--seed", 3]
+    return json.loads(run("backtest", rows, *options, "--json").stdout)
+
+
+def test_options_reach_the_back_test(report):
+    assert (report["n_probes"], report["draws"], report["design"], report["seed"]) == (5, 1, "random", 3)
+    assert list(report["methods"]) == ["factor", "popularity"]
+
+
+def test_the_table_has_a_line_a_method_and_names_what_was_lost(run, service, report):
+    report["methods"]["factor"]["tasks"][2]["spearman"] = -1.0
+    service.answers["GET", "/v1/matrices/m/backtest"] = ok(report)
+    shown = run("backtest", "m").stdout
+    assert "factor (default)" in shown
+    assert "factor is better than popularity in Spearman on" in shown
+    assert "not on" in shown and "task-2 (-1.000, " in shown
+
+
+def test_rows_to_train_on_and_to_forecast_can_be_chosen(run, rows):
+    options = ["--probes", 5, "--draws", 1, "--methods", "popularity", "--train", "0:3,4", "--test", "5", "--json"]
+    tasks = json.loads(run("backtest", rows, *options).stdout)["methods"]["popularity"]["tasks"]
+    assert [task["task"] for task in tasks] == ["task-5"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--train", "0:99", "Rows run from 0 to 5"), ("--methods", "magic", "No completion method is called 'magic'")],
+)
+def test_what_the_file_does_not_have_is_one_line(run, rows, option, value, said):
+    result = run("backtest", rows, option, value)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_that_is_not_there_is_one_line(run, tmp_path):
+    result = run("backtest", tmp_path / "none.npz")
+    assert result.exit_code == 1
+    assert "none.npz" in result.stderr
+
+
+def test_options_of_a_file_are_refused_for_a_matrix_of_the_service(run, service):
+    result = run("backtest", "m", "--draws", 3)
+    assert result.exit_code == 2
+    assert "--draws is for .npz files" in result.stderr

@@ -1,0 +1,145 @@
+"""`forgetcast forecast`: from a file to the report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.world import MATRIX, UPSTREAM_SET
+from tests.client.answers import a_job, a_task, ok, page
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "task.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "two"}\n')
+    return path
+
+
+def test_the_report_says_what_is_forgotten_and_what_that_rests_on(run, service, file):
+    result = run("forecast", file)
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "1 poems-01 poems The rain falls softly on the roof of the old… +0.400 +0.350 to +0.450 predicted" in lines
+    assert "2 poems-02 poems Only a text. +0.250 measured" in lines
+    assert "3 code-01 code print(1) -0.010 -0.060 to +0.040 predicted, not promised" in lines
+    assert "poems +0.200 +0.100 to +0.300 2" in lines
+    assert "all +0.100 +0.050 to +0.150 3" in lines
+    assert any(line.startswith("M = 40 known tasks, N = 3 upstream examples, S = 1 ") for line in lines)
+    assert "method local on matrix m, version 4" in lines
+    assert any("Spearman 0.84 (0.71)" in line and "RMSE 0.081 (0.102)" in line for line in lines)
+    assert "warning: unlike_known: only what was measured is promised" in lines
+    assert "queued 2.0 s, load the model 1.5 s, fine-tune 20.0 s, in all 30.0 s" in lines
+
+
+def test_the_only_matrix_need_not_be_named(run, service, file):
+    run("forecast", file)
+    assert service.sent("POST", "/v1/tasks")["matrix"] == "m"
+
+
+def test_which_of_several_matrices_is_asked(run, service, file):
+    service.answers["GET", "/v1/matrices"] = page([MATRIX, {**MATRIX, "id": "other"}])
+    result = run("forecast", file)
+    assert result.exit_code == 2
+    assert "--matrix: m, other" in result.stderr
+
+
+def test_a_service_without_a_matrix_says_how_to_get_one(run, service, file):
+    service.answers["GET", "/v1/matrices"] = page([])
+    result = run("forecast", file)
+    assert result.exit_code == 1
+    assert "forgetcast matrix import" in result.stderr
+
+
+def test_options_go_along(run, service, file):
+    run("forecast", file, "--matrix", "m", "--size", 12, "--seed", 3, "--id", "mine", "--top", 7)
+    sent = service.sent("POST", "/v1/tasks")
+    assert (sent["id"], sent["size"], sent["seed"], sent["measure"]) == ("mine", 12, 3, "probe")
+    assert service.asked("GET", "/v1/tasks/t/forgotten")[0].url.params["k"] == "7"
+
+
+def test_progress_goes_to_stderr(run, service, file):
+    result = run("forecast", file)
+    assert "claimed by worker-1" in result.stderr
+    assert "fine-tune: 3 of 12, loss 2.500, 9 s left" in result.stderr
+    assert "fine-tune: 3 of 12" not in result.stdout
+
+
+def test_a_broken_file_is_one_line_and_nothing_is_sent(run, service, file):
+    file.write_text('{"text": "one"}\n{"txt": "two"}\n')
+    result = run("forecast", file)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "line 2" in result.stderr
+    assert service.requests == []
+
+
+def test_a_task_that_is_measured_is_not_followed_again(run, service, file):
+    service.answers["POST", "/v1/tasks"] = ok(a_task(n_measured=30, row_version=1), 200)
+    result = run("forecast", file)
+    assert "already measured" in result.stderr
+    assert service.asked("GET", "/v1/jobs/job_1/events") == []
+    assert "poems-01" in result.stdout
+
+
+def test_a_task_whose_job_failed_is_measured_again(run, service, file):
+    error = {"code": "host_oom", "detail": "the machine ran out of memory"}
+    service.answers |= {
+        ("POST", "/v1/tasks"): ok(a_task(job="job_0"), 200),
+        ("GET", "/v1/jobs/job_0"): ok(a_job("failed", id="job_0", error=error)),
+        ("POST", "/v1/tasks/t/jobs"): ok(a_job("queued"), 202),
+    }
+    result = run("forecast", file)
+    assert result.exit_code == 0
+    assert "the machine ran out of memory); measuring again" in result.stderr
+
+
+def test_a_job_that_fails_is_an_error_with_its_reason(run, service, file):
+    error = {"code": "bad_dataset", "detail": "no line has a response"}
+    service.answers["GET", "/v1/jobs/job_1"] = [ok(a_job("running")), ok(a_job("failed", error=error))]
+    result = run("forecast", file)
+    assert result.exit_code == 1
+    assert "no line has a response (bad_dataset)" in result.stderr
+
+
+def test_time_that_is_up_has_its_own_exit_code(run, service, file):
+    service.answers["GET", "/v1/jobs/job_1"] = ok(a_job("running"))
+    result = run("forecast", file, "--timeout", "0s")
+    assert result.exit_code == 5
+    assert "forgetcast task wait" in result.stderr
+
+
+def test_ctrl_c_says_that_the_job_goes_on(run, service, file):
+    service.answers["GET", "/v1/jobs/job_1"] = ok(a_job("running"))
+    service.answers["GET", "/v1/jobs/job_1/events"] = KeyboardInterrupt()
+    result = run("forecast", file)
+    assert result.exit_code == 130
+    assert "the job goes on; follow it with `forgetcast task wait t`" in result.stderr
+
+
+def test_without_waiting_the_id_is_all_that_is_printed(run, service, file):
+    result = run("forecast", file, "--no-wait")
+    assert result.stdout == "t\n"
+    assert service.asked("GET", "/v1/tasks/t/forecast") == []
+
+
+def test_quiet_prints_the_id_alone(run, service, file):
+    result = run("forecast", file, "-q")
+    assert (result.stdout, result.stderr) == ("t\n", "")
+
+
+def test_json_is_what_the_service_said(run, service, file):
+    said = json.loads(run("forecast", file, "--json").stdout)
+    assert said["task"] == "t"
+    assert said["forecast"]["row_mean"]["mean"] == 0.1
+    assert said["forgotten"]["data"][0]["example_id"] == "poems-01"
+    assert said["job"]["seconds"]["fine_tune"] == 20.0
+
+
+def test_first_words_of_a_large_set_come_without_reading_it(run, service, file):
+    service.answers["GET", "/v1/upstream-sets/s"] = ok({**UPSTREAM_SET, "n_examples": 141_816})
+    result = run("forecast", file)
+    assert "print(1)" in result.stdout
+    assert service.asked("GET", "/v1/upstream-sets/s/examples") == []
+    assert service.asked("GET", "/v1/tasks/t/replay-set")[0].url.params["strategy"] == "top"

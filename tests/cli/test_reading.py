@@ -1,0 +1,96 @@
+"""Commands that read: forgotten, task, matrix."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.client.answers import a_job, a_task, ok
+
+
+def test_forgotten_asks_for_what_the_options_say(run, service):
+    result = run("forgotten", "t", "--k", 5, "--domain", "poems", "--min", "0.1", "--level", "0.8")
+    assert result.exit_code == 0
+    asked = dict(service.asked("GET", "/v1/tasks/t/forgotten")[0].url.params)
+    assert asked == {"k": "5", "domain": "poems", "min": "0.1", "level": "0.8"}
+    assert "The rain falls softly" in result.stdout
+
+
+def test_forgotten_quietly_prints_ids_one_a_line(run, service):
+    assert run("forgotten", "t", "-q").stdout == "poems-01\npoems-02\ncode-01\n"
+
+
+def test_forgotten_as_json_is_the_answer_of_the_service(run, service):
+    assert json.loads(run("forgotten", "t", "--json").stdout)["data"][1]["measured"] is True
+
+
+def test_tasks_are_listed_with_what_they_are(run, service):
+    lines = [line.split() for line in run("task", "ls").stdout.splitlines()]
+    assert lines[0] == ["task", "matrix", "family", "measured"]
+    assert ["u", "m", "0", "known", "row"] in lines
+    assert ["v", "m", "0", "repeat", "of", "u"] in lines
+
+
+def test_tasks_are_listed_by_id_for_other_commands(run, service):
+    assert run("task", "ls", "-q", "--matrix", "m").stdout == "t\nu\nv\n"
+    assert service.asked("GET", "/v1/tasks")[0].url.params["matrix"] == "m"
+
+
+def test_a_task_is_shown_with_its_job(run, service):
+    result = run("task", "get", "t")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert {"id t", "seed 1", "state succeeded", "attempt 1 of 3"} <= set(lines)
+
+
+def test_waiting_for_tasks_ends_when_all_are_measured(run, service):
+    assert run("task", "wait", "t", "t", "-q").stdout == "t\nt\n"
+
+
+def test_waiting_for_a_task_that_fails_exits_1(run, service):
+    error = {"code": "stalled", "detail": "no progress for 600 s"}
+    service.answers["GET", "/v1/jobs/job_1"] = ok(a_job("failed", error=error))
+    result = run("task", "wait", "t")
+    assert result.exit_code == 1
+    assert "no progress for 600 s (stalled)" in result.stderr
+
+
+def test_waiting_has_a_time_limit(run, service):
+    service.answers["GET", "/v1/jobs/job_1"] = ok(a_job("running"))
+    assert run("task", "wait", "t", "--timeout", "0s").exit_code == 5
+
+
+def test_cancelling_asks_the_newest_job_to_end(run, service):
+    assert run("task", "cancel", "t").exit_code == 0
+    assert len(service.asked("POST", "/v1/jobs/job_1/cancel")) == 1
+
+
+@pytest.mark.parametrize("command", ["cancel", "events"])
+def test_a_task_without_a_job_is_said_to_have_none(run, service, command):
+    service.answers["GET", "/v1/tasks/t"] = ok(a_task(job=None))
+    result = run("task", command, "t")
+    assert result.exit_code == 1
+    assert "has no job" in result.stderr
+
+
+@pytest.mark.parametrize("follow", [[], ["-f"]])
+def test_events_are_lines_on_stdout(run, service, follow):
+    lines = run("task", "events", "t", *follow).stdout.splitlines()
+    assert lines[0].endswith("info   claimed by worker-1")
+    assert lines[1].endswith("info   fine-tune: 3 of 12, loss 2.500, 9 s left")
+    assert len(lines) == 2
+
+
+def test_events_as_json_are_one_object_a_line(run, service):
+    lines = run("task", "events", "t", "--json").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [1, 2]
+
+
+def test_matrices_are_listed(run, service):
+    assert ["m", "tiny", "s", "40", "3"] in [line.split() for line in run("matrix", "ls").stdout.splitlines()]
+
+
+def test_a_matrix_is_shown_with_what_its_forecasts_are_worth(run, service):
+    shown = run("matrix", "show", "m").stdout
+    assert "Spearman" in shown and "0.840 (popularity 0.710)" in shown
+    assert "method full, learning_rate 0.0001, steps 12" in shown
