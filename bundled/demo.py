@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +33,14 @@ from forgetcast.cli.replay_files import write_replay_set
 from forgetcast.cli.report import print_report, read_report
 from forgetcast.cli.submission import submit, wait
 from forgetcast.client import DEFAULT_URL, ForgetcastClient
-from forgetcast.errors import ConfigurationError, ForgetcastError, ServiceUnreachable, WaitTimedOut
+from forgetcast.errors import (
+    ConfigurationError,
+    FitPending,
+    ForgetcastError,
+    ServiceUnreachable,
+    TooFewRows,
+    WaitTimedOut,
+)
 from forgetcast.folders import state_folder
 from forgetcast.schemas import Matrix, MatrixCreate
 from service.models import BaseModelFiles, Models, write_models
@@ -79,6 +86,7 @@ def run(file: Path, *, fresh: bool = False) -> None:
         note(f"task of {n_examples} examples from {file}")
         task = submit(client, file, matrix=matrix.id, task_id="new-task" if file == NEW_TASK else None)
         job = wait(task)
+        _wait_until_tested(client, matrix.id)
         print_report(read_report(client, task, job, TOP))
         folder = state / "replay" / task.id
         write_replay_set(task.replay_set(size=REPLAY_SIZE), folder)
@@ -133,7 +141,7 @@ def _service(state: Path) -> Iterator[ForgetcastClient]:
         try:
             process.wait(STOPPED_WITHIN)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its worker too
 
 
 def _free_port() -> int:
@@ -192,11 +200,17 @@ def _wait_until_fitted(client: ForgetcastClient, matrix_id: str) -> None:
     said = False
     while (matrix := client.matrices.get(matrix_id)).fitted_version != matrix.version:
         if not said:
-            note("fitting the matrix and back-testing it")
+            note("fitting the matrix")
             said = True
         if time.monotonic() > until:
             raise WaitTimedOut(f"the matrix {matrix_id} is not fitted after {FITTED_WITHIN:.0f} s")
         time.sleep(0.3)
+
+
+def _wait_until_tested(client: ForgetcastClient, matrix_id: str) -> None:
+    """The worker back-tests after the job; the report is to say how good such forecasts are."""
+    with suppress(FitPending, TooFewRows):
+        client.matrices.backtest(matrix_id)
 
 
 def _how_to_go_on() -> str:

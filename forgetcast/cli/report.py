@@ -13,7 +13,16 @@ from forgetcast.cli.progress import PHASES
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
-    from forgetcast.schemas import Forecast, Forgotten, ForgottenExample, Job, Quality, ReplayExample, UpstreamExample
+    from forgetcast.schemas import (
+        Average,
+        Forecast,
+        Forgotten,
+        ForgottenExample,
+        Job,
+        Quality,
+        ReplayExample,
+        UpstreamExample,
+    )
 
 READ_WHOLE = 5_000  # upstream examples up to which the set is read for the first words
 
@@ -82,12 +91,15 @@ def _forgotten_row(example: ForgottenExample, words: str) -> Sequence[str]:
 
 def _print_domains(forecast: Forecast) -> None:
     rows = [
-        (domain.domain or "(none)", f"{domain.mean:+.3f}", _interval(domain.low, domain.high), str(domain.n_examples))
-        for domain in forecast.domains
+        (one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured)) for one in forecast.domains
     ]
-    mean = forecast.row_mean
-    rows.append(("all", f"{mean.mean:+.3f}", _interval(mean.low, mean.high), str(forecast.n_examples)))
-    print_table(["domain", "mean", "interval", "examples"], rows, to_the_right=["mean", "examples"])
+    rows.append(("all", *_average(forecast.row_mean), str(forecast.n_examples), str(forecast.n_measured)))
+    headings = ["domain", "mean", "interval", "examples", "measured"]
+    print_table(headings, rows, to_the_right=["mean", "examples", "measured"])
+
+
+def _average(average: Average) -> tuple[str, str]:
+    return f"{average.mean:+.3f}", _interval(average.low, average.high)
 
 
 def _grounds(forecast: Forecast) -> list[str]:
@@ -97,14 +109,16 @@ def _grounds(forecast: Forecast) -> list[str]:
         f"method {forecast.method} on matrix {forecast.matrix}, version {forecast.matrix_version}",
     ]
     quality = forecast.quality
-    lines += ["not back-tested: too few known rows"] if quality is None else _quality(quality)
+    lines += (
+        [f"not back-tested yet (`forgetcast backtest {forecast.matrix}`)"] if quality is None else _quality(quality)
+    )
     return lines + [f"warning: {printable(warning)}" for warning in forecast.warnings]
 
 
 def _quality(quality: Quality) -> list[str]:
     return [
-        f"back-tested by leaving out each of {quality.n_tasks} known tasks and forecasting it from {quality.n_probes} "
-        f"probes, popularity in brackets:",
+        f"back-tested by leaving out known tasks and forecasting each from {quality.n_probes} probes, popularity in "
+        f"brackets:",
         f"  Spearman {quality.spearman:.2f} ({quality.spearman_popularity:.2f}), recall of the most forgotten 5% "
         f"{quality.recall_5pct:.2f} ({quality.recall_5pct_popularity:.2f}), RMSE {quality.rmse:.3f} "
         f"({quality.rmse_popularity:.3f}) nats per token; 90% intervals hold {_percent(quality.coverage)}",
