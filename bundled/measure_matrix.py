@@ -127,7 +127,12 @@ def _run_child(folder: Path, threads: int) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": str(threads),
+                "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+                "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+            },
         )
         if child.wait():
             raise SystemExit(f"{folder.name} failed; see {folder / 'log'}")

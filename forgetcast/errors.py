@@ -1,12 +1,12 @@
 """Everything that can go wrong, in domain words with a stable code. No HTTP numbers here.
 
-    ForgetcastError
-      about numbers and rows     (Completion)
-      about data and models      (Fine-tuning and measuring)
-      about what is stored       (Unknown ids, Conflicts)
-      about what was sent        (Requests)
-      about who asks             (Access)
-      about time and machines    (Availability, Client)
+ForgetcastError
+  about numbers and rows     (Completion)
+  about data and models      (Fine-tuning and measuring)
+  about what is stored       (Unknown ids, Conflicts)
+  about what was sent        (Requests)
+  about who asks             (Access)
+  about time and machines    (Availability, Client)
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 import uvicorn
@@ -80,7 +80,11 @@ def key() -> None:
 @key.command("create")
 @click.option("--name", required=True, help="What the key is for.")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice([scope.value for scope in Scope]),
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
     help="What it may do; may be given several times.",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
@@ -101,9 +105,7 @@ def _serve(settings: Settings, database: Database, host: str, port: int) -> None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, database, open_queue(settings.redis_url))
     click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
-    uvicorn.run(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS
-    )
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def fine_tune(
     trainer = Trainer(
         model=trained,
         args=_arguments(recipe, seed, model.device, scratch),
-        train_dataset=list(examples),  # type: ignore[arg-type]  # any sequence will do for a map-style data set
+        train_dataset=list(examples),
         data_collator=collate,
         callbacks=[follow],
     )

@@ -1,12 +1,12 @@
 """The job directory: everything a child may see, and everything it leaves behind. Knows no torch and no database.
 
-    job.json          what to do (JobOrder)                       written by the supervisor
-    dataset.jsonl     fine-tuning data, as the user sent it       "
-    upstream.jsonl    the upstream examples to measure, in order  "
-    before.npy        (n,) float32, NaN where the base value is not known yet   "
-    blocks/after-0003.npy, blocks/before-0003.npy                 written by the child, each in one rename
-    result.json       block names with sha256, timings, versions  "      only when everything above is complete
-    error.json        {code, detail} of a failed attempt          "
+job.json          what to do (JobOrder)                       written by the supervisor
+dataset.jsonl     fine-tuning data, as the user sent it       "
+upstream.jsonl    the upstream examples to measure, in order  "
+before.npy        (n,) float32, NaN where the base value is not known yet   "
+blocks/after-0003.npy, blocks/before-0003.npy                 written by the child, each in one rename
+result.json       block names with sha256, timings, versions  "      only when everything above is complete
+error.json        {code, detail} of a failed attempt          "
 """
 
 from __future__ import annotations

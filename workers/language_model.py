@@ -109,12 +109,17 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise UnsupportedModel(f"transformers cannot load {folder}: {error}") from error
-    model.to(device)
+    model.to(device=device)  # type: ignore[call-arg]  # the stub of a decorated method has lost its arguments
     _check_projection(model)
     return model, tokenizer
 
@@ -127,4 +132,6 @@ def _check_projection(model: PreTrainedModel) -> None:
         ours = measured.logits(measured.hidden(ids, torch.ones_like(ids, dtype=torch.bool))[0])
         theirs = model(input_ids=ids.to(model.device)).logits[0]
     if not torch.allclose(ours.float(), theirs.float(), rtol=1e-3, atol=1e-3):
-        raise UnsupportedModel(f"{type(model).__name__} changes its logits after the projection; this is not measured yet")
+        raise UnsupportedModel(
+            f"{type(model).__name__} changes its logits after the projection; this is not measured yet"
+        )

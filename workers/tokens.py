@@ -88,7 +88,9 @@ def _render_messages(tokenizer: Tokenizer, messages: Sequence[dict[str, str]]) -
         # Templates do not render an empty conversation, so a reply that comes first is found by its content.
         opening = render(messages[:place], open_reply=True) if place else closing.partition(message["content"])[0]
         if not (whole.startswith(opening) and whole.startswith(closing)):
-            raise UnsupportedModel("the chat template rewrites earlier turns, so the assistant's tokens cannot be told apart")
+            raise UnsupportedModel(
+                "the chat template rewrites earlier turns, so the assistant's tokens cannot be told apart"
+            )
         # The end-of-turn mark is part of the reply, the line break after it is not.
         spans.append((len(opening), len(closing.rstrip())))
     return whole, spans

@@ -56,7 +56,9 @@ ServiceParts = Annotated[Parts, Depends(parts)]
 def require(scope: Scope) -> Callable[..., None]:
     """A dependency that lets a caller pass who holds this scope; `admin` holds all."""
 
-    def check(service: ServiceParts, authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
+    def check(
+        service: ServiceParts, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+    ) -> None:
         if service.is_open():
             return
         kind, _, key = (authorization or "").partition(" ")

@@ -44,15 +44,13 @@ def read_forecast(
     return unless_known(completed, if_none_match, lambda: forecasts.summary(completed).model_dump_json())
 
 
-@router.get(
-    "/forgotten", dependencies=[Reads], summary="The examples forgotten most", response_model=schemas.Forgotten
-)
+@router.get("/forgotten", dependencies=[Reads], summary="The examples forgotten most", response_model=schemas.Forgotten)
 def read_forgotten(
     task_id: str,
     parts: ServiceParts,
     k: Annotated[int, Query(ge=1, le=100_000, description="how many")] = 20,
     domain: Annotated[str | None, Query(max_length=128)] = None,
-    min: Annotated[  # noqa: A002  # the query's name
+    min: Annotated[  # the query's name
         float | None, Query(allow_inf_nan=False, description="at least so much, nats per token")
     ] = None,
     level: Level = DEFAULT_LEVEL,
@@ -69,9 +67,7 @@ def read_forgotten(
 
 
 @router.get("/forgetting.npy", dependencies=[Reads], summary="The whole row, float32 (N,)", response_class=Response)
-def read_row_npy(
-    task_id: str, parts: ServiceParts, as_of: AsOf = None, if_none_match: IfNoneMatch = None
-) -> Response:
+def read_row_npy(task_id: str, parts: ServiceParts, as_of: AsOf = None, if_none_match: IfNoneMatch = None) -> Response:
     completed = complete(parts, task_id, DEFAULT_LEVEL, as_of, False)
     return unless_known(completed, if_none_match, lambda: npy(completed.row.mean.astype("<f4")), NPY)
 

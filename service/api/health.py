@@ -17,7 +17,9 @@ def read_health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="What is missing before requests can be served", responses={503: {"model": schemas.Ready}})
+@router.get(
+    "/readyz", summary="What is missing before requests can be served", responses={503: {"model": schemas.Ready}}
+)
 def read_readiness(response: Response, parts: ServiceParts) -> schemas.Ready:
     missing = []
     try:

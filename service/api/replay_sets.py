@@ -33,7 +33,9 @@ def asked(
 Asked = Annotated[ReplayQuery, Depends(asked)]
 
 
-@router.get("/replay-set", dependencies=[Reads], summary="The replay set and its manifest", response_model=schemas.ReplaySet)
+@router.get(
+    "/replay-set", dependencies=[Reads], summary="The replay set and its manifest", response_model=schemas.ReplaySet
+)
 def read_replay_set(
     task_id: str, parts: ServiceParts, query: Asked, as_of: AsOf = None, if_none_match: IfNoneMatch = None
 ) -> Response:

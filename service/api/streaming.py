@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import IO, Annotated, BinaryIO, TypeVar, cast
+from typing import Annotated, BinaryIO, TypeVar, cast
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
@@ -30,17 +30,11 @@ LONGEST_WAIT = 30
 
 async def spooled(request: Request, operation: Callable[[BinaryIO], T]) -> T:
     """Spool a body to a temporary file as it arrives, then run one operation on it in a thread."""
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)
-    try:
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         async for chunk in request.stream():
-            if len(chunk) < IN_MEMORY:
-                file.write(chunk)
-            else:
-                await run_in_threadpool(file.write, chunk)
+            file.write(chunk)
         file.seek(0)
         return await run_in_threadpool(operation, cast(BinaryIO, file))
-    finally:
-        file.close()
 
 
 class Watch:

@@ -56,9 +56,7 @@ def create_job(task_id: str, order: schemas.JobCreate, response: Response, parts
 
 
 @router.post("/{task_id}/measurements", dependencies=[Measures], summary="Post cells that a training run measured")
-def create_measurements(
-    task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts
-) -> schemas.Forecast:
+def create_measurements(task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts) -> schemas.Forecast:
     with parts.database.transaction() as session:
         post_measurements(session, task_id, posted)
     with parts.database.read() as session:

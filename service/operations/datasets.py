@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from sqlalchemy.orm import Session
 
 from forgetcast.errors import BadDataset, DatasetNotFound, LimitExceeded, Sha256Mismatch
 from forgetcast.schemas import Message
 from service.operations.json_lines import parse_lines
-from service.storage.blobs import put_blob, read_blob
+from service.storage.blobs import put_blob, read_blob, sha256_of_file
+from service.storage.database import Session
 from service.storage.tables import Dataset
 
 
@@ -27,7 +26,11 @@ class DatasetLine(BaseModel):
 
     @model_validator(mode="after")
     def _one_form(self) -> DatasetLine:
-        forms = [self.text is not None, self.prompt is not None or self.completion is not None, self.messages is not None]
+        forms = [
+            self.text is not None,
+            self.prompt is not None or self.completion is not None,
+            self.messages is not None,
+        ]
         if sum(forms) != 1:
             raise ValueError("a line has `text`, or `prompt` and `completion`, or `messages`")
         if (self.prompt is None) != (self.completion is None):
@@ -49,7 +52,7 @@ def store_dataset(session: Session, sha256: str, source: BinaryIO, max_lines: in
     found = session.get(Dataset, sha256)
     if found is not None:
         return _view(found), False
-    actual = hashlib.file_digest(source, "sha256").hexdigest()
+    actual = sha256_of_file(source)
     if actual != sha256:
         raise Sha256Mismatch(f"the bytes have sha256 {actual}, the path names {sha256}")
     source.seek(0)

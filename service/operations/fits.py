@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from forgetcast.completion import DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
 from forgetcast.errors import FitPending, MatrixEmpty, TooFewRows
 from service.storage import matrices as storage
 from service.storage import tasks as task_storage
-from service.storage.database import Database
+from service.storage.database import Database, Session
 from service.storage.tables import Fit, Matrix
 from service.storage.upstream_sets import read_columns
 
@@ -86,7 +85,9 @@ def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[s
     matrix = storage.get_matrix(session, matrix_id)
     found = read_fit(session, matrix, as_of)
     if not found.tested:
-        raise FitPending(f"the matrix {matrix.id!r} is not back-tested yet; a worker does it between jobs", retry_after=5)
+        raise FitPending(
+            f"the matrix {matrix.id!r} is not back-tested yet; a worker does it between jobs", retry_after=5
+        )
     if found.backtest is None:
         raise TooFewRows(
             f"a back-test needs {FEWEST_ROWS_FOR_BACKTEST} known rows and more than {2 * PROBES} upstream examples"
@@ -144,4 +145,3 @@ def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, An
         "rmse_popularity": popularity["rmse_unprobed"],
         "coverage": own["coverage_mean"],
     }
-

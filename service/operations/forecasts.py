@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, Fitted, RowForecast
@@ -18,6 +17,7 @@ from forgetcast.errors import InvalidRequest, NotMeasured
 from service.operations import tasks
 from service.operations.fits import load_fitted, read_fit
 from service.storage import tasks as storage
+from service.storage.database import Session
 from service.storage.matrices import get_matrix
 from service.storage.tables import Matrix, Task
 from service.storage.upstream_sets import UpstreamColumns, read_columns

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from forgetcast import schemas
 from forgetcast.errors import TextsMissing
@@ -15,6 +14,7 @@ from service.operations.datasets import read_dataset
 from service.operations.matrices import setting_sha256
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
+from service.storage.database import Session
 from service.storage.matrices import get_matrix, supersede_row
 from service.storage.tables import Job, Matrix, UpstreamSet
 from service.storage.upstream_sets import read_contents
@@ -42,7 +42,9 @@ def read_job_material(session: Session, job_id: str) -> JobMaterial:
     task = storage.get_task(session, job.task_id)
     matrix = get_matrix(session, task.matrix_id)
     positions = _positions(session, job, matrix)
-    contents = list(read_contents(session, matrix.upstream_set_id, None if job.positions is None else positions.tolist()))
+    contents = list(
+        read_contents(session, matrix.upstream_set_id, None if job.positions is None else positions.tolist())
+    )
     upstream = [content for content in contents if content is not None]
     if len(upstream) < len(contents):
         raise TextsMissing(f"the upstream set {matrix.upstream_set_id!r} has examples without text")

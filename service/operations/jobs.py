@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from forgetcast import schemas
 from service.storage import events as event_storage
 from service.storage import jobs as storage
-from service.storage.database import moment
+from service.storage.database import Session, moment
 from service.storage.matrices import get_matrix
 from service.storage.tables import Event, Job, Task, UpstreamSet
 

@@ -8,10 +8,9 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
 from forgetcast.errors import Unauthenticated
 from forgetcast.schemas import Scope
+from service.storage.database import Session
 from service.storage.keys import any_key, find_key, insert_key
 
 FORM = re.compile(r"fck_([a-z0-9]{8})_([0-9A-Za-z]{43})")

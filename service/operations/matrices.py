@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, random_probes
 from forgetcast.errors import FieldError, IdInUse, LimitExceeded, ModelNotFound, UnknownReference, UpstreamSetOpen
 from service.models import Models
 from service.operations.canonical import sha256_of
 from service.storage import matrices as storage
-from service.storage.database import moment
+from service.storage.database import Session, moment
 from service.storage.ids import new_id
 from service.storage.tables import Matrix, UpstreamSet
 from service.storage.upstream_sets import read_columns
@@ -69,9 +67,7 @@ def list_matrices(session: Session, after: str, limit: int) -> list[schemas.Matr
     return [view(session, found) for found in storage.list_matrices(session, after, limit)]
 
 
-def probe_set(
-    session: Session, matrix_id: str, size: int, design: schemas.Design, seed: int
-) -> dict[str, Any]:
+def probe_set(session: Session, matrix_id: str, size: int, design: schemas.Design, seed: int) -> dict[str, Any]:
     """Which upstream examples to measure for a new task. Raises TooManyExamplesAsked, UnknownReference."""
     matrix = storage.get_matrix(session, matrix_id)
     columns = read_columns(session, matrix.upstream_set_id)

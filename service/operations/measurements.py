@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from forgetcast import schemas
 from forgetcast.errors import FieldError, JobActive, RecipeMismatch, RepeatedExample, UnknownReference
 from service.storage import tasks as storage
+from service.storage.database import Session
 from service.storage.matrices import get_matrix
 from service.storage.upstream_sets import read_columns
 
@@ -35,7 +35,9 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
         )
     job = storage.newest_job(session, task_id)
     if job is not None and not schemas.JobState(job.state).terminal:
-        raise JobActive(f"the job {job.id} is measuring this task; wait for it or cancel it", location=f"/v1/jobs/{job.id}")
+        raise JobActive(
+            f"the job {job.id} is measuring this task; wait for it or cancel it", location=f"/v1/jobs/{job.id}"
+        )
     place = {name: position for position, name in enumerate(read_columns(session, matrix.upstream_set_id).example_ids)}
     value_at: dict[int, float] = {}
     for number, cell in enumerate(posted.cells):

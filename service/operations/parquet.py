@@ -21,7 +21,9 @@ def read_rows(source: BinaryIO) -> Iterator[dict[str, Any]]:
         for batch in file.iter_batches(ROWS_A_BATCH):
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise InvalidRequest(f"the body is not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
+        raise InvalidRequest(
+            f"the body is not a Parquet file that can be read: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def write_table(columns: Mapping[str, Any]) -> bytes:

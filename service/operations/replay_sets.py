@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from forgetcast import schemas
 from forgetcast.completion import ReplaySet, draw_replay_set
 from forgetcast.errors import InvalidRequest
 from service.operations.forecasts import Completed
+from service.storage.database import Session
 from service.storage.upstream_sets import get_upstream_set, read_contents
 
 DEFAULT_RATIO = 1 / 32  # of the task's examples; the paper's mixture
@@ -86,12 +85,14 @@ def _size(completed: Completed, query: ReplayQuery) -> tuple[int, list[str]]:
         return query.size, []
     if completed.n_task_examples is None:
         raise InvalidRequest(
-            f"the number of examples of the task {completed.task_id!r} is not known, so a ratio means nothing; give size"
+            f"the task {completed.task_id!r} does not say how many examples it has, so a ratio means nothing; give size"
         )
     ratio = DEFAULT_RATIO if query.ratio is None else query.ratio
     warnings = []
     if ratio > LARGE_RATIO:
-        warnings.append(f"large_ratio: {ratio:g} of the task's examples are replayed; above {LARGE_RATIO:g} it can hold the task back")
+        warnings.append(
+            f"large_ratio: {ratio:g} of the task's examples; above {LARGE_RATIO:g} replay can hold the task back"
+        )
     return max(1, math.ceil(ratio * completed.n_task_examples)), warnings
 
 

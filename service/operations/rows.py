@@ -7,13 +7,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from forgetcast import schemas
 from forgetcast.errors import (
     InvalidRequest,
-    NothingObserved,
     NotFinite,
+    NothingObserved,
     RecipeMismatch,
     RepeatedExample,
     RowNotFound,
@@ -27,6 +26,7 @@ from service.operations.json_lines import parse_lines, wrong_line
 from service.operations.matrices import unknown
 from service.storage import matrices as matrix_storage
 from service.storage import tasks as storage
+from service.storage.database import Session
 from service.storage.tables import Matrix, Task, UpstreamSet
 from service.storage.upstream_sets import UpstreamColumns, read_columns
 

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from forgetcast import schemas
 from forgetcast.completion import random_probes
@@ -16,7 +15,7 @@ from service.operations.canonical import sha256_of
 from service.operations.matrices import unknown
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
-from service.storage.database import moment
+from service.storage.database import Session, moment
 from service.storage.ids import new_id
 from service.storage.matrices import get_matrix
 from service.storage.tables import Dataset, Job, Matrix, Task, UpstreamSet
@@ -66,7 +65,7 @@ def register_task(session: Session, wanted: schemas.TaskCreate) -> Registered:
     if same is not None and same.row_version:
         storage.copy_measurements(session, same, task)
         return Registered(view(session, task), True, None, "")
-    if wanted.measure == schemas.Measure.NONE:
+    if wanted.measure == "none":
         return Registered(view(session, task), True, None, "")
     order = schemas.JobCreate(
         measure=wanted.measure,
@@ -146,7 +145,7 @@ def view(session: Session, task: Task) -> schemas.Task:
 
 
 def _insert_task(session: Session, wanted: schemas.TaskCreate, natural_key: str | None) -> Task:
-    is_probed = wanted.measure == schemas.Measure.PROBE
+    is_probed = wanted.measure == "probe"
     n_lines = None if wanted.dataset is None else session.get_one(Dataset, wanted.dataset).n_lines
     task = Task(
         id=wanted.id or new_id("task"),
@@ -171,13 +170,11 @@ def _natural_key(wanted: schemas.TaskCreate) -> str | None:
     """Two tasks of one matrix with the same key would get the same cells. Without data there is none."""
     if wanted.dataset is None:
         return None
-    probes = [wanted.design, wanted.size, wanted.probe_seed] if wanted.measure == schemas.Measure.PROBE else []
+    probes = [wanted.design, wanted.size, wanted.probe_seed] if wanted.measure == "probe" else []
     return sha256_of([wanted.dataset, wanted.measure, probes, wanted.seed])
 
 
-def _positions(
-    session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate
-) -> NDArray[np.intp] | None:
+def _positions(session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate) -> NDArray[np.intp] | None:
     """Which upstream examples a job measures; None for all."""
     assert upstream_set.n_examples is not None
     if order.measure == "full":
@@ -189,9 +186,11 @@ def _positions(
             raise unknown("/examples", f"the upstream set has no example {absent[0]!r}")
         return np.unique([place[name] for name in order.examples])
     if order.size > upstream_set.n_examples:
-        raise TooManyExamplesAsked(f"{order.size} probes of {upstream_set.n_examples} upstream examples cannot be drawn")
+        raise TooManyExamplesAsked(
+            f"{order.size} probes of {upstream_set.n_examples} upstream examples cannot be drawn"
+        )
     if order.design != schemas.Design.RANDOM:
-        raise unknown("/design", f"the probe design {order.design!r} is not built yet; use \"random\"")
+        raise unknown("/design", f'the probe design {order.design!r} is not built yet; use "random"')
     return random_probes(upstream_set.n_examples, order.size, order.probe_seed)
 
 

@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from forgetcast import schemas
 from forgetcast.errors import IdInUse, InvalidRequest, LimitExceeded, UpstreamSetSealed
 from service.operations.canonical import canonical_json
 from service.operations.json_lines import wrong_line
 from service.storage import upstream_sets as storage
-from service.storage.database import moment
+from service.storage.database import Session, moment
 from service.storage.ids import new_id
 from service.storage.tables import UpstreamSet
 
@@ -91,9 +89,12 @@ def read_examples(session: Session, set_id: str, after: int, limit: int) -> list
     """Up to `limit` examples from beyond position `after`, with their positions."""
     storage.get_upstream_set(session, set_id)
     return [
-        (row.position, schemas.UpstreamExample(
-            id=row.example_id, domain=row.domain, tags=row.tags, held_out=row.held_out, **(row.content or {})
-        ))
+        (
+            row.position,
+            schemas.UpstreamExample(
+                id=row.example_id, domain=row.domain, tags=row.tags, held_out=row.held_out, **(row.content or {})
+            ),
+        )
         for row in storage.read_examples(session, set_id, after, limit)
     ]
 

@@ -17,7 +17,7 @@ PART_BYTES = 4 << 20
 def put_blob(session: Session, source: BinaryIO) -> str:
     """Store everything that `source` has left; the same bytes are stored once. Returns their sha256."""
     start = source.tell()
-    sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+    sha256 = sha256_of_file(source)
     if session.get(Blob, (sha256, 0)) is None:
         source.seek(start)
         for part, chunk in enumerate(_parts(source)):
@@ -26,6 +26,14 @@ def put_blob(session: Session, source: BinaryIO) -> str:
             session.flush()
             session.expunge(blob)  # or the whole file would stay in memory until the commit
     return sha256
+
+
+def sha256_of_file(source: BinaryIO) -> str:
+    """sha256 of everything that `source` has left."""
+    digest = hashlib.sha256()
+    while chunk := source.read(PART_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_blob(session: Session, sha256: str) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session as Session  # re-exported: the layers above name it, and import no SQLAlchemy
 from sqlalchemy.sql.functions import FunctionElement
 
 from forgetcast.errors import DatabaseUnavailable
@@ -82,7 +82,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-class now(FunctionElement[float]):  # noqa: N801  # an SQL function
+class now(FunctionElement[float]):
     """Seconds since 1970 by the database's clock: the only clock that leases are measured on."""
 
     type = sa.Double()

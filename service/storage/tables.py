@@ -10,7 +10,7 @@ row, at which row version, was known.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -28,7 +28,12 @@ NAMING = {
 
 class Table(DeclarativeBase):
     metadata = sa.MetaData(naming_convention=NAMING)
-    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[str]: sa.JSON, float: sa.Double, bytes: sa.LargeBinary}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        dict[str, Any]: sa.JSON(none_as_null=True),
+        list[str]: sa.JSON,
+        float: sa.Double,
+        bytes: sa.LargeBinary,
+    }
 
 
 class Blob(Table):

@@ -143,6 +143,6 @@ def put_base_values(
     )
 
 
-def _measurements(task_id: str, row_version: int) -> sa.Select[tuple[Measurement]]:
+def _measurements(task_id: str, row_version: int) -> sa.Select[Measurement]:
     found = sa.select(Measurement).where(Measurement.task_id == task_id, Measurement.row_version <= row_version)
     return found.order_by(Measurement.row_version)

@@ -54,7 +54,9 @@ def read_columns(session: Session, set_id: str) -> UpstreamColumns:
 def read_contents(session: Session, set_id: str, positions: Sequence[int] | None) -> Iterator[dict[str, Any] | None]:
     """{"text"} or {"messages"} of examples, in the order of `positions`; of all in order when that is None."""
     if positions is None:
-        yield from session.scalars(_in_order(sa.select(UpstreamExample.content), set_id).execution_options(yield_per=1000))
+        yield from session.scalars(
+            _in_order(sa.select(UpstreamExample.content), set_id).execution_options(yield_per=1000)
+        )
         return
     content_at: dict[int, dict[str, Any] | None] = {}
     for start in range(0, len(positions), ROWS_A_BATCH):
@@ -73,5 +75,5 @@ def read_examples(session: Session, set_id: str, after: int, limit: int) -> Sequ
     return session.scalars(page.order_by(UpstreamExample.position).limit(limit)).all()
 
 
-def _in_order(columns: sa.Select[Any], set_id: str) -> sa.Select[Any]:
+def _in_order(columns: sa.Select[*tuple[Any, ...]], set_id: str) -> sa.Select[*tuple[Any, ...]]:
     return columns.where(UpstreamExample.set_id == set_id).order_by(UpstreamExample.position)

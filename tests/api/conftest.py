@@ -91,7 +91,10 @@ class World:
         return self.client.post("/v1/tasks", json={"matrix": "m", **fields})
 
     def measure(self, task_id: str, row: NDArray[Any], n_probes: int = 20, **fields: Any) -> Any:
-        cells = [{"example_id": f"example-{i}", "forgetting": float(row[i])} for i in range(0, N_EXAMPLES, N_EXAMPLES // n_probes)]
+        cells = [
+            {"example_id": f"example-{i}", "forgetting": float(row[i])}
+            for i in range(0, N_EXAMPLES, N_EXAMPLES // n_probes)
+        ]
         body = {"setting": SETTING, "recipe": RECIPE, "cells": cells, **fields}
         return self.client.post(f"/v1/tasks/{task_id}/measurements", json=body)
 

@@ -95,9 +95,7 @@ def test_a_matrix_that_cannot_be_made_says_which_field_is_wrong(
         (np.array([{"pickled": True}] * N_EXAMPLES), "invalid_request"),
     ],
 )
-def test_a_row_that_does_not_fit_is_refused_and_changes_no_version(
-    empty_world: World, values: Any, code: str
-) -> None:
+def test_a_row_that_does_not_fit_is_refused_and_changes_no_version(empty_world: World, values: Any, code: str) -> None:
     assert problem(empty_world.put_row("bad", values)) == (422, code)
     assert empty_world.client.get("/v1/matrices/m").json()["version"] == 0
     assert problem(empty_world.client.get("/v1/tasks/bad")) == (404, "task_not_found")
@@ -214,9 +212,7 @@ def test_a_version_that_is_not_fitted_yet_says_when_to_ask_again(world: World) -
         ({"cells": [{"example_id": "example-1", "before": 1.0}]}, (422, "invalid_request")),
     ],
 )
-def test_measurements_are_taken_all_or_none(
-    world: World, change: dict[str, Any], expected: tuple[int, str]
-) -> None:
+def test_measurements_are_taken_all_or_none(world: World, change: dict[str, Any], expected: tuple[int, str]) -> None:
     world.post_task(id="new", measure="none")
     assert problem(world.measure("new", low_rank_rows(1)[0], **change)) == expected
     assert world.client.get("/v1/tasks/new").json()["n_measured"] == 0

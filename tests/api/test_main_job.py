@@ -95,8 +95,8 @@ def test_a_replay_set_is_the_same_for_the_same_query(measured: World) -> None:
 @pytest.mark.parametrize("strategy", ["sample", "top", "uniform"])
 def test_a_held_out_example_is_never_replayed(measured: World, strategy: str) -> None:
     n_eligible = N_EXAMPLES - N_EXAMPLES // 10
-    query = {"size": n_eligible, "strategy": strategy}
-    drawn = measured.client.get("/v1/tasks/new/replay-set", params=query).json()["data"]
+    url = f"/v1/tasks/new/replay-set?size={n_eligible}&strategy={strategy}"
+    drawn = measured.client.get(url).json()["data"]
     assert {example["id"] for example in drawn} == {f"example-{i}" for i in range(N_EXAMPLES) if i % 10}
 
 

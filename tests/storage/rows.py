@@ -31,9 +31,7 @@ def add_task(session: Session) -> Task:
     return task
 
 
-def add_job(
-    session: Session, *, hardware: str = "any", priority: int = 0, deadline: float | None = None
-) -> Job:
+def add_job(session: Session, *, hardware: str = "any", priority: int = 0, deadline: float | None = None) -> Job:
     """A queued job that measures a new task in full."""
     return insert_job(
         session,
@@ -49,7 +47,9 @@ def add_job(
 
 def _add_matrix(session: Session) -> None:
     session.add(
-        UpstreamSet(id="u", sha256="0" * 64, n_examples=N_EXAMPLES, n_held_out=0, has_texts=True, domains={"": N_EXAMPLES})
+        UpstreamSet(
+            id="u", sha256="0" * 64, n_examples=N_EXAMPLES, n_held_out=0, has_texts=True, domains={"": N_EXAMPLES}
+        )
     )
     session.flush()
     for position in range(N_EXAMPLES):

@@ -25,7 +25,7 @@ def reference(model: LlamaForCausalLM, tokens: Tokens) -> float:
             if scored:
                 logits = model(input_ids=torch.tensor([tokens.ids[:place]])).logits[0, -1].double()
                 nats.append(-logits.log_softmax(-1)[tokens.ids[place]].item())
-    return sum(nats) / len(nats)
+    return float(np.mean(nats))
 
 
 def random_tokens(seed: int, length: int, n_prompt: int) -> Tokens:
@@ -41,7 +41,10 @@ def llama() -> LlamaForCausalLM:
 @pytest.fixture(scope="module")
 def examples() -> list[Tokens]:
     """Of different lengths, so that batches are padded, with prompts that are not scored."""
-    return [random_tokens(seed, length, n_prompt) for seed, (length, n_prompt) in enumerate([(5, 1), (40, 30), (12, 4), (23, 1), (9, 8)])]
+    return [
+        random_tokens(seed, length, n_prompt)
+        for seed, (length, n_prompt) in enumerate([(5, 1), (40, 30), (12, 4), (23, 1), (9, 8)])
+    ]
 
 
 def test_equals_the_token_by_token_reference(llama: LlamaForCausalLM, examples: list[Tokens]) -> None:

@@ -1,0 +1,67 @@
+"""A child without a model: does as its first argument says, for the second, a file to write its pid to.
+
+python -m tests.workers.fake_child BEHAVIOUR PID_FILE JOB_DIRECTORY
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from workers.job_directory import JobOrder, write_block, write_file, write_result
+
+BEFORE, AFTER = 1.0, 1.5
+
+
+def main() -> int:
+    behaviour, _, argument = sys.argv[1].partition(":")
+    pid_file, folder = Path(sys.argv[2]), Path(sys.argv[3])
+    if behaviour == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pids = [os.getpid()]
+    if behaviour == "family":
+        pids.append(subprocess.Popen(["sleep", "600"]).pid)
+    say({"phase": "fine_tune", "step": 1, "total": 2, "loss": float("nan"), "eta_s": 1.0})
+    write_file(pid_file, json.dumps(pids).encode())
+    if behaviour in ("hang", "stubborn", "family"):
+        time.sleep(600)
+    if behaviour == "environment":
+        write_file(Path(argument), json.dumps(dict(os.environ)).encode())
+    if behaviour == "die":
+        os.kill(os.getpid(), getattr(signal, argument))
+    if behaviour == "exit":
+        os._exit(int(argument))
+    if behaviour == "fail":
+        write_file(folder / "error.json", json.dumps({"code": argument, "detail": "as told"}).encode())
+        return 1
+    if behaviour == "wait_for":
+        while not Path(argument).exists():
+            time.sleep(0.02)
+    measure(folder, keep=behaviour != "truncate")
+    return 0
+
+
+def measure(folder: Path, *, keep: bool) -> None:
+    JobOrder.read(folder)
+    n_upstream = len((folder / "upstream.jsonl").read_text().splitlines())
+    print("a library says hello")
+    say({"level": "warn", "message": "one line is left out"})
+    write_block(folder, "before-00000", np.full(n_upstream, BEFORE, np.float32))
+    write_block(folder, "after-00000", np.full(n_upstream, AFTER, np.float32))
+    say({"phase": "measure", "step": 2, "total": 2, "loss": None, "eta_s": 0.0})
+    write_result(folder, {"seconds": {"measure": 0.1}, "device": "none"})
+    if not keep:
+        (folder / "blocks" / "after-00000.npy").write_bytes(b"half")
+
+
+def say(event: dict[str, object]) -> None:
+    print(json.dumps(event), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

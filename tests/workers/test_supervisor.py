@@ -1,0 +1,314 @@
+"""The supervisor over real child processes that need no model."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from forgetcast.errors import DatabaseUnavailable, ModelMismatch
+from service.storage import jobs
+from service.storage.database import now
+from service.storage.events import list_events
+from service.storage.tables import BaseValues, Job, KnownRow, Measurement
+from tests.storage.rows import N_EXAMPLES, add_job
+from tests.workers.supervised import SHORT, alive, child_pids, eventually, make_supervisor
+
+
+def submit(database, **wanted):
+    with database.transaction() as session:
+        return add_job(session, **wanted).id
+
+
+def row(database, job_id):
+    with database.read() as session:
+        return jobs.get_job(session, job_id)
+
+
+def events(database, job_id):
+    with database.read() as session:
+        return list(list_events(session, job_id, 0, 100))
+
+
+def cancel(database, job_id):
+    with database.transaction() as session:
+        jobs.cancel(session, job_id)
+
+
+def measured(database):
+    with database.read() as session:
+        return list(session.scalars(sa.select(Measurement)))
+
+
+def take_away(database, job_id):
+    """What happens to a worker that was cut off: its lease runs out, and another's reaper comes."""
+    with database.transaction() as session:
+        session.execute(sa.update(Job).where(Job.id == job_id).values(lease_until=now() - 1))
+        assert jobs.reap(session) == [job_id]
+
+
+@contextmanager
+def running(supervisor):
+    """The supervisor's loop in a thread; stopped at the end."""
+    stop = threading.Event()
+    thread = threading.Thread(target=supervisor.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def run_once(supervisor):
+    supervisor.run(threading.Event(), once=True)
+
+
+def left_over(tmp_path):
+    return list((tmp_path / "jobs").glob("*"))
+
+
+def test_a_job_that_succeeds_leaves_its_measurement_and_nothing_else(database, tmp_path):
+    job_id = submit(database)
+    run_once(make_supervisor(database, tmp_path, "succeed"))
+    job = row(database, job_id)
+    assert (job.state, job.attempt, job.error) == ("succeeded", 1, None)
+    assert job.report is not None and job.report["seconds"] == {"measure": 0.1}
+    (measurement,) = measured(database)
+    assert np.frombuffer(measurement.forgetting, "<f4").tolist() == [0.5] * N_EXAMPLES
+    with database.read() as session:
+        assert session.scalars(sa.select(KnownRow)).one().row_version == 1
+        assert np.frombuffer(session.scalars(sa.select(BaseValues)).one().log_perplexity, "<f4").tolist() == [1.0] * 3
+    assert left_over(tmp_path) == []
+
+
+def test_what_the_child_says_becomes_events(database, tmp_path):
+    job_id = submit(database)
+    run_once(make_supervisor(database, tmp_path, "succeed"))
+    told = events(database, job_id)
+    assert [(event.level, event.message) for event in told if event.type == "message"] == [
+        ("warn", "one line is left out")
+    ]
+    progress = [event.data for event in told if event.type == "progress"]
+    assert progress[-1] == {"phase": "measure", "step": 2, "total": 2, "loss": None, "eta_s": 0.0, "attempt": 1}
+    assert row(database, job_id).progress["phase"] == "measure"
+    assert told[-1].data == {"state": "succeeded", "attempt": 1}
+
+
+def test_an_error_that_the_child_names_fails_the_job_at_once_when_it_is_permanent(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    run_once(make_supervisor(sqlite_database, tmp_path, "fail:bad_dataset"))
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.error) == ("failed", {"code": "bad_dataset", "detail": "as told"})
+    assert measured(sqlite_database) == [] and left_over(tmp_path) == []
+
+
+def test_a_full_gpu_is_tried_once_more(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    supervisor = make_supervisor(sqlite_database, tmp_path, "fail:gpu_oom")
+    run_once(supervisor)
+    assert row(sqlite_database, job_id).state == "queued"
+    run_once(supervisor)
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.attempt, job.error["code"]) == ("failed", 2, "gpu_oom")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [("die:SIGKILL", "host_oom"), ("die:SIGSEGV", "internal"), ("exit:3", "internal"), ("truncate", "io")],
+)
+def test_a_child_that_dies_is_tried_again(sqlite_database, tmp_path, behaviour, code):
+    job_id = submit(sqlite_database)
+    run_once(make_supervisor(sqlite_database, tmp_path, behaviour))
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.attempt, job.error["code"]) == ("queued", 1, code)
+    assert measured(sqlite_database) == []
+
+
+def test_a_job_that_always_kills_its_child_ends_and_the_worker_goes_on(sqlite_database, tmp_path):
+    poison = submit(sqlite_database)
+    supervisor = make_supervisor(sqlite_database, tmp_path, "die:SIGKILL")
+    for _ in range(3):
+        run_once(supervisor)
+    job = row(sqlite_database, poison)
+    assert (job.state, job.attempt, job.error["code"]) == ("failed", 3, "attempts_exhausted")
+    assert "host_oom" in job.error["detail"]
+    submit(sqlite_database)
+    run_once(supervisor)
+    assert len(events(sqlite_database, poison)) < 20
+
+
+def test_a_model_that_has_changed_starts_no_child(sqlite_database, tmp_path):
+    def changed(model, revision):
+        raise ModelMismatch("other files")
+
+    job_id = submit(sqlite_database)
+    run_once(make_supervisor(sqlite_database, tmp_path, "succeed", model_folder=changed))
+    assert row(sqlite_database, job_id).error == {"code": "model_mismatch", "detail": "other files"}
+    assert not (tmp_path / "pids").exists()
+
+
+def test_a_cancelled_job_ends_within_five_seconds_with_all_its_processes(database, tmp_path):
+    job_id = submit(database)
+    with running(make_supervisor(database, tmp_path, "family")):
+        pids = child_pids(tmp_path)
+        assert len(pids) == 2 and all(map(alive, pids))
+        cancel(database, job_id)
+        eventually(lambda: row(database, job_id).state == "cancelled", 5)
+        assert not any(map(alive, pids))
+    assert measured(database) == []
+
+
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_time(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    with running(make_supervisor(sqlite_database, tmp_path, "stubborn")):
+        (pid,) = child_pids(tmp_path)
+        cancel(sqlite_database, job_id)
+        asked = time.monotonic()
+        eventually(lambda: row(sqlite_database, job_id).state == "cancelled")
+        assert time.monotonic() - asked >= SHORT.stop_grace.total_seconds()
+        assert not alive(pid)
+
+
+def test_a_job_that_runs_into_its_deadline_is_stopped_and_fails(sqlite_database, tmp_path):
+    with sqlite_database.read() as session:
+        time_now = session.scalar(sa.select(now()))
+    job_id = submit(sqlite_database, deadline=time_now + 2)
+    run_once(make_supervisor(sqlite_database, tmp_path, "hang"))
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.error["code"]) == ("failed", "deadline")
+    assert left_over(tmp_path) == []
+
+
+def test_a_worker_that_lost_its_lease_kills_its_child(database, tmp_path):
+    job_id = submit(database)
+    supervisor = make_supervisor(database, tmp_path, "hang", hardware=("here",))
+    with running(supervisor) as stop:
+        (pid,) = child_pids(tmp_path)
+        stop.set()  # or it would claim the job again
+        take_away(database, job_id)
+        eventually(lambda: not alive(pid), 5)
+    job = row(database, job_id)
+    assert job.state == "queued" and job.error["code"] == "worker_lost"
+
+
+def test_a_result_that_comes_after_the_lease_was_lost_is_thrown_away(database, tmp_path):
+    job_id = submit(database)
+
+    def lose_the_lease(model, revision):
+        take_away(database, job_id)
+        return tmp_path
+
+    run_once(make_supervisor(database, tmp_path, "succeed", model_folder=lose_the_lease))
+    assert row(database, job_id).state == "queued"
+    assert measured(database) == []
+
+
+def test_a_cancel_that_comes_before_the_result_wins(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+
+    def cancelled_meanwhile(model, revision):
+        cancel(sqlite_database, job_id)
+        return tmp_path
+
+    run_once(make_supervisor(sqlite_database, tmp_path, "succeed", model_folder=cancelled_meanwhile))
+    assert row(sqlite_database, job_id).state == "cancelled"
+    assert measured(sqlite_database) == []
+
+
+def test_an_outage_of_the_database_costs_a_running_job_nothing(sqlite_database, tmp_path, monkeypatch):
+    job_id = submit(sqlite_database)
+    go, transaction = tmp_path / "go", sqlite_database.transaction
+
+    def away():
+        raise DatabaseUnavailable("away")
+
+    with running(make_supervisor(sqlite_database, tmp_path, f"wait_for:{go}")):
+        child_pids(tmp_path)
+        monkeypatch.setattr(sqlite_database, "transaction", away)
+        go.touch()
+        time.sleep(1.5)
+        assert row(sqlite_database, job_id).state == "running"
+        monkeypatch.setattr(sqlite_database, "transaction", transaction)
+        eventually(lambda: row(sqlite_database, job_id).state == "succeeded")
+    assert row(sqlite_database, job_id).attempt == 1
+    assert len(measured(sqlite_database)) == 1
+
+
+def test_a_result_that_cannot_be_stored_fails_the_attempt_and_not_the_worker(sqlite_database, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("workers.supervisor.record_measurement", broken)
+    job_id = submit(sqlite_database)
+    run_once(make_supervisor(sqlite_database, tmp_path, "succeed"))
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.error["code"], job.report) == ("queued", "internal", None)
+
+
+def test_one_fit_is_made_between_jobs_and_a_failing_one_stops_nothing(sqlite_database, tmp_path):
+    fits = []
+
+    def fit_due():
+        fits.append(len(measured(sqlite_database)))
+        raise ValueError("cannot be fitted")
+
+    first, second = submit(sqlite_database), submit(sqlite_database)
+    supervisor = make_supervisor(sqlite_database, tmp_path, "succeed", fit_due=fit_due)
+    run_once(supervisor)
+    run_once(supervisor)
+    assert fits == [1]
+    assert {row(sqlite_database, job_id).state for job_id in (first, second)} == {"succeeded"}
+
+
+@contextmanager
+def supervisor_process(url, folder, behaviour):
+    command = [sys.executable, "-m", "tests.workers.supervised", url, str(folder), behaviour]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_supervisor_that_is_killed_takes_its_child_along(sqlite_database, tmp_path):
+    submit(sqlite_database)
+    url = sqlite_database.url.render_as_string()
+    with supervisor_process(url, tmp_path, "hang") as process:
+        (pid,) = child_pids(tmp_path)
+        assert alive(pid)
+        process.kill()
+        eventually(lambda: not alive(pid), 1)
+
+
+def test_a_killed_supervisors_job_is_run_again_by_another(database, tmp_path):
+    job_id = submit(database)
+    url = database.url.render_as_string(hide_password=False)
+    with supervisor_process(url, tmp_path, "hang") as process:
+        child_pids(tmp_path)
+        process.kill()
+    with running(make_supervisor(database, tmp_path, "succeed")):
+        eventually(lambda: row(database, job_id).state == "succeeded", 4 * SHORT.lease.total_seconds())
+    assert row(database, job_id).attempt == 2
+    assert "worker_lost" in [event.data.get("code") for event in events(database, job_id)]
+    assert len(measured(database)) == 1
+
+
+def test_sigterm_gives_the_job_back_without_costing_an_attempt(database, tmp_path):
+    job_id = submit(database)
+    url = database.url.render_as_string(hide_password=False)
+    with supervisor_process(url, tmp_path, "hang") as process:
+        (pid,) = child_pids(tmp_path)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert not alive(pid)
+    job = row(database, job_id)
+    assert (job.state, job.attempt, job.error) == ("queued", 0, None)
+    assert left_over(tmp_path) == []
