@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
@@ -162,7 +163,7 @@ class JobMachine(RuleBasedStateMachine):
                 events = list_events(session, job_id, 0, 1000)
                 path = [event.data["state"] for event in events if event.type == "state"]
                 assert path == expected.path
-                assert set(zip(path, path[1:], strict=False)) <= LEGAL
+                assert set(pairwise(path)) <= LEGAL
 
 
 def test_no_order_of_statements_breaks_a_job(database):

@@ -25,7 +25,7 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pids = [os.getpid()]
     if behaviour == "family":
-        pids.append(subprocess.Popen(["sleep", "600"]).pid)
+        pids.append(subprocess.Popen(["/bin/sleep", "600"]).pid)
     say({"phase": "fine_tune", "step": 1, "total": 2, "loss": float("nan"), "eta_s": 1.0})
     write_file(pid_file, json.dumps(pids).encode())
     if behaviour in ("hang", "stubborn", "family"):

@@ -20,7 +20,7 @@ from workers.commands import stop_on_signal
 from workers.supervisor import Supervisor, Timing
 
 SHORT = Timing(
-    lease=timedelta(seconds=6),
+    lease=timedelta(seconds=4),
     beat=timedelta(seconds=0.3),
     tick=timedelta(seconds=0.1),
     poll=timedelta(seconds=0.1),

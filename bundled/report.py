@@ -1,0 +1,129 @@
+"""What the bundled matrix is worth: how noisy a repeated measurement is, and how near to low rank the rows are.
+
+    python -m bundled.report [--write]      prints Markdown; --write puts it into bundled/README.md
+
+Notation
+    Z       forgetting, rows of the first seed      (M, N)  nats per token
+    a, b    rows of one task under two seeds        (N,)
+    noise   rms of (a - b) / sqrt 2: what one measurement is off, for a cell, a domain's mean or the row's mean
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- report -->", "<!-- end of report -->"
+TOP_SHARE = 0.05
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One task measured under two seeds."""
+
+    task_id: str
+    sd: float
+    cell: float
+    domain_mean: float
+    row_mean: float
+    correlation: float
+    top_overlap: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put the report into bundled/README.md")
+    options = parser.parse_args()
+    report = _report()
+    print(report)
+    if options.write:
+        readme = HERE / "README.md"
+        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        readme.write_text(f"{before}{BEGIN}\n{report}\n{END}{after}", encoding="utf-8")
+
+
+def load_rows(seed: int) -> dict[str, Rows]:
+    """The measured rows of this fine-tuning seed by task id, in the order of tasks.json."""
+    tasks = json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))
+    paths = {task["id"]: HERE / "rows" / f"{task['id']}.seed-{seed}.npy" for task in tasks}
+    return {
+        task_id: np.load(path, allow_pickle=False).astype(np.float64)
+        for task_id, path in paths.items()
+        if path.exists()
+    }
+
+
+def repeats() -> list[Repeat]:
+    first, second = load_rows(1), load_rows(2)
+    domains = _domains()
+    return [_repeat(task_id, first[task_id], second[task_id], domains) for task_id in second if task_id in first]
+
+
+def _repeat(task_id: str, a: Rows, b: Rows, domains: NDArray[np.str_]) -> Repeat:
+    by_domain = [(a - b)[domains == name].mean() for name in np.unique(domains)]
+    n_top = round(TOP_SHARE * a.size)
+    top_a, top_b = (set(np.argsort(-row, kind="stable")[:n_top].tolist()) for row in (a, b))
+    return Repeat(
+        task_id,
+        sd=float((a.std() + b.std()) / 2),
+        cell=_noise(a - b),
+        domain_mean=_noise(np.array(by_domain)),
+        row_mean=_noise(np.array([(a - b).mean()])),
+        correlation=float(np.corrcoef(a, b)[0, 1]),
+        top_overlap=len(top_a & top_b) / n_top,
+    )
+
+
+def _noise(difference: Rows) -> float:
+    return float(np.sqrt(np.mean(difference**2) / 2))
+
+
+def _report() -> str:
+    tasks: list[dict[str, Any]] = json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))
+    rows, found = load_rows(1), repeats()
+    Z = np.array(list(rows.values()))
+    sds = Z.std(axis=1)
+    noise = float(np.sqrt(np.mean([repeat.cell**2 for repeat in found]))) if found else float("nan")
+    singular = np.linalg.svd(Z - Z.mean(), compute_uv=False) ** 2
+    explained = ", ".join(f"{singular[:rank].sum() / singular.sum():.2f} at rank {rank}" for rank in (1, 3, 5))
+    lines = [
+        f"{len(rows)} tasks of {len({task['family'] for task in tasks if task['id'] in rows})} families by {Z.shape[1]} "
+        f"examples. Mean forgetting {Z.mean():+.3f} nats per token; median sd of a row {np.median(sds):.3f}, "
+        f"{np.median(sds) / noise:.1f} times the cell noise of {noise:.3f}. R2 of the singular value decomposition, "
+        f"grand mean removed: {explained}.",
+        "",
+        "| repeated task | sd of its row | noise: cell | domain mean | row mean | correlation | top 5% overlap |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.task_id} | {one.sd:.3f} | {one.cell:.4f} | {one.domain_mean:.4f} | {one.row_mean:.4f} "
+        f"| {one.correlation:.3f} | {one.top_overlap:.2f} |"
+        for one in found
+    ]
+    lines += ["", "| task | family | made of | mean | sd |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {task['id']} | {task['family']} | {task['about']} ({task['source']}) "
+        f"| {rows[task['id']].mean():+.3f} | {rows[task['id']].std():.3f} |"
+        for task in tasks
+        if task["id"] in rows
+    ]
+    return "\n".join(lines)
+
+
+def _domains() -> NDArray[np.str_]:
+    lines = (HERE / "upstream.jsonl").read_text(encoding="utf-8").splitlines()
+    return np.array([json.loads(line)["domain"] for line in lines])
+
+
+if __name__ == "__main__":
+    main()
