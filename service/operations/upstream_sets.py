@@ -16,6 +16,8 @@ from service.storage.database import Session, moment
 from service.storage.ids import new_id
 from service.storage.tables import UpstreamSet
 
+BATCH_BYTES = 4 << 20  # of examples held before they are written; drivers hold them several times over
+
 NumberedExamples = Iterable[tuple[int, schemas.UpstreamExample]]
 
 
@@ -50,7 +52,7 @@ def register_examples(
     found = storage.get_upstream_set(session, set_id, lock=True)
     already_sealed = found.sha256
     digest, seen, domains = hashlib.sha256(), dict[str, int](), Counter[str]()
-    n_held_out, has_texts, batch = 0, True, list[dict[str, Any]]()
+    n_held_out, has_texts, batch, batch_bytes = 0, True, list[dict[str, Any]](), 0
     for position, (number, example) in enumerate(examples):
         if position >= max_examples:
             raise LimitExceeded(f"an upstream set has at most {max_examples} examples here (FORGETCAST_MAX_EXAMPLES)")
@@ -58,15 +60,17 @@ def register_examples(
             wrong_line(number, "id", f"the id {example.id!r} was used in line {seen[example.id]}")
         seen[example.id] = number
         row = _row(set_id, position, example)
-        digest.update(canonical_json({key: row[key] for key in row if key not in ("set_id", "position")}) + b"\n")
+        content = canonical_json({key: row[key] for key in row if key not in ("set_id", "position")}) + b"\n"
+        digest.update(content)
         domains[example.domain] += 1
         n_held_out += example.held_out
         has_texts = has_texts and row["content"] is not None
         if already_sealed is None:
             batch.append(row)
-            if len(batch) == storage.ROWS_A_BATCH:
+            batch_bytes += len(content)
+            if len(batch) == storage.ROWS_A_BATCH or batch_bytes > BATCH_BYTES:
                 storage.insert_examples(session, batch)
-                batch.clear()
+                batch, batch_bytes = [], 0
     if not seen:
         raise InvalidRequest("the upload has no example; send one JSON object a line")
     if already_sealed is not None:

@@ -1,0 +1,85 @@
+"""What was ordered before is not measured again."""
+
+from __future__ import annotations
+
+from service.storage import tasks
+from service.storage.tables import Task
+from tests.api.conftest import RECIPE, SETTING, World
+
+
+def give_cells(world: World, task_id: str) -> None:
+    """Cells as a worker would have brought them."""
+    import numpy as np
+
+    with world.database.transaction() as session:
+        task = session.get_one(Task, task_id)
+        provenance = {"model_revision": "r", "recipe": RECIPE, "setting": SETTING, "seed": 1, "source": "", "job_id": None}
+        tasks.add_measurement(session, task, np.arange(5), np.full(5, 0.25), at_random=True, **provenance)
+
+
+def test_the_same_order_is_the_same_task(empty_world: World) -> None:
+    dataset = empty_world.put_dataset()
+    first = empty_world.post_task(dataset=dataset, size=5)
+    again = empty_world.post_task(dataset=dataset, size=5)
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["location"] == f"/v1/tasks/{first.json()['id']}"
+
+
+def test_other_probes_are_another_task(empty_world: World) -> None:
+    dataset = empty_world.put_dataset()
+    first = empty_world.post_task(dataset=dataset, size=5)
+    other = empty_world.post_task(dataset=dataset, size=5, probe_seed=1)
+    assert other.status_code == 202
+    assert other.json()["id"] != first.json()["id"]
+
+
+def test_another_id_shares_the_cells_that_are_there(empty_world: World) -> None:
+    dataset = empty_world.put_dataset()
+    empty_world.post_task(id="first", dataset=dataset, size=5)
+    give_cells(empty_world, "first")
+    second = empty_world.post_task(id="second", dataset=dataset, size=5)
+    assert second.status_code == 201
+    assert (second.json()["n_measured"], second.json()["job"]) == (5, None)
+
+
+def test_the_same_id_with_other_content_is_a_conflict(empty_world: World) -> None:
+    empty_world.post_task(id="new", dataset=empty_world.put_dataset(), size=5)
+    same = empty_world.post_task(id="new", dataset=empty_world.put_dataset(), size=5)
+    other = empty_world.post_task(id="new", dataset=empty_world.put_dataset([{"text": "another"}]), size=5)
+    assert same.status_code == 200
+    assert (other.status_code, other.json()["code"]) == (409, "task_exists")
+
+
+def test_a_task_has_one_active_job(empty_world: World) -> None:
+    empty_world.post_task(id="new", dataset=empty_world.put_dataset(), size=5)
+    second = empty_world.client.post("/v1/tasks/new/jobs", json={"measure": "examples", "examples": ["example-3"]})
+    assert (second.status_code, second.json()["code"]) == (409, "job_active")
+    assert second.headers["location"].startswith("/v1/jobs/job_")
+
+
+def test_the_same_row_again_changes_no_version(empty_world: World) -> None:
+    for _ in range(2):
+        empty_world.put_row("known", empty_world.forgetting[0])
+    assert empty_world.client.get("/v1/matrices/m").json()["version"] == 1
+    empty_world.put_row("known", empty_world.forgetting[1])
+    assert empty_world.client.get("/v1/matrices/m").json()["version"] == 2
+
+
+def test_a_repeat_is_no_known_row(empty_world: World) -> None:
+    empty_world.put_row("known", empty_world.forgetting[0])
+    repeat = empty_world.put_row("known.repeat", empty_world.forgetting[0] + 0.01, repeat_of="known", seed=2)
+    assert (repeat.status_code, repeat.json()["known"]) == (201, False)
+    assert empty_world.client.get("/v1/matrices/m").json()["n_tasks"] == 1
+
+
+def test_a_removed_row_stays_in_the_versions_that_had_it(empty_world: World) -> None:
+    empty_world.put_row("known", empty_world.forgetting[0])
+    url = "/v1/matrices/m/rows/known"
+    etag = empty_world.client.get(url).headers["etag"]
+    stale = empty_world.client.delete(url, headers={"If-Match": '"99"'})
+    assert (stale.status_code, stale.json()["code"]) == (412, "version_changed")
+    assert empty_world.client.delete(url, headers={"If-Match": etag}).status_code == 204
+    matrix = empty_world.client.get("/v1/matrices/m").json()
+    assert (matrix["version"], matrix["n_tasks"]) == (2, 0)
+    assert empty_world.client.get("/v1/tasks/known").json()["known"] is False
