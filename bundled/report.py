@@ -1,6 +1,8 @@
 """What the bundled matrix is worth: how noisy a repeated measurement is, and how near to low rank the rows are.
 
-    python -m bundled.report [--write]      prints Markdown; --write puts it into bundled/README.md
+    python -m bundled.report [--write] [--npz FILE]
+
+Prints Markdown; --write puts it into bundled/README.md, --npz packs the rows for `forgetcast backtest FILE`.
 
 Notation
     Z       forgetting, rows of the first seed      (M, N)  nats per token
@@ -42,7 +44,10 @@ class Repeat:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the report into bundled/README.md")
+    parser.add_argument("--npz", type=Path, help="write the matrix as one file, for `forgetcast backtest`")
     options = parser.parse_args()
+    if options.npz:
+        pack(options.npz)
     report = _report()
     print(report)
     if options.write:
@@ -61,6 +66,21 @@ def load_rows(seed: int) -> dict[str, Rows]:
         for task_id, path in paths.items()
         if path.exists()
     }
+
+
+def pack(file: Path) -> None:
+    """Write the matrix with its task ids, families, example ids and domains."""
+    rows = load_rows(1)
+    families = {task["id"]: task["family"] for task in json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))}
+    examples = [json.loads(line) for line in (HERE / "upstream.jsonl").read_text(encoding="utf-8").splitlines()]
+    np.savez(
+        file,
+        forgetting=np.array(list(rows.values()), np.float32),
+        task=np.array(list(rows)),
+        family=np.array([families[task_id] for task_id in rows]),
+        example=np.array([example["id"] for example in examples]),
+        domain=np.array([example["domain"] for example in examples]),
+    )
 
 
 def repeats() -> list[Repeat]:
