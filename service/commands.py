@@ -105,13 +105,16 @@ def _serve(settings: Settings, database: Database, host: str, port: int) -> None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, database, open_queue(settings.redis_url))
     click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
+    # uvicorn raises the signal again after its own shutdown; as an exit it lets the worker be stopped as well.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
 
 
 @contextmanager
 def _worker() -> Iterator[None]:
-    """One worker process beside the API; ended with it."""
-    worker = subprocess.Popen([sys.executable, "-m", "forgetcast.cli", "worker"])
+    """One worker process beside the API; ended with it, and by end of file on its stdin when this process is killed."""
+    command = [sys.executable, "-m", "forgetcast.cli", "worker", "--until-eof"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         yield
     finally:

@@ -121,6 +121,14 @@ class Child:
         self._unread = self._unread[-LONGEST_LINE:]
         return [event for event in map(parse_event, lines) if event is not None]
 
+    def last_events(self) -> list[ChildEvent]:
+        """What an ended child had said that was not read yet; whatever it started is ended first."""
+        self.stop(timedelta(0))
+        said: list[ChildEvent] = []
+        while self._open and self._selector.select(0):
+            said += self.events(0)
+        return said
+
     def stop(self, grace: timedelta) -> None:
         """End the child and everything it started: SIGTERM, `grace` to leave, SIGKILL."""
         if grace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from datetime import timedelta
@@ -43,7 +44,8 @@ BEATS_A_LEASE = 12
     type=click.FloatRange(0.1, 30),
     help="Seconds between two looks for work; at most one without Redis.",
 )
-def worker(once: bool, hardware: tuple[str, ...], poll: float) -> None:
+@click.option("--until-eof", is_flag=True, hidden=True, help="Stop at end of file on stdin: end with the parent.")
+def worker(once: bool, hardware: tuple[str, ...], poll: float, until_eof: bool) -> None:
     """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it.
 
     Example: forgetcast worker --hardware a100
@@ -53,7 +55,10 @@ def worker(once: bool, hardware: tuple[str, ...], poll: float) -> None:
         supervisor = open_supervisor(Settings(), hardware=hardware, poll=timedelta(seconds=poll))
     except ForgetcastError as error:
         raise click.ClickException(str(error)) from error
-    supervisor.run(stop_on_signal(), once=once)
+    stop = stop_on_signal()
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, args=(stop,), daemon=True).start()
+    supervisor.run(stop, once=once)
 
 
 def open_supervisor(settings: Settings, *, hardware: tuple[str, ...], poll: timedelta) -> Supervisor:
@@ -74,6 +79,13 @@ def open_supervisor(settings: Settings, *, hardware: tuple[str, ...], poll: time
         timing=Timing(lease=settings.lease, beat=settings.lease / BEATS_A_LEASE, poll=poll),
         gpu=take_gpu(),
     )
+
+
+def _stop_at_eof(stop: threading.Event) -> None:
+    # Not through sys.stdin: its lock would be held when the interpreter shuts down, which is a fatal error.
+    while os.read(0, 4096):
+        pass
+    stop.set()
 
 
 def stop_on_signal() -> threading.Event:

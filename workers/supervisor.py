@@ -149,6 +149,9 @@ class Supervisor:
             return False
         try:
             return self._fit_due()
+        except DatabaseUnavailable as error:
+            log.warning("cannot fit: %s", error)
+            return False
         except Exception:  # a matrix that cannot be fitted must not keep jobs waiting
             log.exception("the fit failed; the next one is tried in %.0f s", FIT_AGAIN_AFTER)
             self._fit_after = time.monotonic() + FIT_AGAIN_AFTER
@@ -224,9 +227,8 @@ class Supervisor:
                 return Failure("deadline", "the deadline passed while the job was running")
             if stop.is_set():
                 return Interrupted.STOPPED
-        while last := child.events(0):
-            for event in last:
-                heartbeat.tell(event)
+        for event in child.last_events():
+            heartbeat.tell(event)
         return None
 
     def _settle(self, claimed: Claimed, outcome: Outcome, stop: threading.Event) -> None:

@@ -112,7 +112,7 @@ def claim(session: Session, owner: str, hardware: Sequence[str], lease: timedelt
     )
     taken = (
         sa.update(Job)
-        .where(Job.id == best.scalar_subquery())
+        .where(Job.id == best.correlate(None).scalar_subquery())
         .values(
             state=JobState.RUNNING,
             attempt=Job.attempt + 1,
@@ -130,7 +130,7 @@ def claim(session: Session, owner: str, hardware: Sequence[str], lease: timedelt
     if row is None:
         return None
     job_id, attempt, fence, seconds_left, last_error, max_attempts = row
-    data = {"state": JobState.RUNNING, "attempt": attempt, "owner": owner}
+    data = {"state": JobState.RUNNING, "attempt": attempt}
     append_event(session, job_id, "state", "info", f"running, attempt {attempt} of {max_attempts}", data)
     return Claimed(job_id, attempt, fence, seconds_left, last_error)
 

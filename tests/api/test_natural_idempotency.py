@@ -13,7 +13,14 @@ def give_cells(world: World, task_id: str) -> None:
 
     with world.database.transaction() as session:
         task = session.get_one(Task, task_id)
-        provenance = {"model_revision": "r", "recipe": RECIPE, "setting": SETTING, "seed": 1, "source": "", "job_id": None}
+        provenance = {
+            "model_revision": "r",
+            "recipe": RECIPE,
+            "setting": SETTING,
+            "seed": 1,
+            "source": "",
+            "job_id": None,
+        }
         tasks.add_measurement(session, task, np.arange(5), np.full(5, 0.25), at_random=True, **provenance)
 
 

@@ -1,0 +1,70 @@
+"""`forgetcast up` as a process: what it starts ends with it, however it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.test_end_to_end import free_port
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_worker_ends_with_the_service_that_started_it(ending: signal.Signals, tmp_path: Path) -> None:
+    environment = {"FORGETCAST_HOME": str(tmp_path), "FORGETCAST_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "forgetcast.cli", "up", "--port", str(free_port())]
+    with (tmp_path / "log").open("wb") as log:
+        up = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + 60
+        while not (workers := psutil.Process(up.pid).children()) or b"workers.supervisor: worker" not in log_of(
+            tmp_path
+        ):
+            assert up.poll() is None and time.monotonic() < until, log_of(tmp_path).decode()
+            time.sleep(0.2)
+        up.send_signal(ending)
+        up.wait(30)
+        gone, alive = psutil.wait_procs(workers, timeout=15)
+        assert gone and not alive
+    finally:
+        up.kill()
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = run(tmp_path, "up", "--port", port)
+    assert ended.returncode == 1
+    assert len(ended.stderr.strip().splitlines()[-1:]) == 1
+    assert f"cannot bind 127.0.0.1:{port}" in ended.stderr
+
+
+def test_an_address_beyond_loopback_needs_a_key_first(tmp_path: Path) -> None:
+    refused = run(tmp_path, "up", "--host", "0.0.0.0", "--port", str(free_port()))  # noqa: S104  # that is the point
+    assert refused.returncode == 1
+    assert "forgetcast key create" in refused.stderr
+
+
+def test_serving_without_a_schema_says_what_to_run(tmp_path: Path) -> None:
+    refused = run(tmp_path, "serve", "--port", str(free_port()))
+    assert refused.returncode == 1
+    assert "forgetcast migrate" in refused.stderr
+
+
+def log_of(folder: Path) -> bytes:
+    return (folder / "log").read_bytes()
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"FORGETCAST_HOME": str(home), "FORGETCAST_CACHE_DIR": str(home), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "forgetcast.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
