@@ -209,6 +209,8 @@ def _wait_until_fitted(client: ForgetcastClient, matrix_id: str) -> None:
 
 def _wait_until_tested(client: ForgetcastClient, matrix_id: str) -> None:
     """The worker back-tests after the job; the report is to say how good such forecasts are."""
+    if client.matrices.get(matrix_id).quality is None:
+        note("back-testing the matrix")
     with suppress(FitPending, TooFewRows):
         client.matrices.backtest(matrix_id)
 

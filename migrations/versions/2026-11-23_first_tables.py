@@ -66,6 +66,7 @@ def upgrade() -> None:
         sa.Column("recipe", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("setting", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("changed_at", sa.Double(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["upstream_set_id"], ["upstream_set.id"], name=op.f("fk_matrix_upstream_set_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_matrix")),

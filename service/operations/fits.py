@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from service.storage.database import Database, Session
 from service.storage.tables import Fit, Matrix
 from service.storage.upstream_sets import read_columns
 
+QUIET = timedelta(seconds=1)  # after a change of the rows: many rows that are imported one by one are fitted once
 PROBES = 30  # of the paper's protocol, and the default size of a probe
 BACKTEST_DRAWS = 2
 FEWEST_ROWS_FOR_BACKTEST = 3
@@ -22,16 +24,16 @@ MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leave
 
 def fit_due_matrices(database: Database) -> bool:
     """Do the next piece of work that is due: a fit, which reads wait for, before a back-test, which they do not."""
-    return fit_due_matrix(database) or backtest_due_matrix(database)
+    return fit_due_matrix(database, QUIET) or backtest_due_matrix(database)
 
 
-def fit_due_matrix(database: Database) -> bool:
-    """Fit the newest version of one matrix that has no fit yet; False when nothing is due.
+def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
+    """Fit the newest version of one matrix that has no fit yet and has not changed for a while; False when none is due.
 
     Superseded versions are skipped. Two workers may fit the same version; the first to commit is kept.
     """
     with database.read() as session:
-        due = storage.unfitted_matrix(session, MODEL_VERSION)
+        due = storage.unfitted_matrix(session, MODEL_VERSION, quiet)
         if due is None:
             return False
         known = read_known(session, *due)

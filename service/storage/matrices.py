@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from forgetcast.errors import MatrixNotFound
 from service.storage.blobs import delete_blob, put_blob, read_blob
+from service.storage.database import now
 from service.storage.tables import Fit, KnownRow, Matrix, Task
 
 KEPT_FITS = 3  # matrix versions whose factors are kept, for `as_of`
@@ -56,6 +58,7 @@ def supersede_row(session: Session, matrix: Matrix, task_id: str, row_version: i
     The matrix must be locked by the caller.
     """
     matrix.version += 1
+    matrix.changed_at = now()  # type: ignore[assignment]  # an SQL expression, by the database's clock
     session.execute(
         sa.update(KnownRow)
         .where(KnownRow.matrix_id == matrix.id, KnownRow.task_id == task_id, KnownRow.until.is_(None))
@@ -74,10 +77,11 @@ def newest_fit(session: Session, matrix_id: str, model_version: int, as_of: int 
     return session.scalar(fits.order_by(Fit.matrix_version.desc()).limit(1))
 
 
-def unfitted_matrix(session: Session, model_version: int) -> tuple[str, int] | None:
-    """Some matrix whose newest version has known rows and no fit, with that version."""
+def unfitted_matrix(session: Session, model_version: int, quiet: timedelta) -> tuple[str, int] | None:
+    """Some matrix, unchanged for this long, whose newest version has known rows and no fit, with that version."""
     known = sa.exists().where(KnownRow.matrix_id == Matrix.id, KnownRow.until.is_(None))
-    return _first(session, known, ~_newest_fit_exists(model_version))
+    is_quiet = Matrix.changed_at <= now() - quiet.total_seconds()
+    return _first(session, known, is_quiet, ~_newest_fit_exists(model_version))
 
 
 def untested_matrix(session: Session, model_version: int) -> tuple[str, int] | None:

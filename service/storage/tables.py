@@ -89,6 +89,7 @@ class Matrix(Table):
     recipe: Mapped[dict[str, Any]]
     setting: Mapped[dict[str, Any]]
     version: Mapped[int] = mapped_column(default=0)
+    changed_at: Mapped[float] = mapped_column(default=now())  # of its known rows
     created_at: Mapped[float] = mapped_column(default=now())
 
 

@@ -1,0 +1,186 @@
+"""The client against the real service over SQLite: both sides of the wire mean the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from forgetcast import ForgetcastClient, errors
+from forgetcast.schemas import Cell, Event, JobState, MatrixCreate, MeasurementsCreate, Recipe, Setting, Task
+from service.app import create_app
+from service.operations.fits import fit_due_matrices
+from service.queue import NoQueue
+from service.settings import Settings
+from service.storage.database import Database
+
+N_EXAMPLES = 70
+RECIPE = Recipe(method="full", learning_rate=1e-4, steps=10, batch_size=8, max_tokens=64)
+ROWS = np.random.default_rng(0).normal(0.1, 0.1, (4, N_EXAMPLES)).astype(np.float32)
+
+
+class OverAsgi(httpx2.BaseTransport):
+    """Hands requests to an app in this process."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = TestClient(app, base_url="http://127.0.0.1:8737", raise_server_exceptions=False)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self._app.send(request)
+
+
+@pytest.fixture
+def client(tmp_path: Path, sqlite_database: Database) -> Iterator[ForgetcastClient]:
+    """A client of a service that has an upstream set, a matrix and four known rows."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{tmp_path / "model"}"\n')
+    app = create_app(Settings(home=tmp_path, models=tmp_path / "models.toml"), sqlite_database, NoQueue())
+    with ForgetcastClient(url="http://127.0.0.1:8737", transport=OverAsgi(app)) as client:
+        file = tmp_path / "upstream.jsonl"
+        file.write_bytes(upstream_lines())
+        client.upstream_sets.register(file, id="set")
+        client.matrices.create(MatrixCreate(id="m", upstream_set="set", model="tiny", recipe=RECIPE))
+        for place, row in enumerate(ROWS):
+            client.matrices.put_row("m", f"known-{place}", row, family=f"family-{place}", n_examples=100, seed=1)
+        while fit_due_matrices(sqlite_database):
+            pass
+        yield client
+
+
+def upstream_lines() -> bytes:
+    lines = [
+        {"id": f"é-{place}", "text": f"text {place}", "domain": ("code", "poems")[place % 2], "held_out": place < 3}
+        for place in range(N_EXAMPLES)
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def post_probes(client: ForgetcastClient, task_id: str) -> None:
+    cells = [Cell(example_id=f"é-{place}", forgetting=0.01 * place) for place in range(0, N_EXAMPLES, 5)]
+    client.tasks.post_measurements(task_id, MeasurementsCreate(setting=Setting(), recipe=RECIPE, cells=cells))
+
+
+def test_examples_come_back_in_order(client):
+    examples = list(client.upstream_sets.examples("set"))
+    assert [example.id for example in examples] == [f"é-{place}" for place in range(N_EXAMPLES)]
+    assert [example.held_out for example in examples[:4]] == [True, True, True, False]
+
+
+def test_the_same_examples_again_change_nothing_and_others_are_refused(client):
+    assert client.upstream_sets.register(upstream_lines(), id="set").n_examples == N_EXAMPLES
+    with pytest.raises(errors.UpstreamSetSealed):
+        client.upstream_sets.register(b'{"id": "other"}\n', id="set")
+
+
+def test_a_row_comes_back_as_it_went_in(client):
+    assert np.array_equal(client.matrices.row("m", "known-2"), ROWS[2])
+
+
+def test_a_row_by_example_id_is_the_same_row(client):
+    by_id = {f"é-{place}": float(value) for place, value in enumerate(ROWS[2])}
+    client.matrices.put_row("m", "by-id", by_id)
+    assert np.array_equal(client.matrices.row("m", "by-id"), ROWS[2])
+
+
+def test_a_row_imported_again_does_not_change_the_matrix(client):
+    version = client.matrices.get("m").version
+    client.matrices.put_row("m", "known-0", ROWS[0], family="family-0", n_examples=100, seed=1)
+    assert client.matrices.get("m").version == version
+
+
+def test_a_repeat_is_no_known_row(client):
+    client.matrices.put_row("m", "known-0.repeat", ROWS[0] + 0.01, repeat_of="known-0", seed=2)
+    assert client.matrices.get("m").n_tasks == len(ROWS)
+    assert client.tasks.get("known-0.repeat").task.repeat_of == "known-0"
+
+
+def test_a_removed_row_is_gone(client):
+    task: Task = client.tasks.get("known-3").task
+    with pytest.raises(errors.VersionChanged):
+        client.matrices.delete_row("m", "known-3", row_version=task.row_version + 1)
+    client.matrices.delete_row("m", "known-3", row_version=task.row_version)
+    with pytest.raises(errors.RowNotFound):
+        client.matrices.row("m", "known-3")
+
+
+def test_the_back_test_of_a_matrix_has_the_form_of_that_of_a_file(client):
+    report = client.matrices.backtest("m")
+    assert {"default", "design", "n_probes", "draws", "level", "methods"} <= report.keys()
+    assert report["methods"]["popularity"]["tasks"][0]["spearman"] is not None
+
+
+def test_a_task_that_posts_its_own_measurements_is_forecast(client):
+    task = client.tasks.create(matrix="m", id="mine", n_examples=320)
+    post_probes(client, task.id)
+    forecast = task.forecast()
+    assert (forecast.n_tasks, forecast.n_measured, forecast.n_examples) == (4, 14, N_EXAMPLES)
+    forgotten = task.forgotten(5)
+    row = task.to_numpy()
+    assert forgotten.data[0].forgetting == pytest.approx(float(row.max()), abs=1e-6)
+    assert [example.place for example in forgotten.data] == [1, 2, 3, 4, 5]
+    assert {example.domain for example in task.forgotten(5, domain="poems").data} == {"poems"}
+
+
+def test_a_replay_set_holds_no_example_that_is_held_out(client):
+    task = client.tasks.create(matrix="m", id="mine", n_examples=320)
+    post_probes(client, task.id)
+    drawn = task.replay_set(size=N_EXAMPLES - 3, strategy="uniform")
+    assert not {example.id for example in drawn.data} & {"é-0", "é-1", "é-2"}
+    assert task.replay_set().manifest.size == 10  # 320 / 32
+
+
+def test_data_uploaded_twice_orders_one_job(client, tmp_path):
+    file = tmp_path / "task.jsonl"
+    file.write_text('{"text": "one"}\n{"text": "two"}\n')
+    first = client.tasks.create(file, matrix="m", size=10)
+    second = client.tasks.create(file, matrix="m", size=10)
+    assert (first.existed, second.existed) == (False, True)
+    assert (second.id, second.task.job) == (first.id, first.task.job)
+    assert first.task.n_examples == 2
+
+
+def test_a_line_that_cannot_be_used_is_named_by_the_service(client):
+    with pytest.raises(errors.ForgetcastError, match="line 2"):
+        client.tasks.create(b'{"text": "one"}\n{"prompt": "two"}\n', matrix="m")
+
+
+def test_nothing_measured_names_the_job_to_wait_for(client):
+    task = client.tasks.create(b'{"text": "one"}\n', matrix="m", size=10)
+    with pytest.raises(errors.NotMeasured) as raised:
+        task.forecast()
+    assert raised.value.location == f"/v1/jobs/{task.task.job}"
+
+
+def test_a_cancelled_job_is_followed_to_its_end_and_ordered_again(client):
+    task = client.tasks.create(b'{"text": "one"}\n', matrix="m", size=10)
+    first = task.cancel()
+    assert first is not None
+    seen: list[Event] = []
+    with pytest.raises(errors.JobFailed, match="was cancelled"):
+        task.wait(on_event=seen.append)
+    assert [event.id for event in seen] == [event.id for event in client.jobs.events(first.id)]
+    task.measure_again()
+    again = task.job()
+    assert again is not None
+    assert (again.state, again.n_examples) == (JobState.QUEUED, 10)
+    assert again.id != first.id
+
+
+def test_unknown_ids_are_errors_of_their_own(client):
+    with pytest.raises(errors.UnknownReference):
+        client.tasks.create(matrix="nothing")
+    with pytest.raises(errors.TaskNotFound):
+        client.tasks.get("nothing")
+    with pytest.raises(errors.MatrixNotFound):
+        client.matrices.get("nothing")
+
+
+def test_the_service_is_ready_when_its_schema_is_there(client):
+    assert "no tables" not in " ".join(client.ready().missing)
