@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types check imports schema format matrix bench clean
+.PHONY: help setup run test lint types check imports schema format matrix clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -60,9 +60,6 @@ format: setup ## put the code into the project's form
 
 matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
 	@$(RUN) -m bundled.measure_matrix
-
-bench: setup ## run the benchmarks
-	@for file in benchmarks/[a-z]*.py; do echo "$$file"; $(RUN) "$$file" || exit 1; done
 
 clean: ## remove .venv, caches and builds; keeps .forgetcast and the converted model
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from forgetcast import ForgetcastClient, errors
 from forgetcast.schemas import Cell, Event, JobState, MatrixCreate, MeasurementsCreate, Recipe, Setting, Task
 from service.app import create_app
-from service.operations.fits import fit_due_matrices
+from service.operations.fits import backtest_due_matrix, fit_due_matrix
 from service.queue import NoQueue
 from service.settings import Settings
 from service.storage.database import Database
@@ -49,8 +49,7 @@ def client(tmp_path: Path, sqlite_database: Database) -> Iterator[ForgetcastClie
         client.matrices.create(MatrixCreate(id="m", upstream_set="set", model="tiny", recipe=RECIPE))
         for place, row in enumerate(ROWS):
             client.matrices.put_row("m", f"known-{place}", row, family=f"family-{place}", n_examples=100, seed=1)
-        while fit_due_matrices(sqlite_database):
-            pass
+        assert fit_due_matrix(sqlite_database) and backtest_due_matrix(sqlite_database)
         yield client
 
 

@@ -1,0 +1,37 @@
+"""What the README promises is there: every setting, every problem, every file of the map."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from service.api.problems import STATUS
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    for name in Settings.model_fields:
+        assert f"`FORGETCAST_{name.upper()}`" in README
+
+
+def test_every_problem_is_in_the_readme_with_its_status() -> None:
+    for kind, status in STATUS.items():
+        assert re.search(rf"^\| `{kind.code}` \| ({status}|client) \|", README, re.MULTILINE), kind.code
+
+
+def test_every_file_on_the_map_exists() -> None:
+    text = (ROOT / "service" / "README.md").read_text(encoding="utf-8")
+    block = text.partition("```text\n")[2].partition("```")[0]
+    folder, n_paths = Path(), 0
+    for line in block.splitlines():
+        indented, names = line.startswith("  "), re.split(r"  +", line.strip())[0]
+        for name in names.split(", "):
+            path = folder / name if indented else Path(name)
+            assert (ROOT / path).exists(), path
+            n_paths += 1
+        if not indented:
+            folder = Path(names)
+    assert n_paths > 15
