@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -114,7 +115,9 @@ def _serve(settings: Settings, database: Database, host: str, port: int) -> None
 def _worker() -> Iterator[None]:
     """One worker process beside the API; ended with it, and by end of file on its stdin when this process is killed."""
     command = [sys.executable, "-m", "forgetcast.cli", "worker", "--until-eof"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE)
+    # Its fits run beside a child that uses every core; threads of theirs would only wait for each other.
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.storage.database import Database
 from service.storage.jobs import ANY_HARDWARE
 from service.storage.schema import check_schema
+from workers.fit_loop import start_fit_loop
 from workers.gpu import take_gpu
 from workers.supervisor import Supervisor, Timing
 
@@ -51,19 +52,27 @@ def worker(once: bool, hardware: tuple[str, ...], poll: float, until_eof: bool) 
     Example: forgetcast worker --hardware a100
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings()
+    database = Database(settings.database)
     try:
-        supervisor = open_supervisor(Settings(), hardware=hardware, poll=timedelta(seconds=poll))
+        supervisor = open_supervisor(settings, database, hardware=hardware, poll=timedelta(seconds=poll))
     except ForgetcastError as error:
         raise click.ClickException(str(error)) from error
     stop = stop_on_signal()
     if until_eof:
         threading.Thread(target=_stop_at_eof, args=(stop,), daemon=True).start()
+    fit_due = partial(fit_due_matrices, database)
+    if not once:
+        start_fit_loop(fit_due, stop)
     supervisor.run(stop, once=once)
+    while once and not stop.is_set() and fit_due():
+        pass
 
 
-def open_supervisor(settings: Settings, *, hardware: tuple[str, ...], poll: timedelta) -> Supervisor:
+def open_supervisor(
+    settings: Settings, database: Database, *, hardware: tuple[str, ...], poll: timedelta
+) -> Supervisor:
     """A supervisor on this deployment's database, queue and models. Raises SchemaMismatch, ConfigurationError."""
-    database = Database(settings.database)
     check_schema(database)
 
     def model_folder(model: str, revision: str) -> Path:
@@ -74,7 +83,6 @@ def open_supervisor(settings: Settings, *, hardware: tuple[str, ...], poll: time
         open_queue(settings.redis_url),
         jobs_folder=settings.cache_dir / "jobs",
         model_folder=model_folder,
-        fit_due=partial(fit_due_matrices, database),
         hardware=hardware,
         timing=Timing(lease=settings.lease, beat=settings.lease / BEATS_A_LEASE, poll=poll),
         gpu=take_gpu(),

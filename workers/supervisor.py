@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 LOOK_AT_CHILD = 0.2  # seconds between looks at cancel, deadline and the stop signal
 LONGEST_BACKOFF = timedelta(minutes=5)
-FIT_AGAIN_AFTER = 60.0  # seconds after a fit that failed
 
 # Errors that the next attempt would meet again. All others are retried as often as the job allows.
 PERMANENT = frozenset(
@@ -100,21 +99,19 @@ class Supervisor:
         *,
         jobs_folder: Path,
         model_folder: Callable[[str, str], Path],
-        fit_due: Callable[[], bool],
         hardware: Sequence[str] = (jobs.ANY_HARDWARE,),
         timing: Timing | None = None,
         command: Sequence[str] = COMMAND,
         gpu: Gpu | None = None,
     ) -> None:
-        """`model_folder`: a model's id and revision -> its files; `fit_due`: does one fit, False when none is due."""
+        """`model_folder`: a model's id and revision -> its files."""
         self._database, self._queue = database, queue
-        self._jobs_folder, self._model_folder, self._fit_due = jobs_folder, model_folder, fit_due
+        self._jobs_folder, self._model_folder = jobs_folder, model_folder
         self._hardware = list(dict.fromkeys([*hardware, jobs.ANY_HARDWARE]))
         self._timing = timing or Timing()
         self._command, self._gpu = command, gpu
         self._owner = f"{socket.gethostname()[:64]}:{os.getpid()}:{new_id('worker')[-8:]}"
         self._reaper = Reaper(database, self._timing.lease)
-        self._fit_after = 0.0
 
     def run(self, stop: threading.Event, *, once: bool = False) -> None:
         """Work until `stop` is set, or with `once` for one turn. Call it from the main thread: a child dies with it."""
@@ -128,13 +125,12 @@ class Supervisor:
                 self._queue.receive(self._hardware, self._timing.poll)
 
     def _turn(self, stop: threading.Event) -> bool:
-        """One job and then one fit, if they are there; whether anything was."""
+        """One job, if one is waiting; whether there was."""
         self._reaper.turn()
         claimed = self._claim()
         if claimed is not None:
             self._work(claimed, stop)
-        fitted = not stop.is_set() and self._fit()
-        return claimed is not None or fitted
+        return claimed is not None
 
     def _claim(self) -> Claimed | None:
         try:
@@ -143,19 +139,6 @@ class Supervisor:
         except DatabaseUnavailable as error:
             log.warning("cannot claim: %s", error)
             return None
-
-    def _fit(self) -> bool:
-        if time.monotonic() < self._fit_after:
-            return False
-        try:
-            return self._fit_due()
-        except DatabaseUnavailable as error:
-            log.warning("cannot fit: %s", error)
-            return False
-        except Exception:  # a matrix that cannot be fitted must not keep jobs waiting
-            log.exception("the fit failed; the next one is tried in %.0f s", FIT_AGAIN_AFTER)
-            self._fit_after = time.monotonic() + FIT_AGAIN_AFTER
-            return False
 
     def _work(self, claimed: Claimed, stop: threading.Event) -> None:
         log.info("job %s: attempt %d", claimed.job_id, claimed.attempt)

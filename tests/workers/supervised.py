@@ -37,7 +37,6 @@ def make_supervisor(database: Database, folder: Path, behaviour: str, **chosen: 
     parts: dict[str, Any] = {
         "jobs_folder": folder / "jobs",
         "model_folder": lambda model, revision: folder / model,
-        "fit_due": lambda: False,
         "timing": SHORT,
         "command": fake_command(behaviour, folder / "pids"),
         **chosen,

@@ -252,21 +252,6 @@ def test_a_result_that_cannot_be_stored_fails_the_attempt_and_not_the_worker(sql
     assert (job.state, job.error["code"], job.report) == ("queued", "internal", None)
 
 
-def test_one_fit_is_made_between_jobs_and_a_failing_one_stops_nothing(sqlite_database, tmp_path):
-    fits = []
-
-    def fit_due():
-        fits.append(len(measured(sqlite_database)))
-        raise ValueError("cannot be fitted")
-
-    first, second = submit(sqlite_database), submit(sqlite_database)
-    supervisor = make_supervisor(sqlite_database, tmp_path, "succeed", fit_due=fit_due)
-    run_once(supervisor)
-    run_once(supervisor)
-    assert fits == [1]
-    assert {row(sqlite_database, job_id).state for job_id in (first, second)} == {"succeeded"}
-
-
 @contextmanager
 def supervisor_process(url, folder, behaviour):
     command = [sys.executable, "-m", "tests.workers.supervised", url, str(folder), behaviour]
