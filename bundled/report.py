@@ -118,7 +118,8 @@ def _report() -> str:
     explained = ", ".join(f"{singular[:rank].sum() / singular.sum():.2f} at rank {rank}" for rank in (1, 3, 5))
     n_families = len({task["family"] for task in tasks if task["id"] in rows})
     lines = [
-        f"{len(rows)} tasks of {n_families} families by {Z.shape[1]} examples. Mean forgetting {Z.mean():+.3f} nats per token; median sd of a row {np.median(sds):.3f}, "
+        f"{len(rows)} tasks of {n_families} families by {Z.shape[1]} examples. "
+        f"Mean forgetting {Z.mean():+.3f} nats per token; median sd of a row {np.median(sds):.3f}, "
         f"{np.median(sds) / noise:.1f} times the cell noise of {noise:.3f}. R2 of the singular value decomposition, "
         f"grand mean removed: {explained}.",
         "",

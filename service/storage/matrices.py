@@ -58,7 +58,7 @@ def supersede_row(session: Session, matrix: Matrix, task_id: str, row_version: i
     The matrix must be locked by the caller.
     """
     matrix.version += 1
-    matrix.changed_at = now()  # type: ignore[assignment]  # an SQL expression, by the database's clock
+    matrix.changed_at = now()  # an SQL expression: by the database's clock
     session.execute(
         sa.update(KnownRow)
         .where(KnownRow.matrix_id == matrix.id, KnownRow.task_id == task_id, KnownRow.until.is_(None))

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -94,7 +95,7 @@ def test_a_job_runs_from_queued_to_succeeded_and_every_step_is_an_event(database
 def test_a_task_has_one_active_job(database):
     with database.transaction() as session:
         task = add_task(session)
-        order = {"task_id": task.id, "measure": "full", "positions": None, "at_random": False}
+        order: dict[str, Any] = {"task_id": task.id, "measure": "full", "positions": None, "at_random": False}
         first = jobs.insert_job(session, **order)
         with pytest.raises(JobActive, match=first.id):
             jobs.insert_job(session, **order)

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def make_old(folder):
 
 
 def test_a_job_directory_holds_everything_an_attempt_needs(tmp_path):
-    upstream = [{"text": "a\u2028b"}, {"messages": [{"role": "user", "content": "c\nd"}]}]
+    upstream: list[dict[str, Any]] = [{"text": "a\u2028b"}, {"messages": [{"role": "user", "content": "c\nd"}]}]
     before = np.array([1.5, np.nan], np.float32)
     material = JobMaterial("tiny", "r", {"steps": 2}, {"scored": "all"}, 3, b'{"text": "x"}\n', upstream, before)
     order = JobOrder("job_1", 2, "/models/tiny", {"steps": 2}, {"scored": "all"}, 3)

@@ -194,6 +194,7 @@ def test_a_worker_that_lost_its_lease_kills_its_child(database, tmp_path):
             heir = jobs.claim(session, "heir", ["any"], SHORT.lease)
         eventually(lambda: not alive(pid), 5)
     job = row(database, job_id)
+    assert heir is not None
     assert (job.state, job.lease_owner, job.fence) == ("running", "heir", heir.fence)
 
 
