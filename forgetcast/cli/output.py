@@ -45,7 +45,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, to_th
         table.add_column(heading, justify="right" if heading in to_the_right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
-    console().print(table)
+    out = console()
+    with out.capture() as printed:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,11 @@ def test_a_pipe_gets_no_colours_and_no_cut_lines(capsys):
     assert "\x1b" not in shown
 
 
+def test_no_line_ends_in_spaces(capsys):
+    print_table(["a", "b"], [("1", "long"), ("2", "")])
+    assert all(line == line.rstrip() for line in capsys.readouterr().out.splitlines())
+
+
 def test_brackets_and_colons_in_an_id_stay_as_they_are(capsys):
     print_table(["id"], [("[bold]:smile:[/bold]",)])
     assert "[bold]:smile:[/bold]" in capsys.readouterr().out
