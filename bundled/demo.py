@@ -37,8 +37,10 @@ from forgetcast.errors import (
     ConfigurationError,
     FitPending,
     ForgetcastError,
+    IdInUse,
     ServiceUnreachable,
     TooFewRows,
+    UpstreamSetSealed,
     WaitTimedOut,
 )
 from forgetcast.folders import state_folder
@@ -166,8 +168,11 @@ def _wait_until_ready(client: ForgetcastClient, process: subprocess.Popen[bytes]
 def _register_matrix(client: ForgetcastClient) -> Matrix:
     """The bundled upstream set, matrix and rows; what is there already stays as it is."""
     wanted = MatrixCreate.model_validate_json((HERE / "matrix.json").read_bytes())
-    upstream_set = client.upstream_sets.register(HERE / "upstream.jsonl", id=wanted.upstream_set)
-    client.matrices.create(wanted)
+    try:
+        upstream_set = client.upstream_sets.register(HERE / "upstream.jsonl", id=wanted.upstream_set)
+        client.matrices.create(wanted)
+    except (IdInUse, UpstreamSetSealed) as error:
+        raise ConfigurationError(f"{error}; this is an older bundled matrix, `make run FRESH=1` begins anew") from error
     n_repeats = 0
     tasks = json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))
     for task in tasks:

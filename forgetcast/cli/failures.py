@@ -33,7 +33,7 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.UpstreamSetNotFound: "`forgetcast upstream import FILE` makes one",
     errors.MatrixEmpty: "`forgetcast matrix import` adds known rows",
     errors.TooFewRows: "`forgetcast matrix import` adds known rows",
-    errors.NotMeasured: "`forgetcast task wait TASK` waits for it",
+    errors.NotMeasured: "`forgetcast task get TASK` shows its job",
     errors.FitPending: "try again in some seconds; a worker must be running (`forgetcast worker`)",
     errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",
     errors.WaitTimedOut: "`forgetcast task wait TASK` goes on waiting",

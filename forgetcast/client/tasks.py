@@ -13,7 +13,7 @@ from forgetcast.client.connection import Connection, made, segment
 from forgetcast.client.datasets import Datasets
 from forgetcast.client.following import OnEvent
 from forgetcast.client.jobs import Jobs
-from forgetcast.errors import JobFailed, NotMeasured
+from forgetcast.errors import JobFailed, JobNotFound
 from forgetcast.schemas import (
     Design,
     Forecast,
@@ -158,10 +158,10 @@ class TaskHandle:
         ------
         JobFailed : it failed or was cancelled
         WaitTimedOut : it goes on
-        NotMeasured : the task never had a job
+        JobNotFound : the task never had a job
         """
         if self.task.job is None:
-            raise NotMeasured(f"the task {self.id!r} has no job; order one, or post its measurements")
+            raise JobNotFound(f"the task {self.id!r} has no job; order one, or post its measurements")
         job = self._jobs.wait(self.task.job, timeout=timeout, on_event=on_event)
         if job.state is not JobState.SUCCEEDED:
             why = f": {job.error.detail} ({job.error.code})" if job.error else ""

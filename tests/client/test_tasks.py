@@ -68,7 +68,7 @@ def test_a_cancelled_job_is_raised_as_cancelled(client, service):
 
 def test_a_task_without_a_job_cannot_be_waited_for(client, service):
     service.will(ok(a_task(job=None)))
-    with pytest.raises(errors.NotMeasured, match="no job"):
+    with pytest.raises(errors.JobNotFound, match="no job"):
         client.tasks.get("t").wait()
 
 
