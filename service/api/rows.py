@@ -34,12 +34,19 @@ async def put_row(
     n_examples: Annotated[int | None, Query(ge=1)] = None,
     repeat_of: schemas.Id | None = None,
     seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    dataset: Annotated[schemas.Sha256 | None, Query(description="of the fine-tuning data, kept as provenance")] = None,
     recipe: Annotated[str | None, Query(description="JSON of the recipe it was measured under, to be checked")] = None,
     setting: Annotated[str | None, Query(description="JSON of the setting, to be checked")] = None,
 ) -> schemas.Task:
     media_type = media_type_of(request, {JSON_LINES, NPY})
     origin = rows.RowOrigin(
-        family, n_examples, repeat_of, seed, _parsed(schemas.Recipe, recipe), _parsed(schemas.Setting, setting)
+        family=family,
+        n_examples=n_examples,
+        repeat_of=repeat_of,
+        seed=seed,
+        dataset=dataset,
+        recipe=_parsed(schemas.Recipe, recipe),
+        setting=_parsed(schemas.Setting, setting),
     )
 
     def store(body: BinaryIO) -> tuple[schemas.Task, bool]:

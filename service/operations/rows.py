@@ -41,6 +41,7 @@ class RowOrigin:
     n_examples: int | None = None
     repeat_of: str | None = None
     seed: int = 0
+    dataset: str | None = None
     recipe: schemas.Recipe | None = None
     setting: schemas.Setting | None = None
 
@@ -208,6 +209,6 @@ def _provenance(matrix: Matrix, origin: RowOrigin) -> dict[str, Any]:
         "recipe": matrix.recipe,
         "setting": matrix.setting,
         "seed": origin.seed,
-        "source": "imported",
+        "source": "imported" + (f", data set {origin.dataset}" if origin.dataset else ""),
         "job_id": None,
     }
