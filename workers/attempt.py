@@ -152,12 +152,11 @@ def _read_upstream(folder: Path, tokenizer: Tokenizer, setting: dict[str, Any]) 
 
 
 def _read(path: Path, tokenizer: Tokenizer, reading: dict[str, Any]) -> Iterator[tuple[int, Tokens]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:  # as the service reads them: a byte order mark and empty lines pass
         for number, line in enumerate(lines, 1):
-            yield (
-                number,
-                encode(tokenizer, json.loads(line), scored=reading["scored"], max_tokens=reading["max_tokens"]),
-            )
+            if line.strip():
+                tokens = encode(tokenizer, json.loads(line), scored=reading["scored"], max_tokens=reading["max_tokens"])
+                yield number, tokens
 
 
 def _die_with_parent() -> None:
