@@ -44,7 +44,7 @@ def make_supervisor(database: Database, folder: Path, behaviour: str, **chosen: 
     return Supervisor(database, NoQueue(SHORT.poll), **parts)
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What `holds` returns once that is true; fails after `seconds`."""
     until = time.monotonic() + seconds
     while not (found := holds()):
