@@ -229,7 +229,7 @@ class UpstreamSetOpen(ForgetcastError):
 
 
 class TextsMissing(ForgetcastError):
-    """Measuring needs the texts of the upstream examples, and this set has none."""
+    """The texts of upstream examples are needed here, and the set has none of them."""
 
     code = "texts_missing"
 

@@ -395,6 +395,15 @@ class ReplayExample(Shape):
     messages: list[Message] | None = None
 
 
+class ReplayFormat(StrEnum):
+    """How a line of a replay set is written: as kept, or in a form that trainers read."""
+
+    EXAMPLES = "examples"
+    MESSAGES = "messages"
+    PROMPT_COMPLETION = "prompt_completion"
+    IDS = "ids"
+
+
 class ReplayManifest(Versions):
     task: Id
     matrix: Id

@@ -1,0 +1,57 @@
+"""A replay set as lines for a trainer, the same from the service, the client and the command line.
+
+examples            {"id", "text" or "messages", "weight", "forgetting", "domain"}: as the upstream set has them
+messages            {"id", "messages", "weight"}: a plain text becomes one turn of the assistant
+prompt_completion   {"id", "prompt", "completion", "weight"}: a plain text has an empty prompt; turns of the system and
+                    the user before the answer are joined by an empty line
+ids                 {"id", "weight"}: for texts that stay where they are
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from forgetcast.errors import InvalidRequest, TextsMissing
+from forgetcast.schemas import Message, ReplayExample, ReplayFormat
+
+
+def replay_lines(examples: Iterable[ReplayExample], form: ReplayFormat) -> Iterator[str]:
+    """One line of JSON an example, in the order given.
+
+    Raises
+    ------
+    TextsMissing : the form needs a text, and an example has none
+    InvalidRequest : an example has several answers, which prompt and completion cannot hold
+    """
+    for example in examples:
+        yield json.dumps(replay_record(example, form), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def replay_record(example: ReplayExample, form: ReplayFormat) -> dict[str, Any]:
+    """What one line says; raises as `replay_lines` does."""
+    if form is ReplayFormat.EXAMPLES:
+        return example.model_dump(mode="json", exclude_none=True)
+    content: dict[str, Any] = {}
+    if form is ReplayFormat.MESSAGES:
+        content = {"messages": [turn.model_dump(mode="json") for turn in _turns(example)]}
+    elif form is ReplayFormat.PROMPT_COMPLETION:
+        *before, answer = _turns(example)
+        if answer.role != "assistant" or any(turn.role in ("assistant", "tool") for turn in before):
+            raise InvalidRequest(
+                f"the example {example.id!r} is a conversation that prompt and completion cannot hold; "
+                f'choose the format "messages"'
+            )
+        content = {"prompt": "\n\n".join(turn.content for turn in before), "completion": answer.content}
+    return {"id": example.id, **content, "weight": example.weight}
+
+
+def _turns(example: ReplayExample) -> list[Message]:
+    if example.messages:
+        return example.messages
+    if example.text is None:
+        raise TextsMissing(
+            f'the service has no text of the example {example.id!r}; take the format "ids" and join the texts by id'
+        )
+    return [Message(role="assistant", content=example.text)]
