@@ -29,7 +29,6 @@ from forgetcast.cli.dataset import check_dataset
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import CALL_TIMEOUT
 from forgetcast.cli.output import note
-from forgetcast.cli.replay_files import write_replay_set
 from forgetcast.cli.report import print_report, read_report
 from forgetcast.cli.submission import submit, wait
 from forgetcast.client import DEFAULT_URL, ForgetcastClient
@@ -91,7 +90,7 @@ def run(file: Path, *, fresh: bool = False) -> None:
         _wait_until_tested(client, matrix.id)
         print_report(read_report(client, task, job, TOP))
         folder = state / "replay" / task.id
-        write_replay_set(task.replay_set(size=REPLAY_SIZE), folder)
+        task.replay_set(size=REPLAY_SIZE).write(folder)
     click.echo(f"\nReplay set\n  {REPLAY_SIZE} examples in {_shown(folder / 'replay.jsonl')}, manifest.json beside it")
     click.echo(f"\nDone in {time.monotonic() - began:.0f} s. Go on with\n{_how_to_go_on()}")
 

@@ -26,6 +26,7 @@ class ForgetcastError(Exception):
 
     code = "error"
     retryable = False
+    request_id: str | None = None  # of the request that the service answered so; its log has it
 
     def __init__(
         self,

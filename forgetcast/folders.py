@@ -1,4 +1,4 @@
-"""Where Forgetcast keeps its files: the state folder (what must not be lost) and the cache folder (deletable)."""
+"""Where Forgetcast keeps its files: state (must not be lost), cache (deletable), and a person's own configuration."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("forgetcast")
+
+
+def config_folder() -> Path:
+    """The user's configuration folder, on Linux ~/.config/forgetcast."""
+    from platformdirs import user_config_path
+
+    return user_config_path("forgetcast")

@@ -26,13 +26,14 @@ SHOWN_FIELDS = 3
 # What to do next, where the message cannot know it.
 NEXT: dict[type[ForgetcastError], str] = {
     errors.ServiceUnreachable: "start one here with `forgetcast up`, or name another with --url or FORGETCAST_URL",
-    errors.Unauthenticated: "put a key into FORGETCAST_API_KEY; an operator makes one with `forgetcast key create`",
+    errors.Unauthenticated: "store a key with `forgetcast login`; an operator makes one with `forgetcast key create`",
     errors.Forbidden: "ask an operator for a key with this scope (`forgetcast key create`)",
     errors.TaskNotFound: "`forgetcast task ls` lists what there is",
     errors.MatrixNotFound: "`forgetcast matrix ls` lists what there is",
     errors.UpstreamSetNotFound: "`forgetcast upstream import FILE` makes one",
     errors.MatrixEmpty: "`forgetcast matrix import` adds known rows",
     errors.TooFewRows: "`forgetcast matrix import` adds known rows",
+    errors.TextsMissing: "`forgetcast replay --texts FILE` joins texts that stayed with you, --format ids needs none",
     errors.NotMeasured: "`forgetcast task get TASK` shows its job",
     errors.FitPending: "try again in some seconds; a worker must be running (`forgetcast worker`)",
     errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",

@@ -1,9 +1,14 @@
 """The Python client of a Forgetcast service.
 
+from pathlib import Path
+from forgetcast import ForgetcastClient
+
 with ForgetcastClient() as client:
     task = client.tasks.create(Path("my-task.jsonl"), matrix="smollm2-135m")
-    task.wait(on_event=print)
-    for example in task.forgotten(20).data: ...
+    task.wait(on_event=lambda event: print(event.message))
+    for example in task.forgotten(20).data:
+        print(example.example_id, example.forgetting, example.low, example.high)
+    task.replay_set(ratio=1 / 32).write(Path("replay"), "messages")
 """
 
 from __future__ import annotations
@@ -17,18 +22,21 @@ from forgetcast.client.connection import DEFAULT_URL, Connection
 from forgetcast.client.datasets import Datasets
 from forgetcast.client.jobs import Jobs
 from forgetcast.client.matrices import Matrices
-from forgetcast.client.tasks import TaskHandle, Tasks
+from forgetcast.client.replay_sets import ReplaySet
+from forgetcast.client.task_handle import TaskHandle
+from forgetcast.client.tasks import Tasks
 from forgetcast.client.upstream_sets import UpstreamSets
 from forgetcast.schemas import Ready
 
-__all__ = ["DEFAULT_URL", "ForgetcastClient", "TaskHandle"]
+__all__ = ["DEFAULT_URL", "ForgetcastClient", "ReplaySet", "TaskHandle"]
 
 
 class ForgetcastClient:
     """A service: `upstream_sets`, `matrices`, `datasets`, `tasks`, `jobs`.
 
-    `url` is FORGETCAST_URL, or the embedded service on this machine; `api_key` is FORGETCAST_API_KEY. `timeout` is how
-    long one call may wait for an answer and come back for it; waiting for a job has a timeout of its own.
+    Without `url` and `api_key` FORGETCAST_URL and FORGETCAST_API_KEY are taken, then what `forgetcast login` stored,
+    then the embedded service on this machine. `timeout` is how long one call may wait for an answer and come back for
+    it; waiting for a job has a timeout of its own.
     """
 
     def __init__(
@@ -43,7 +51,7 @@ class ForgetcastClient:
         self.matrices = Matrices(self._connection)
         self.datasets = Datasets(self._connection)
         self.jobs = Jobs(self._connection)
-        self.tasks = Tasks(self._connection, self.datasets, self.jobs)
+        self.tasks = Tasks(self._connection, self.datasets, self.jobs, self.matrices)
 
     @property
     def url(self) -> str:

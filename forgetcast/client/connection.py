@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import email.utils
 import os
 import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from forgetcast.client.login import read_login
 from forgetcast.errors import (
     ConfigurationError,
     FieldError,
@@ -32,7 +34,12 @@ from forgetcast.schemas import Page, Problem
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
-RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+RETRIED = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
 CHUNK = 1 << 20
 PAGE_SIZE = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -48,11 +55,11 @@ class Connection:
     def __init__(
         self, url: str | None, api_key: str | None, timeout: timedelta, transport: httpx2.BaseTransport | None
     ) -> None:
-        self.url = (url or os.environ.get("FORGETCAST_URL") or DEFAULT_URL).rstrip("/")
+        self.url, key = _address(url, api_key)
         self.timeout = timeout.total_seconds()
         self.http = httpx2.Client(
             base_url=_checked(self.url),
-            headers=_headers(api_key or os.environ.get("FORGETCAST_API_KEY")),
+            headers=_headers(key),
             timeout=self.timeout,
             transport=transport,
             # A proxy for the world outside cannot reach a service on this machine.
@@ -70,8 +77,11 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         waiting: float = 0.0,
         accepted: tuple[int, ...] = (),
+        into: Path | None = None,
     ) -> httpx2.Response:
-        """One answer below 400, or of an `accepted` status; `waiting`: seconds the service may hold the request.
+        """One answer below 400, or of an `accepted` status.
+
+        `waiting`: seconds the service may hold the request; `into`: the file that is to hold the answer's body.
 
         Raises
         ------
@@ -83,16 +93,17 @@ class Connection:
         give_up = time.monotonic() + waiting + self.timeout
         pauses = _pauses()
         while True:
+            request = self.http.build_request(
+                method,
+                path,
+                params=_present(params),
+                json=json,
+                content=_chunks(body) if isinstance(body, Path) else body,
+                headers=sent,
+                timeout=httpx2.Timeout(self.timeout, read=self.timeout + waiting),
+            )
             try:
-                response = self.http.request(
-                    method,
-                    path,
-                    params=_present(params),
-                    json=json,
-                    content=_chunks(body) if isinstance(body, Path) else body,
-                    headers=sent,
-                    timeout=httpx2.Timeout(self.timeout, read=self.timeout + waiting),
-                )
+                response = self.http.send(request) if into is None else self._saved(request, into)
             except httpx2.TransportError as error:
                 pause = next(pauses, None)
                 if pause is None or time.monotonic() + pause > give_up:
@@ -103,10 +114,28 @@ class Connection:
                 problem = self.error_of(response)
                 # An answer that says when to come back is believed until the deadline, any other only TRIES times.
                 pause = problem.retry_after if problem.retry_after is not None else next(pauses, None)
-                retried = response.status_code in RETRIED and pause is not None
+                # In conflict, but only for now: the first sending of this very request is still at work.
+                passing = response.status_code == HTTPStatus.CONFLICT and problem.retryable
+                retried = response.status_code in RETRIED or passing
                 if not retried or pause is None or time.monotonic() + pause > give_up:
                     raise problem
             time.sleep(pause)
+
+    def _saved(self, request: httpx2.Request, into: Path) -> httpx2.Response:
+        """The answer to a request, its body in a file that appears when it is whole."""
+        with closing(self.http.send(request, stream=True)) as response:
+            if response.status_code >= 400:
+                response.read()
+                return response
+            scratch = into.with_name(f".{into.name}.part")
+            try:
+                with scratch.open("wb") as file:
+                    for chunk in response.iter_bytes(CHUNK):
+                        file.write(chunk)
+                scratch.replace(into)
+            finally:
+                scratch.unlink(missing_ok=True)
+            return response
 
     def read(self, kind: type[S], method: str, path: str, **options: Any) -> S:
         """The answer as a wire shape; fields that a newer service adds are left out."""
@@ -159,12 +188,15 @@ class Connection:
                 retry_after=retry_after,
             )
         detail = f"{problem.detail} (request {problem.request_id})" if problem.code == Internal.code else problem.detail
-        return error_for(problem.code)(
+        error = error_for(problem.code)(
             detail,
             errors=tuple(FieldError(field.pointer, field.detail) for field in problem.errors),
             location=response.headers.get("Location"),
             retry_after=retry_after,
         )
+        # A code that only a newer service has stays readable.
+        error.code, error.retryable, error.request_id = problem.code, problem.retryable, problem.request_id
+        return error
 
 
 def segment(id: str) -> str:
@@ -182,6 +214,17 @@ def made(kind: type[S], **fields: Any) -> S:
         raise InvalidRequest(
             f"{wrong[0].pointer.lstrip('/') or 'the request'}: {wrong[0].detail}", errors=wrong
         ) from error
+
+
+def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:
+    """URL and key: as given, else from the environment, else as `forgetcast login` stored them."""
+    url = url or os.environ.get("FORGETCAST_URL")
+    api_key = api_key or os.environ.get("FORGETCAST_API_KEY")
+    login = None if url and api_key else read_login()
+    url = (url or (login.url if login else DEFAULT_URL)).rstrip("/")
+    if api_key is None and login is not None and login.url == url:  # a key is shown to its own service alone
+        api_key = login.api_key
+    return url, api_key
 
 
 def _checked(url: str) -> str:
@@ -228,7 +271,15 @@ def _pauses() -> Iterator[float]:
 
 
 def _seconds(retry_after: str | None) -> float | None:
+    """Of a Retry-After header, which holds seconds, or a date where something stands in front of the service."""
+    if retry_after is None:
+        return None
     try:
-        return None if retry_after is None else max(0.0, float(retry_after))
+        return max(0.0, float(retry_after))
     except ValueError:
-        return None  # a date, which no Forgetcast service sends
+        pass
+    try:
+        at = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())

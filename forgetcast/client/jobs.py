@@ -49,8 +49,15 @@ class Jobs:
 
         Raises
         ------
-        WaitTimedOut : the job goes on
+        WaitTimedOut : the job goes on, as it does after Ctrl-C
         """
+        try:
+            return self._wait(job_id, timeout, on_event)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"job {job_id} goes on: client.jobs.wait({job_id!r}) waits for it again")
+            raise
+
+    def _wait(self, job_id: str, timeout: timedelta | None, on_event: OnEvent | None) -> Job:
         until = math.inf if timeout is None else time.monotonic() + timeout.total_seconds()
         if on_event is None:
             return self._poll(job_id, until, LONG_POLL, lambda: None)
@@ -74,4 +81,6 @@ class Jobs:
             if job.terminal:
                 return job
             if time.monotonic() >= until:
-                raise WaitTimedOut(f"job {job_id} is {job.state} after the time given; it goes on")
+                raise WaitTimedOut(
+                    f"job {job_id} is {job.state} after the time given; it goes on", location=f"/v1/jobs/{job_id}"
+                )

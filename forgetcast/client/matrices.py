@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetcast.client.connection import Connection, segment
-from forgetcast.errors import UnexpectedAnswer
-from forgetcast.schemas import Matrix, MatrixCreate, Task
+from forgetcast.client.connection import Connection, Params, segment
+from forgetcast.client.upstream_sets import examples_path
+from forgetcast.errors import ConfigurationError, MatrixEmpty, UnexpectedAnswer, VersionChanged
+from forgetcast.schemas import Matrix, MatrixCreate, Task, UpstreamExample
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from forgetcast.completion import ForgettingMatrix
 
 
 class Matrices:
@@ -26,17 +30,54 @@ class Matrices:
         return self._connection.read(Matrix, "POST", "/v1/matrices", json=wanted.model_dump(mode="json"))
 
     def get(self, matrix_id: str) -> Matrix:
-        return self._connection.read(Matrix, "GET", f"/v1/matrices/{segment(matrix_id)}")
+        return self._connection.read(Matrix, "GET", _path(matrix_id))
 
     def list(self) -> Iterator[Matrix]:
         return self._connection.pages(Matrix, "/v1/matrices")
 
-    def backtest(self, matrix_id: str) -> dict[str, Any]:
+    def backtest(self, matrix_id: str, *, as_of: int | None = None) -> dict[str, Any]:
         """What `forgetcast.completion.backtest` found when the matrix was fitted; `get(...).quality` is its sum."""
-        report = self._connection.request("GET", f"/v1/matrices/{segment(matrix_id)}/backtest").json()
+        return self._report(matrix_id, "backtest", {"as_of": as_of})
+
+    def _report(self, matrix_id: str, name: str, query: Params) -> dict[str, Any]:
+        report = self._connection.request("GET", f"{_path(matrix_id)}/{name}", params=query).json()
         if not isinstance(report, dict):
-            raise UnexpectedAnswer(f"the back-test of {matrix_id!r} is not a JSON object")
+            raise UnexpectedAnswer(f"the {name} of {matrix_id!r} is not a JSON object")
         return report
+
+    def known(self, matrix_id: str) -> ForgettingMatrix:
+        """All known rows with their ids, domains and families, for `forgetcast.completion` on this machine.
+
+        Raises
+        ------
+        MatrixEmpty
+        VersionChanged : rows were added or removed while they were read
+        """
+        import numpy as np
+
+        from forgetcast.completion import ForgettingMatrix
+
+        matrix = self.get(matrix_id)
+        tasks = [task for task in self._connection.pages(Task, "/v1/tasks", {"matrix": matrix_id}) if task.known]
+        if not tasks:
+            raise MatrixEmpty(f"the matrix {matrix_id!r} has no known row")
+        examples = list(self._connection.pages(UpstreamExample, examples_path(matrix.upstream_set)))
+        rows = np.stack([self.row(matrix_id, task.id) for task in tasks])
+        if self.get(matrix_id).version != matrix.version:
+            raise VersionChanged(f"the rows of {matrix_id!r} changed while they were read; read them again")
+        return ForgettingMatrix.from_arrays(
+            rows,
+            task_ids=[task.id for task in tasks],
+            example_ids=[example.id for example in examples],
+            domains=[example.domain for example in examples],
+            families=[task.family for task in tasks],
+        )
+
+    def export(self, matrix_id: str, path: Path) -> None:
+        """Write all known rows as the service sends them: .npy is float32 (M, N), .parquet has a column a task."""
+        if path.suffix not in (".npy", ".parquet"):
+            raise ConfigurationError(f"{path} must end in .npy or .parquet")
+        self._connection.request("GET", f"{_path(matrix_id)}/rows{path.suffix}", into=path)
 
     def put_row(
         self,
@@ -60,23 +101,25 @@ class Matrices:
         }
         body, media_type = _row_bytes(forgetting)
         headers = {"Content-Type": media_type}
-        path = f"/v1/matrices/{segment(matrix_id)}/rows/{segment(task_id)}"
+        path = f"{_path(matrix_id)}/rows/{segment(task_id)}"
         return self._connection.read(Task, "PUT", path, params=query, body=body, headers=headers)
 
     def row(self, matrix_id: str, task_id: str) -> NDArray[np.float32]:
         """One known row as measured, (N,), NaN where missing."""
         import numpy as np
 
-        answer = self._connection.request("GET", f"/v1/matrices/{segment(matrix_id)}/rows/{segment(task_id)}")
+        answer = self._connection.request("GET", f"{_path(matrix_id)}/rows/{segment(task_id)}")
         values: NDArray[np.float32] = np.load(io.BytesIO(answer.content), allow_pickle=False)
         return values
 
     def delete_row(self, matrix_id: str, task_id: str, *, row_version: int) -> None:
         """Remove a known row, if it still has the version that the task was read with."""
         headers = {"If-Match": f'"{row_version}"'}
-        self._connection.request(
-            "DELETE", f"/v1/matrices/{segment(matrix_id)}/rows/{segment(task_id)}", headers=headers
-        )
+        self._connection.request("DELETE", f"{_path(matrix_id)}/rows/{segment(task_id)}", headers=headers)
+
+
+def _path(matrix_id: str) -> str:
+    return f"/v1/matrices/{segment(matrix_id)}"
 
 
 def _row_bytes(forgetting: NDArray[Any] | Mapping[str, float]) -> tuple[bytes, str]:

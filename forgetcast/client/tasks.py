@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from forgetcast.client.connection import Connection, made, segment
 from forgetcast.client.datasets import Datasets
-from forgetcast.client.following import OnEvent
+from forgetcast.client.extras import extra
 from forgetcast.client.jobs import Jobs
-from forgetcast.errors import JobFailed, JobNotFound
-from forgetcast.schemas import (
-    Design,
-    Forecast,
-    Forgotten,
-    Job,
-    JobCreate,
-    JobState,
-    MeasurementsCreate,
-    ReplaySet,
-    Task,
-    TaskCreate,
-)
+from forgetcast.client.matrices import Matrices
+from forgetcast.client.replay_sets import ReplayQuery, ReplaySet
+from forgetcast.client.task_handle import TaskHandle
+from forgetcast.schemas import Design, Forecast, Forgotten, Job, JobCreate, MeasurementsCreate, Task, TaskCreate
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow
     from numpy.typing import NDArray
+
+
+class Reading(TypedDict, total=False):
+    """How a forecast is read: the intervals' `level`; `as_of` an older matrix version; before anything is measured."""
+
+    level: float | None
+    as_of: int | None
+    allow_unmeasured: bool | None
+
+
+class ForgottenQuery(Reading, total=False):
+    """Examples of one domain, or with at least `min` nats per token."""
+
+    domain: str | None
+    min: float | None
 
 
 class Tasks:
     """`client.tasks`."""
 
-    def __init__(self, connection: Connection, datasets: Datasets, jobs: Jobs) -> None:
+    def __init__(self, connection: Connection, datasets: Datasets, jobs: Jobs, matrices: Matrices) -> None:
         self._connection = connection
         self._datasets = datasets
         self._jobs = jobs
+        self._matrices = matrices
+
+    def _handle(self, task: Task, *, existed: bool) -> TaskHandle:
+        return TaskHandle(self, self._jobs, self._matrices, task, existed=existed)
 
     def create(
         self,
@@ -82,122 +93,56 @@ class Tasks:
         )
         answer = self._connection.request("POST", "/v1/tasks", json=wanted.model_dump(mode="json"))
         task = self._connection.shape(Task, answer)
-        return TaskHandle(self, self._jobs, task, existed=answer.status_code == HTTPStatus.OK)
+        return self._handle(task, existed=answer.status_code == HTTPStatus.OK)
 
     def get(self, task_id: str) -> TaskHandle:
-        task = self._connection.read(Task, "GET", f"/v1/tasks/{segment(task_id)}")
-        return TaskHandle(self, self._jobs, task, existed=True)
+        task = self._connection.read(Task, "GET", _path(task_id))
+        return self._handle(task, existed=True)
 
     def list(self, *, matrix: str | None = None) -> Iterator[Task]:
         return self._connection.pages(Task, "/v1/tasks", {"matrix": matrix})
 
     def create_job(self, task_id: str, wanted: JobCreate) -> Job:
         """Order a further measuring of a task."""
-        path = f"/v1/tasks/{segment(task_id)}/jobs"
-        return self._connection.read(Job, "POST", path, json=wanted.model_dump(mode="json"))
+        return self._connection.read(Job, "POST", f"{_path(task_id)}/jobs", json=wanted.model_dump(mode="json"))
 
     def post_measurements(self, task_id: str, measured: MeasurementsCreate) -> Forecast:
         """Add cells that a training run measured itself; the forecast that follows from them."""
-        path = f"/v1/tasks/{segment(task_id)}/measurements"
-        return self._connection.read(Forecast, "POST", path, json=measured.model_dump(mode="json", exclude_none=True))
+        sent = measured.model_dump(mode="json", exclude_none=True)
+        return self._connection.read(Forecast, "POST", f"{_path(task_id)}/measurements", json=sent)
 
-    def forecast(self, task_id: str, *, level: float | None = None) -> Forecast:
+    def forecast(self, task_id: str, **reading: Unpack[Reading]) -> Forecast:
         """The task's forecast in short."""
-        return self._connection.read(Forecast, "GET", f"/v1/tasks/{segment(task_id)}/forecast", params={"level": level})
+        return self._connection.read(Forecast, "GET", f"{_path(task_id)}/forecast", params=reading)
 
-    def forgotten(
-        self,
-        task_id: str,
-        k: int = 20,
-        *,
-        domain: str | None = None,
-        min: float | None = None,
-        level: float | None = None,
-    ) -> Forgotten:
-        """The k most forgotten upstream examples, of one domain or with at least `min` nats per token if asked."""
-        query = {"k": k, "domain": domain, "min": min, "level": level}
-        return self._connection.read(Forgotten, "GET", f"/v1/tasks/{segment(task_id)}/forgotten", params=query)
+    def forgotten(self, task_id: str, k: int = 20, **query: Unpack[ForgottenQuery]) -> Forgotten:
+        """The k most forgotten upstream examples."""
+        return self._connection.read(Forgotten, "GET", f"{_path(task_id)}/forgotten", params={"k": k, **query})
 
-    def replay_set(self, task_id: str, **query: Any) -> ReplaySet:
-        """Upstream examples to replay: size or ratio, strategy, temperature, seed, min_per_domain, max_weight."""
-        return self._connection.read(ReplaySet, "GET", f"/v1/tasks/{segment(task_id)}/replay-set", params=query)
+    def replay_set(self, task_id: str, **query: Unpack[ReplayQuery]) -> ReplaySet:
+        """Upstream examples to replay while training on the task."""
+        return self._connection.read(ReplaySet, "GET", f"{_path(task_id)}/replay-set", params=query)
 
-    def to_numpy(self, task_id: str) -> NDArray[np.float32]:
+    def to_numpy(self, task_id: str, *, as_of: int | None = None) -> NDArray[np.float32]:
         """Forgetting of every upstream example in set order, (N,), nats per token; measured cells as measured."""
         import numpy as np
 
-        answer = self._connection.request("GET", f"/v1/tasks/{segment(task_id)}/forgetting.npy")
+        answer = self._connection.request("GET", f"{_path(task_id)}/forgetting.npy", params={"as_of": as_of})
         values: NDArray[np.float32] = np.load(io.BytesIO(answer.content), allow_pickle=False)
         return values
 
+    def to_parquet(self, task_id: str, path: Path, *, level: float | None = None, as_of: int | None = None) -> None:
+        """Write the whole row into a Parquet file: example_id, domain, forgetting, low, high, measured, promised."""
+        query = {"level": level, "as_of": as_of}
+        self._connection.request("GET", f"{_path(task_id)}/forgetting.parquet", params=query, into=path)
 
-class TaskHandle:
-    """One task: `task` is how the service described it when the handle was made."""
-
-    def __init__(self, tasks: Tasks, jobs: Jobs, task: Task, *, existed: bool) -> None:
-        self._tasks = tasks
-        self._jobs = jobs
-        self.task = task
-        self.existed = existed
-
-    def __repr__(self) -> str:
-        return f"<TaskHandle {self.id}>"
-
-    @property
-    def id(self) -> str:
-        return self.task.id
-
-    def job(self) -> Job | None:
-        """The newest job as it stands now."""
-        return None if self.task.job is None else self._jobs.get(self.task.job)
-
-    def wait(self, *, timeout: timedelta | None = None, on_event: OnEvent | None = None) -> Job:
-        """The newest job once it has succeeded; every event is handed over as it comes.
-
-        Raises
-        ------
-        JobFailed : it failed or was cancelled
-        WaitTimedOut : it goes on
-        JobNotFound : the task never had a job
-        """
-        if self.task.job is None:
-            raise JobNotFound(f"the task {self.id!r} has no job; order one, or post its measurements")
-        job = self._jobs.wait(self.task.job, timeout=timeout, on_event=on_event)
-        if job.state is not JobState.SUCCEEDED:
-            why = f": {job.error.detail} ({job.error.code})" if job.error else ""
-            message = f"job {job.id} of the task {self.id!r} {_ENDED[job.state]}{why}"
-            raise JobFailed(message, location=f"/v1/jobs/{job.id}")
-        return job
-
-    def measure_again(self) -> None:
-        """Order the task's own measuring once more, after a job that failed or was cancelled."""
-        if self.task.measure == "full":
-            wanted = JobCreate(measure="full")
-        else:
-            size, seed = self.task.size or 30, self.task.probe_seed or 0
-            wanted = JobCreate(measure="probe", design=self.task.design or Design.RANDOM, size=size, probe_seed=seed)
-        job = self._tasks.create_job(self.id, wanted)
-        self.task = self.task.model_copy(update={"job": job.id})
-
-    def cancel(self) -> Job | None:
-        """Ask for the newest job to end; None when there is none."""
-        return None if self.task.job is None else self._jobs.cancel(self.task.job)
-
-    def forecast(self, *, level: float | None = None) -> Forecast:
-        return self._tasks.forecast(self.id, level=level)
-
-    def forgotten(
-        self, k: int = 20, *, domain: str | None = None, min: float | None = None, level: float | None = None
-    ) -> Forgotten:
-        return self._tasks.forgotten(self.id, k, domain=domain, min=min, level=level)
-
-    def replay_set(self, **query: Any) -> ReplaySet:
-        """Query as for `client.tasks.replay_set`."""
-        return self._tasks.replay_set(self.id, **query)
-
-    def to_numpy(self) -> NDArray[np.float32]:
-        """(N,), nats per token."""
-        return self._tasks.to_numpy(self.id)
+    def to_table(self, task_id: str, *, level: float | None = None, as_of: int | None = None) -> pyarrow.Table:
+        """The whole row as a pyarrow Table with the columns of `to_parquet`; needs the extra [parquet]."""
+        parquet = extra("pyarrow.parquet", "parquet")
+        query = {"level": level, "as_of": as_of}
+        answer = self._connection.request("GET", f"{_path(task_id)}/forgetting.parquet", params=query)
+        return parquet.read_table(io.BytesIO(answer.content))
 
 
-_ENDED = {JobState.FAILED: "failed", JobState.CANCELLED: "was cancelled"}
+def _path(task_id: str) -> str:
+    return f"/v1/tasks/{segment(task_id)}"

@@ -30,7 +30,7 @@ class UpstreamSets:
     def put_examples(self, set_id: str, examples: Path | bytes, *, parquet: bool = False) -> UpstreamSet:
         """Send all examples of a set at once, which seals it."""
         headers = {"Content-Type": PARQUET if parquet else JSONL}
-        path = f"/v1/upstream-sets/{segment(set_id)}/examples"
+        path = examples_path(set_id)
         return self._connection.read(UpstreamSet, "PUT", path, body=examples, headers=headers)
 
     def register(self, examples: Path | bytes, *, id: str | None = None) -> UpstreamSet:
@@ -44,10 +44,14 @@ class UpstreamSets:
 
     def examples(self, set_id: str) -> Iterator[UpstreamExample]:
         """All examples in order, page after page."""
-        return self._connection.pages(UpstreamExample, f"/v1/upstream-sets/{segment(set_id)}/examples")
+        return self._connection.pages(UpstreamExample, examples_path(set_id))
 
     def _existing(self, set_id: str | None) -> str | None:
         try:
             return None if set_id is None else self.get(set_id).id
         except UpstreamSetNotFound:
             return None
+
+
+def examples_path(set_id: str) -> str:
+    return f"/v1/upstream-sets/{segment(set_id)}/examples"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet
+import pytest
+
 from tests.cli.world import REPLAY_SET
 from tests.client.answers import ok
 
@@ -42,7 +45,7 @@ def test_texts_that_the_service_does_not_have_are_said_to_be_missing(run, servic
     data = [{**one, "text": None} for one in REPLAY_SET["data"]]
     service.answers["GET", "/v1/tasks/t/replay-set"] = ok({**REPLAY_SET, "data": data})
     result = run("replay", "t")
-    assert "join them by id" in result.stderr
+    assert "--texts" in result.stderr
     assert "text" not in json.loads(result.stdout.splitlines()[0])
 
 
@@ -51,3 +54,38 @@ def test_a_folder_that_cannot_be_made_is_one_line(run, service, tmp_path):
     result = run("replay", "t", "-o", tmp_path / "file" / "replay")
     assert result.exit_code == 1
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def without_texts(service):
+    data = [{**one, "text": None} for one in REPLAY_SET["data"]]
+    service.answers["GET", "/v1/tasks/t/replay-set"] = ok({**REPLAY_SET, "data": data})
+    return service
+
+
+def test_texts_are_joined_from_a_file_that_stays_here(run, without_texts, tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"id": "code-01", "text": "one"}\n{"id": "x", "text": "no"}\n{"id": "poems-02", "text": "two"}\n')
+    result = run("replay", "t", "--texts", texts, "--format", "prompt_completion")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["id"], line["completion"]) for line in lines] == [("poems-02", "two"), ("code-01", "one")]
+    assert "--texts" not in result.stderr
+
+
+def test_a_text_that_is_nowhere_is_one_line_that_names_its_id(run, without_texts, tmp_path):
+    result = run("replay", "t", "--format", "messages")
+    assert result.exit_code == 1
+    assert "'poems-02'" in result.stderr and "--texts" in result.stderr
+
+
+def test_ids_need_no_texts(run, without_texts):
+    result = run("replay", "t", "--format", "ids")
+    assert json.loads(result.stdout.splitlines()[0]) == {"id": "poems-02", "weight": 0.7}
+    assert "--texts" not in result.stderr
+
+
+def test_parquet_is_written_into_a_folder(run, service, tmp_path):
+    assert run("replay", "t", "--format", "parquet").exit_code == 2
+    assert run("replay", "t", "--format", "parquet", "-o", tmp_path).exit_code == 0
+    assert pyarrow.parquet.read_table(tmp_path / "replay.parquet")["id"].to_pylist() == ["poems-02", "code-01"]
+    assert (tmp_path / "manifest.json").exists()

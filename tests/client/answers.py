@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-Answer = httpx2.Response | Exception | Callable[[httpx2.Request], httpx2.Response]
+Answer = httpx2.Response | BaseException | Callable[[httpx2.Request], httpx2.Response]
 
 CREATED = "2026-11-23T12:00:00Z"
 
@@ -27,7 +27,7 @@ class Answers:
         request.read()
         self.requests.append(request)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer(request) if callable(answer) else answer
 

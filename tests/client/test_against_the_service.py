@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import pyarrow.parquet
 import pytest
 from fastapi.testclient import TestClient
 
@@ -134,6 +135,68 @@ def test_a_replay_set_holds_no_example_that_is_held_out(client):
     drawn = task.replay_set(size=N_EXAMPLES - 3, strategy="uniform")
     assert not {example.id for example in drawn.data} & {"é-0", "é-1", "é-2"}
     assert task.replay_set().manifest.size == 10  # 320 / 32
+
+
+def test_a_replay_set_of_ids_is_joined_with_texts_that_stayed_here(client, tmp_path, sqlite_database):
+    (tmp_path / "ids.jsonl").write_bytes(b"".join(b'{"id": "%d"}\n' % place for place in range(N_EXAMPLES)))
+    client.upstream_sets.register(tmp_path / "ids.jsonl", id="ids")
+    client.matrices.create(MatrixCreate(id="ids", upstream_set="ids", model="tiny", recipe=RECIPE))
+    for place, row in enumerate(ROWS):
+        client.matrices.put_row("ids", f"of-ids-{place}", row)
+    assert fit_due_matrix(sqlite_database)
+    task = client.tasks.create(matrix="ids", id="mine", n_examples=320)
+    task.post_measurements({str(place): 0.01 * place for place in range(0, N_EXAMPLES, 5)}, source="a test")
+    drawn = task.replay_set(size=4)
+    assert drawn.without_text == drawn.ids
+    hydrated = drawn.hydrate({str(place): f"text {place}" for place in range(N_EXAMPLES)})
+    assert [example.text for example in hydrated.data] == [f"text {name}" for name in drawn.ids]
+
+
+def test_a_whole_row_is_written_and_read_as_parquet(client, tmp_path):
+    task = client.tasks.create(matrix="m", id="mine", n_examples=320)
+    post_probes(client, task.id)
+    task.to_parquet(tmp_path / "row.parquet", level=0.8)
+    table = task.to_table(level=0.8)
+    assert table.equals(pyarrow.parquet.read_table(tmp_path / "row.parquet"))
+    assert table["example_id"].to_pylist() == [f"é-{place}" for place in range(N_EXAMPLES)]
+    assert np.array_equal(table["forgetting"].to_numpy(), task.to_numpy())
+    assert sum(table["measured"].to_pylist()) == 14
+
+
+def test_known_rows_come_back_as_a_matrix_that_can_be_worked_with_here(client):
+    client.tasks.create(matrix="m", id="mine", n_examples=320)
+    known = client.matrices.known("m")
+    assert np.array_equal(known.forgetting, ROWS)
+    assert known.task_ids == tuple(f"known-{place}" for place in range(4))
+    assert known.families == tuple(f"family-{place}" for place in range(4))
+    assert known.domains is not None and (known.example_ids[1], known.domains[1]) == ("é-1", "poems")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_known_rows_are_exported_as_the_service_has_them(client, tmp_path, suffix):
+    path = tmp_path / f"rows{suffix}"
+    client.matrices.export("m", path)
+    if suffix == ".npy":
+        assert np.array_equal(np.load(path), ROWS)
+    else:
+        table = pyarrow.parquet.read_table(path)
+        assert np.array_equal(table["known-3"].to_numpy(), ROWS[3])
+
+
+def test_rows_are_exported_in_formats_that_there_are(client, tmp_path):
+    with pytest.raises(errors.ConfigurationError, match=r"\.npy or \.parquet"):
+        client.matrices.export("m", tmp_path / "rows.csv")
+
+
+def test_a_forecast_of_an_older_version_stays_what_it_was(client, sqlite_database):
+    task = client.tasks.create(matrix="m", id="mine", n_examples=320)
+    post_probes(client, task.id)
+    before = task.to_numpy()
+    client.matrices.put_row("m", "known-4", ROWS[0] + 1)
+    assert fit_due_matrix(sqlite_database)
+    assert not np.array_equal(task.to_numpy(), before)
+    assert np.array_equal(task.to_numpy(as_of=4), before)
+    assert task.forgotten(3, as_of=4).matrix_version == 4
 
 
 def test_data_uploaded_twice_orders_one_job(client, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
+from datetime import UTC, datetime, timedelta
+
 import httpx2
 import pytest
 
@@ -26,8 +29,10 @@ def test_an_error_carries_where_to_look_instead(client, service):
 
 def test_a_code_that_a_newer_service_has_is_still_an_error_of_forgetcast(client, service):
     service.will(problem("moon_in_the_way", 409, "wait for the morning"))
-    with pytest.raises(errors.ForgetcastError, match="wait for the morning"):
+    with pytest.raises(errors.ForgetcastError, match="wait for the morning") as raised:
         client.tasks.get("t")
+    assert (type(raised.value), raised.value.code) == (errors.ForgetcastError, "moon_in_the_way")
+    assert (raised.value.retryable, raised.value.request_id) == (False, "req-1")
 
 
 def test_an_internal_error_names_the_request_for_the_log(client, service):
@@ -66,7 +71,7 @@ def test_a_service_that_stays_away_is_unreachable_within_seconds(client, service
     assert sum(pauses) < 2
 
 
-@pytest.mark.parametrize("status", [429, 502, 503])
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_an_answer_that_will_pass_is_asked_for_again(client, service, status):
     service.will(problem("busy", status), ok(a_job()))
     assert client.jobs.get("job_1").id == "job_1"
@@ -84,6 +89,27 @@ def test_retry_after_is_kept_to(client, service, pauses):
     service.will(problem("fit_pending", 503, headers={"Retry-After": "2"}), ok(a_job()))
     client.jobs.get("job_1")
     assert pauses == [2.0]
+
+
+def test_a_date_to_come_back_at_is_kept_to(client, service, pauses):
+    at = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=5), usegmt=True)
+    service.will(problem("busy", 503, headers={"Retry-After": at}), ok(a_job()))
+    client.jobs.get("job_1")
+    assert 2 <= pauses[0] <= 5
+
+
+@pytest.mark.parametrize("retry_after", ["soon", "", "Fri, 99 Foo 2026"])
+def test_a_retry_after_that_says_nothing_is_not_believed(client, service, pauses, retry_after):
+    service.will(problem("busy", 503, headers={"Retry-After": retry_after}), ok(a_job()))
+    client.jobs.get("job_1")
+    assert pauses[0] < 1
+
+
+def test_a_request_whose_first_sending_is_still_at_work_is_sent_again(client, service):
+    still_at_work = problem("first_sending_at_work", 409, retryable=True, headers={"Retry-After": "1"})
+    service.will(httpx2.ReadError("gone"), still_at_work, ok(a_task(), 202))
+    client.tasks.create(matrix="m")
+    assert len({request.headers["Idempotency-Key"] for request in service.requests}) == 1
 
 
 def test_a_fit_that_is_not_ready_is_asked_for_until_the_deadline(client, service, pauses):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 
 import httpx2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from forgetcast import errors
 from forgetcast.schemas import JobState
+from tests.cli.world import FORECAST, MATRIX
 from tests.client.answers import a_job, a_task, event_stream, ok, page
 
 DATASET = b'{"text": "one"}\n{"text": "two"}\n'
@@ -95,6 +97,72 @@ def test_an_array_that_would_be_unpickled_is_refused(client, service):
     service.will(httpx2.Response(200, content=buffer.getvalue()))
     with pytest.raises(ValueError, match="allow_pickle"):
         client.tasks.to_numpy("t")
+
+
+def test_an_older_version_is_asked_for_in_every_read(client, service, tmp_path):
+    service.will(httpx2.Response(404))
+    task = "t"
+    reads = [
+        lambda: client.tasks.forecast(task, as_of=3),
+        lambda: client.tasks.forgotten(task, as_of=3),
+        lambda: client.tasks.replay_set(task, as_of=3),
+        lambda: client.tasks.to_numpy(task, as_of=3),
+        lambda: client.tasks.to_parquet(task, tmp_path / "row.parquet", as_of=3),
+        lambda: client.tasks.to_table(task, as_of=3),
+        lambda: client.matrices.backtest("m", as_of=3),
+    ]
+    for read in reads:
+        with pytest.raises(errors.UnexpectedAnswer):
+            read()
+    assert [request.url.params["as_of"] for request in service.requests] == ["3"] * len(reads)
+
+
+def test_a_file_appears_when_it_is_whole(client, service, tmp_path):
+    path = tmp_path / "row.parquet"
+    service.will(httpx2.Response(200, content=b"PAR1" * 1000))
+    client.tasks.to_parquet("t", path)
+    assert path.read_bytes() == b"PAR1" * 1000
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_download_that_breaks_off_leaves_the_file_as_it_was(client, service, tmp_path):
+    path = tmp_path / "row.parquet"
+    path.write_bytes(b"of yesterday")
+
+    def broken():
+        yield b"PAR1"
+        raise httpx2.ReadError("gone")
+
+    service.will(lambda request: httpx2.Response(200, content=broken()))
+    with pytest.raises(errors.ServiceUnreachable):
+        client.tasks.to_parquet("t", path)
+    assert path.read_bytes() == b"of yesterday"
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["row.parquet"]
+    assert len(service.requests) == 3
+
+
+def test_an_extra_that_is_not_installed_is_named_with_its_command(client, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(errors.ConfigurationError, match=r"pip install 'forgetcast\[parquet\]'"):
+        client.tasks.to_table("t")
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_so(client, service):
+    service.will(ok(a_task()), KeyboardInterrupt())
+    task = client.tasks.get("t")
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        task.wait(on_event=lambda event: None)
+    assert interrupted.value.__notes__ == ["job job_1 goes on: client.jobs.wait('job_1') waits for it again"]
+    assert not [request for request in service.requests if request.method == "POST"]
+
+
+def test_own_measurements_are_under_the_recipe_of_the_matrix_where_none_is_named(client, service):
+    service.will(ok(a_task()), ok(MATRIX), ok(FORECAST))
+    client.tasks.get("t").post_measurements({"é": 0.25}, source="my run", seed=3)
+    sent = json.loads(service.requests[2].content)
+    assert sent["recipe"]["learning_rate"] == MATRIX["recipe"]["learning_rate"]
+    assert sent["cells"] == [{"example_id": "é", "forgetting": 0.25}]
+    assert (sent["source"], sent["seed"]) == ("my run", 3)
 
 
 def test_only_what_is_given_is_asked_of_a_replay_set(client, service):
