@@ -1,6 +1,6 @@
 """The completion core: known rows and a few measured cells in, a completed row out. Numpy only."""
 
-from forgetcast.completion.backtest import backtest
+from forgetcast.completion.backtest import ALL_METHODS, backtest
 from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, MODEL_VERSION, Fitted
 from forgetcast.completion.fitting import fit
 from forgetcast.completion.matrix import ForgettingMatrix, load_npz
@@ -9,6 +9,7 @@ from forgetcast.completion.replay import ReplaySet, Strategy, draw_replay_set
 from forgetcast.completion.row_forecast import Interval, RowForecast
 
 __all__ = [
+    "ALL_METHODS",
     "DEFAULT_METHOD",
     "METHODS",
     "MODEL_VERSION",

@@ -10,7 +10,7 @@ Notation
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,20 +19,24 @@ import numpy as np
 from forgetcast.completion.fitted import BASELINES, DEFAULT_METHOD, METHODS, Fitted
 from forgetcast.completion.fitting import fit
 from forgetcast.completion.matrix import ForgettingMatrix
-from forgetcast.completion.probes import Design, design_probes
+from forgetcast.completion.probes import Design, ProbeSet, design_probes, random_probes
+from forgetcast.completion.refitted import REFITTED, PointForecast, Refitted
+from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.scores import TaskScores, method_figures, paired_figures
-from forgetcast.completion.types import Floats, Indices, Mask
+from forgetcast.completion.types import Floats, Mask
 from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod
 
+ALL_METHODS = (*METHODS, *REFITTED)
 TIMED_TOP = 100  # seconds_per_task: fold-in, intervals and this many highest
+REFITTED_DRAWS = 2  # of the methods that are fitted anew for every forecast
+MOST_FITS = 10  # of one method, where no training rows are named
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Probes of one forecast, those of them drawn at random, and the cells it is scored on."""
+    """Probes of one forecast, and the cells it is scored on."""
 
-    probes: Indices
-    at_random: Indices
+    probes: ProbeSet
     scored: Mask
 
 
@@ -43,43 +47,48 @@ def backtest(
     test: Sequence[int] | None = None,
     n_probes: int = 30,
     design: str = Design.MIXED,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = ALL_METHODS,
     draws: int = 5,
     level: float = 0.9,
     seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Back-test methods on held-out rows.
 
     Parameters
     ----------
-    train, test : rows; without ``train`` each test row is left out in turn and all others are known, without
-        ``test`` every row that is not in ``train`` is forecast
-    n_probes : S; a row with fewer observed cells in a fold gives half of them
+    train, test : distinct rows; without ``train`` the test rows are left out in turn, several together where there
+        are more than ten, and all others are known; without ``test`` every row that is not in ``train`` is forecast
+    n_probes : S; a row with fewer observed cells in a fold gives all of them
     design : ``mixed``, ``optimal`` or ``random``; the baselines always get random probes
+    methods : ``knn`` and ``mf``, which are fitted anew for every forecast, give no interval and get at most two draws
     draws : how often each task's probes are drawn
+    on_progress : told how many of how many pairs of a row and a method are done
 
     Returns
     -------
     JSON-ready dict: ``default``, ``design``, ``n_probes``, ``level``, ``draws``, ``seed``, ``methods`` (name -> figures
-    and ``tasks``, a list of per-task figures), ``paired`` (name -> ratio of the default's error to that method's, with
-    its 90% interval). Errors in nats per token; a figure that cannot be formed is None.
+    and ``tasks``, a list of per-task figures), ``paired`` (name -> ratio of the default's error to that method's over
+    the draws that both have, with its 90% interval). Errors in nats per token; what cannot be formed is None.
 
     Raises
     ------
     TooFewRows, UnknownMethod, OutOfRange
     """
     _check(matrix, train, test, n_probes, design, methods, draws)
-    scores: dict[str, list[TaskScores]] = {method: [] for method in methods}
-    shared = None if train is None else matrix.with_tasks(train)
-    fitted = {} if shared is None else {method: fit(shared, method, seed) for method in methods}
-    for row in _test_rows(matrix, train, test):
-        known = shared if shared is not None else matrix.without_tasks([row])
+    rows = _test_rows(matrix, train, test)
+    found: dict[str, dict[int, TaskScores]] = {method: {} for method in methods}
+    for left_out in [rows] if train is not None else _left_out_together(rows):
+        known = matrix.with_tasks(train) if train is not None else matrix.without_tasks(left_out)
         column_mean = _column_mean(known)
         for method in methods:
-            model = fitted[method] if shared is not None else fit(known, method, seed)
-            own_design = Design.RANDOM if method in BASELINES else design
-            splits = _splits(matrix, row, n_probes, draws, seed, own_design, model)
-            scores[method].append(_score_task(matrix, row, model, column_mean, splits, level))
+            model = Refitted(method, known, seed) if method in REFITTED else fit(known, method, seed)
+            for row in left_out:
+                splits = _splits(matrix, row, n_probes, _draws(method, draws), seed, design, model)
+                found[method][row] = _score_task(matrix, row, model, column_mean, splits, level)
+                if on_progress is not None:
+                    on_progress(sum(map(len, found.values())), len(rows) * len(found))
+    scores = {method: [tasks[row] for row in rows] for method, tasks in found.items()}
     default = DEFAULT_METHOD if DEFAULT_METHOD in methods else methods[0]
     return {
         "default": default,
@@ -88,7 +97,7 @@ def backtest(
         "level": level,
         "draws": draws,
         "seed": seed,
-        "methods": {method: method_figures(tasks, seed) for method, tasks in scores.items()},
+        "methods": {method: method_figures(tasks, _draws(method, draws), seed) for method, tasks in scores.items()},
         "paired": paired_figures(scores, default, seed),
     }
 
@@ -107,15 +116,27 @@ def _check(
     if design not in set(Design):
         raise UnknownMethod(f"No probe design is called {design!r}; there are {', '.join(Design)}.")
     for method in methods:
-        if method not in METHODS:
-            raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
+        if method not in ALL_METHODS:
+            raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(ALL_METHODS)}.")
     if n_probes < 0 or draws < 1 or not methods:
         raise OutOfRange("A back-test needs one method and one draw at least, and no negative number of probes.")
-    rows = [*(train or ()), *(test or ())]
-    if any(not 0 <= row < matrix.n_tasks for row in rows):
+    named = [*(train or ()), *(test or ())]
+    if any(not 0 <= row < matrix.n_tasks for row in named):
         raise OutOfRange(f"Rows run from 0 to {matrix.n_tasks - 1}.")
-    if train is not None and (set(train) & set(test or ()) or not _test_rows(matrix, train, test)):
-        raise OutOfRange("Training and test rows must be apart, and there must be a test row.")
+    if len(set(named)) < len(named):
+        raise OutOfRange("Training and test rows must be apart, and none may be named twice.")
+    if (train is not None and not train) or not _test_rows(matrix, train, test):
+        raise OutOfRange("There must be a training row and a test row.")
+
+
+def _draws(method: str, draws: int) -> int:
+    return min(draws, REFITTED_DRAWS) if method in REFITTED else draws
+
+
+def _left_out_together(rows: list[int]) -> list[list[int]]:
+    """Groups of rows for each of which every method is fitted once: single rows, unless there are too many."""
+    n_groups = min(len(rows), MOST_FITS)
+    return [rows[first::n_groups] for first in range(n_groups)]
 
 
 def _test_rows(matrix: ForgettingMatrix, train: Sequence[int] | None, test: Sequence[int] | None) -> list[int]:
@@ -132,33 +153,54 @@ def _column_mean(known: ForgettingMatrix) -> Floats:
 
 
 def _splits(
-    matrix: ForgettingMatrix, row: int, n_probes: int, draws: int, seed: int, design: str, fitted: Fitted
+    matrix: ForgettingMatrix, row: int, n_probes: int, draws: int, seed: int, design: str, model: Fitted | Refitted
 ) -> list[Split]:
     """Probes and scored cells of every draw and fold. Random probes are the task's own; designed ones the matrix's."""
     observed = matrix.observed[row]
     even = np.arange(matrix.n_examples) % 2 == 0
+    at_random = design == Design.RANDOM or model.method in (*BASELINES, *REFITTED)
     splits: list[Split] = []
     for draw in range(draws):
         for fold, half in enumerate((even, ~even)):
-            pool = observed & half
-            own = row if design == Design.RANDOM else 0
-            probe_seed = ((seed * 1_000_003 + own) * 1_009 + draw) * 2 + fold
+            pool, scored = observed & half, observed & ~half
+            probe_seed = ((seed * 1_000_003 + (row if at_random else 0)) * 1_009 + draw) * 2 + fold
             size = min(n_probes, int(pool.sum()))
-            probes = design_probes(fitted.spread, size, design=design, seed=probe_seed, eligible=pool)
-            if (observed & ~half).any():
-                splits.append(Split(probes.positions, probes.positions[probes.at_random], observed & ~half))
+            if isinstance(model, Refitted) or at_random:
+                drawn = random_probes(matrix.n_examples, size, probe_seed, eligible=pool)
+                probes = ProbeSet(drawn, np.ones(size, dtype=np.bool_))
+            else:
+                probes = design_probes(model.spread, size, design=design, seed=probe_seed, eligible=pool)
+            if scored.any():
+                splits.append(Split(probes, scored))
     return splits
 
 
 def _score_task(
-    matrix: ForgettingMatrix, row: int, fitted: Fitted, column_mean: Floats, splits: list[Split], level: float
+    matrix: ForgettingMatrix,
+    row: int,
+    model: Fitted | Refitted,
+    column_mean: Floats,
+    splits: list[Split],
+    level: float,
 ) -> TaskScores:
     task = TaskScores(matrix.task_ids[row])
     truth, observed = matrix.forgetting[row], matrix.observed[row]
     for split in splits:
         start = time.perf_counter()
-        forecast = fitted.forecast(split.probes, truth[split.probes], level=level, random_probes=split.at_random)
-        forecast.top(TIMED_TOP)
+        forecast = _forecast(model, split.probes, truth[split.probes.positions], level)
         seconds = time.perf_counter() - start
         task.add(forecast, truth, observed, split.scored, column_mean, seconds)
     return task
+
+
+def _forecast(
+    model: Fitted | Refitted, probes: ProbeSet, forgetting: Floats, level: float
+) -> RowForecast | PointForecast:
+    """What is timed: the completed row, its intervals where there are some, and the highest of it."""
+    if isinstance(model, Refitted):
+        return model.forecast(probes.positions, forgetting)
+    forecast = model.forecast(
+        probes.positions, forgetting, level=level, random_probes=probes.positions[probes.at_random]
+    )
+    forecast.top(TIMED_TOP)
+    return forecast

@@ -21,6 +21,7 @@ from forgetcast.completion.metrics import (
     rmse,
     spearman,
 )
+from forgetcast.completion.refitted import PointForecast
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.types import Floats, Mask
 
@@ -38,15 +39,23 @@ class TaskScores:
     scores: dict[str, list[float]] = field(default_factory=dict)
 
     def add(
-        self, forecast: RowForecast, truth: Floats, observed: Mask, scored: Mask, column_mean: Floats, seconds: float
+        self,
+        forecast: RowForecast | PointForecast,
+        truth: Floats,
+        observed: Mask,
+        scored: Mask,
+        column_mean: Floats,
+        seconds: float,
     ) -> None:
         """Score one forecast; (N,) arrays, only observed cells of the truth are read."""
         self.squared.append(float(np.sum((forecast.mean - truth)[scored] ** 2)))
         self.squared_mean.append(float(np.sum((column_mean - truth)[scored] ** 2)))
         self.n_scored.append(int(scored.sum()))
-        for name, value in _row_scores(forecast, truth, observed, scored).items():
+        found = _row_scores(forecast, truth, observed, scored)
+        if isinstance(forecast, RowForecast):
+            found |= _interval_scores(forecast, truth, observed, scored)
+        for name, value in {**found, "seconds": seconds}.items():
             self.scores.setdefault(name, []).append(value)
-        self.scores.setdefault("seconds", []).append(seconds)
 
     def log_ratio(self, first: int | None = None) -> float:
         """ln(RMSE / RMSE of the training column mean) over the first entries; 0 when both are exact."""
@@ -54,13 +63,14 @@ class TaskScores:
         return 0.5 * float(np.log((own + 1e-300) / (column + 1e-300)))
 
     def mean(self, name: str) -> float:
-        return float(np.mean(self.scores[name]))
+        """Mean over folds and draws; NaN where the method gives nothing to score, as a point no interval."""
+        return float(np.mean(self.scores[name])) if name in self.scores else float("nan")
 
     def root_mean_square(self, name: str) -> float:
         return float(np.sqrt(np.mean(np.square(self.scores[name]))))
 
 
-def method_figures(tasks: list[TaskScores], seed: int) -> dict[str, Any]:
+def method_figures(tasks: list[TaskScores], draws: int, seed: int) -> dict[str, Any]:
     """Figures of one method over all tasks."""
     rel, low, high = geometric_mean_interval(np.array([task.log_ratio() for task in tasks]), seed)
     squared = sum(sum(task.squared) for task in tasks)
@@ -77,13 +87,13 @@ def method_figures(tasks: list[TaskScores], seed: int) -> dict[str, Any]:
         "recall_5pct": _average(tasks, "recall_5pct"),
         "spearman": _average(tasks, "spearman"),
         "coverage_mean": _number(covered.mean()),
-        "coverage_tasks": _number(np.mean((covered >= USUAL_COVERAGE[0]) & (covered <= USUAL_COVERAGE[1]))),
+        "coverage_tasks": _usual_share(covered),
         "row_mean_error": _pooled(tasks, "row_mean_error"),
         "row_mean_coverage": _average(tasks, "row_mean_covered"),
         "row_mean_coverage_interval": _row_mean_interval(tasks),
         "row_mean_halfwidth": _number(np.median([task.mean("row_mean_halfwidth") for task in tasks])),
         "seconds_per_task": _number(np.median([np.median(task.scores["seconds"]) for task in tasks])),
-        "draws": len(tasks[0].squared) // 2,
+        "draws": draws,
         "tasks": [_task_figures(task, squared) for task in tasks],
     }
 
@@ -106,34 +116,47 @@ def paired_figures(scores: Mapping[str, list[TaskScores]], default: str, seed: i
     for method, tasks in scores.items():
         if method != default:
             pairs = zip(scores[default], tasks, strict=True)
-            differences = [own.log_ratio(len(other.squared)) - other.log_ratio() for own, other in pairs]
+            # The first of both: draws come in order, and some methods have fewer.
+            differences = [
+                own.log_ratio(len(other.squared)) - other.log_ratio(len(own.squared)) for own, other in pairs
+            ]
             ratio, low, high = geometric_mean_interval(np.array(differences), seed)
             paired[method] = {"ratio": ratio, "low": low, "high": high}
     return paired
 
 
-def _row_scores(forecast: RowForecast, truth: Floats, observed: Mask, scored: Mask) -> dict[str, float]:
+def _row_scores(forecast: RowForecast | PointForecast, truth: Floats, observed: Mask, scored: Mask) -> dict[str, float]:
     unprobed = observed & ~forecast.measured
-    # The row mean is that of the observed cells: the others have no truth.
-    row_mean = forecast.summary({"row": np.flatnonzero(observed)})["row"]
-    true_mean = float(truth[observed].mean())
     return {
         "recall_common": recall(forecast.mean[scored], truth[scored]),
         "rmse_unprobed": rmse(forecast.mean[unprobed], truth[unprobed]),
         "rmse_row": rmse(forecast.mean[observed], truth[observed]),
         "recall_5pct": recall(forecast.mean[observed], truth[observed]),
         "spearman": spearman(forecast.mean[observed], truth[observed]),
+        # The row mean is that of the observed cells: the others have no truth.
+        "row_mean_error": float(forecast.mean[observed].mean() - truth[observed].mean()),
+    }
+
+
+def _interval_scores(forecast: RowForecast, truth: Floats, observed: Mask, scored: Mask) -> dict[str, float]:
+    row_mean = forecast.summary({"row": np.flatnonzero(observed)})["row"]
+    return {
         "coverage": coverage(forecast.low[scored], forecast.high[scored], truth[scored]),
-        "row_mean_error": row_mean.mean - true_mean,
-        "row_mean_covered": float(row_mean.low <= true_mean <= row_mean.high),
+        "row_mean_covered": float(row_mean.low <= float(truth[observed].mean()) <= row_mean.high),
         "row_mean_halfwidth": (row_mean.high - row_mean.low) / 2,
     }
 
 
-def _row_mean_interval(tasks: list[TaskScores]) -> list[float]:
-    """Exact 90% interval of the row mean's coverage, the tasks being what is sampled."""
+def _usual_share(covered: Floats) -> float | None:
+    """Share of tasks whose coverage is as it should be; None for a method without intervals."""
+    usual = (covered >= USUAL_COVERAGE[0]) & (covered <= USUAL_COVERAGE[1])
+    return None if np.isnan(covered).any() else float(usual.mean())
+
+
+def _row_mean_interval(tasks: list[TaskScores]) -> list[float] | None:
+    """Exact 90% interval of the row mean's coverage, the tasks being what is sampled; None without intervals."""
     covered = sum(task.mean("row_mean_covered") for task in tasks)
-    return list(binomial_interval(round(covered), len(tasks)))
+    return None if np.isnan(covered) else list(binomial_interval(round(covered), len(tasks)))
 
 
 def _average(tasks: list[TaskScores], name: str) -> float | None:

@@ -1,9 +1,12 @@
 import json
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from forgetcast.completion import METHODS, ForgettingMatrix, backtest
+from forgetcast.completion import ALL_METHODS, ForgettingMatrix, backtest
+from forgetcast.completion.fitting import fit
 from forgetcast.completion.scores import TaskScores
 from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod
 
@@ -38,7 +41,7 @@ def without_times(report):
 def test_every_task_is_left_out_in_turn_and_the_report_is_json(make_matrix):
     matrix = make_matrix(n_tasks=8, n_examples=60)
     report = json.loads(json.dumps(backtest(matrix, n_probes=10, draws=2)))
-    assert set(report["methods"]) == set(METHODS)
+    assert tuple(report["methods"]) == ALL_METHODS
     for figures in report["methods"].values():
         assert set(figures) >= FIGURES
         assert [row["task"] for row in figures["tasks"]] == list(matrix.task_ids)
@@ -46,6 +49,43 @@ def test_every_task_is_left_out_in_turn_and_the_report_is_json(make_matrix):
     assert report["methods"]["local"]["rel"] < report["methods"]["additive"]["rel"]
     assert report["paired"]["popularity"]["high"] < 1
     assert sum(row["squared_error_share"] for row in report["methods"]["local"]["tasks"]) == pytest.approx(1)
+
+
+def test_methods_that_refit_give_a_point_and_at_most_two_draws(make_matrix):
+    report = backtest(make_matrix(n_tasks=8, n_examples=60), test=[5, 6], n_probes=10, draws=3, level=0.8)
+    for method, figures in report["methods"].items():
+        refitted = method in ("knn", "mf")
+        assert figures["draws"] == (2 if refitted else 3)
+        assert (figures["coverage_mean"] is None) == (figures["coverage_tasks"] is None) == refitted
+        assert (figures["row_mean_coverage_interval"] is None) == (figures["row_mean_halfwidth"] is None) == refitted
+        assert figures["rmse_common"] > 0
+
+
+def test_the_default_is_compared_on_the_draws_that_both_have(make_matrix):
+    matrix = make_matrix(n_tasks=8, n_examples=60)
+    options: dict[str, Any] = {"test": [5, 6, 7], "n_probes": 10, "methods": ["factor", "knn"]}
+    long, short = (backtest(matrix, draws=draws, **options)["paired"]["knn"] for draws in (6, 2))
+    assert long == short
+    assert backtest(matrix, draws=6, test=[5, 6, 7], n_probes=10, methods=["knn", "factor"])["default"] == "knn"
+
+
+def test_many_rows_are_left_out_several_together_and_reported_in_order(make_matrix, monkeypatch):
+    fitted = []
+
+    def spy(known, method, seed):
+        fitted.append(known.task_ids)
+        return fit(known, method, seed)
+
+    monkeypatch.setattr(sys.modules["forgetcast.completion.backtest"], "fit", spy)
+    matrix, heard = make_matrix(n_tasks=25, n_examples=30), []
+    report = backtest(
+        matrix, n_probes=5, draws=1, methods=["additive"], on_progress=lambda done, of: heard.append((done, of))
+    )
+    assert [row["task"] for row in report["methods"]["additive"]["tasks"]] == list(matrix.task_ids)
+    assert len(fitted) == 10
+    left_out = [task for known in fitted for task in matrix.task_ids if task not in known]
+    assert sorted(left_out) == sorted(matrix.task_ids)
+    assert heard[-1] == (25, 25)
 
 
 def test_training_and_test_rows_can_be_named(make_matrix):
@@ -116,7 +156,17 @@ def test_unknown_names_are_refused(make_matrix, wrong):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"train": [0, 1, 2], "test": [2]}, {"test": [99]}, {"draws": 0}, {"n_probes": -1}, {"train": range(6)}],
+    [
+        {"train": [0, 1, 2], "test": [2]},
+        {"train": [0, 1, 1], "test": [2]},
+        {"test": [3, 3]},
+        {"test": [99]},
+        {"train": []},
+        {"test": []},
+        {"draws": 0},
+        {"n_probes": -1},
+        {"train": range(6)},
+    ],
 )
 def test_rows_and_numbers_out_of_range_are_refused(make_matrix, wrong):
     with pytest.raises(OutOfRange):
