@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from service.api import datasets, forecasts, health, jobs, matrices, replay_sets, rows, streaming, tasks, upstream_sets
+from service.api.access_log import AccessLog
 from service.api.dependencies import Parts
 from service.api.limits import Limits
 from service.api.problems import add_problem_handlers
+from service.metrics import VERSION
 from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
@@ -30,7 +32,7 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
 
     app = FastAPI(
         title="Forgetcast",
-        version="0.1.0",
+        version=VERSION,
         summary="Which upstream examples will a language model forget when it is fine-tuned on a new task?",
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
@@ -41,6 +43,7 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_middleware(_as_middleware, settings=settings)
+    app.add_middleware(AccessLog)
     return app
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ import uvicorn
 from forgetcast.errors import ConfigurationError, ForgetcastError
 from forgetcast.schemas import Scope
 from service.app import create_app
+from service.logs import configure_logs
 from service.operations.keys import create_key, has_keys
 from service.queue import open_queue
 from service.settings import Settings
@@ -103,7 +103,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 
 
 def _serve(settings: Settings, database: Database, host: str, port: int) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs(settings.log_format)
     app = create_app(settings, database, open_queue(settings.redis_url))
     click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
     # uvicorn raises the signal again after its own shutdown; as an exit it lets the worker be stopped as well.

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from forgetcast.folders import cache_folder, state_folder
+from service.logs import LogFormat
 
 
 class Settings(BaseSettings):
@@ -22,6 +23,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="", description="queue of job ids; empty: workers poll the database")
     models: Path = Field(default=Path(), description="models.toml; empty: in the state folder")
     lease: timedelta = Field(default=timedelta(seconds=60), description="a worker silent for this long loses its job")
+    log_format: LogFormat = Field(default="auto", description="json, text, or auto: text on a terminal")
     max_body_bytes: int = Field(default=1_000_000, description="of a JSON request")
     max_upload_bytes: int = Field(default=2_000_000_000, description="of an uploaded set, row or data set")
     max_examples: int = Field(default=10_000_000, description="upstream examples of one set")

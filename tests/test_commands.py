@@ -22,9 +22,7 @@ def test_the_worker_ends_with_the_service_that_started_it(ending: signal.Signals
         up = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         until = time.monotonic() + 60
-        while not (workers := psutil.Process(up.pid).children()) or b"workers.supervisor: worker" not in log_of(
-            tmp_path
-        ):
+        while not (workers := psutil.Process(up.pid).children()) or b"worker is ready" not in log_of(tmp_path):
             assert up.poll() is None and time.monotonic() < until, log_of(tmp_path).decode()
             time.sleep(0.2)
         up.send_signal(ending)

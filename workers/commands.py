@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -14,6 +13,8 @@ from types import FrameType
 import click
 
 from forgetcast.errors import ForgetcastError
+from service import metrics
+from service.logs import configure_logs
 from service.models import Models
 from service.operations.fits import fit_due_matrices
 from service.queue import open_queue
@@ -45,19 +46,25 @@ BEATS_A_LEASE = 12
     type=click.FloatRange(0.1, 30),
     help="Seconds between two looks for work; at most one without Redis.",
 )
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer /metrics here; off by default.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address for --metrics-port.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop at end of file on stdin: end with the parent.")
-def worker(once: bool, hardware: tuple[str, ...], poll: float, until_eof: bool) -> None:
+def worker(
+    once: bool, hardware: tuple[str, ...], poll: float, metrics_port: int | None, metrics_host: str, until_eof: bool
+) -> None:
     """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it.
 
     Example: forgetcast worker --hardware a100
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
+    configure_logs(settings.log_format)
     database = Database(settings.database)
     try:
         supervisor = open_supervisor(settings, database, hardware=hardware, poll=timedelta(seconds=poll))
     except ForgetcastError as error:
         raise click.ClickException(str(error)) from error
+    if metrics_port is not None:
+        _answer_metrics(metrics_host, metrics_port)
     stop = stop_on_signal()
     if until_eof:
         threading.Thread(target=_stop_at_eof, args=(stop,), daemon=True).start()
@@ -87,6 +94,15 @@ def open_supervisor(
         timing=Timing(lease=settings.lease, beat=settings.lease / BEATS_A_LEASE, poll=poll),
         gpu=take_gpu(),
     )
+
+
+def _answer_metrics(host: str, port: int) -> None:
+    try:
+        metrics.serve_metrics(host, port)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot bind {host}:{port}: {error.strerror}; name another --metrics-port"
+        ) from error
 
 
 def _stop_at_eof(stop: threading.Event) -> None:

@@ -6,11 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 
 from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Progress
+from service import metrics
 from service.storage import jobs
 from service.storage.database import Database
 from service.storage.events import append_event
@@ -42,7 +45,8 @@ class Heartbeat:
         """Renews `every` so often, and at the next `tick` when there is news. `between` is called after each."""
         self.verdict = Beat.HELD
         self._database, self._claimed, self._lease = database, claimed, lease
-        self._every, self._tick, self._between = every.total_seconds(), tick.total_seconds(), between
+        self._every, self._tick = every.total_seconds(), tick.total_seconds()
+        self._between = between
         self._renewed_at = time.monotonic()
         self._lock = threading.Lock()
         self._progress: Progress | None = None
@@ -50,7 +54,8 @@ class Heartbeat:
         self._n_messages = 0
         self._silent = False
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"heartbeat of {claimed.job_id}", daemon=True)
+        run = partial(copy_context().run, self._run)  # its log lines carry the ids of the attempt too
+        self._thread = threading.Thread(target=run, name=f"heartbeat of {claimed.job_id}", daemon=True)
 
     def tell(self, event: ChildEvent) -> None:
         """Note what the child said; of its progress only the newest is written."""
@@ -70,6 +75,7 @@ class Heartbeat:
         self._thread.join(FLUSH_TIME)
 
     def _run(self) -> None:
+        nobodys = Context()  # what is done in between is not about this job, and its log lines must not say so
         while self.verdict is not Beat.LOST:
             ended = self._ended.wait(self._tick)
             news = self._progress is not None or bool(self._messages)
@@ -77,20 +83,22 @@ class Heartbeat:
                 self._renew()
             if ended:
                 return
-            self._between()
+            nobodys.run(self._between)
 
     def _renew(self) -> None:
         progress, messages = self._progress, list(self._messages)
         try:
             verdict = self._write(progress, messages)
         except DatabaseUnavailable as error:
+            metrics.RENEWALS.labels("unavailable").inc()
             if not self._silent:
-                log.warning("job %s: cannot renew the lease, trying on: %s", self._claimed.job_id, error)
+                log.warning("cannot renew the lease, trying on: %s", error)
             self._silent = True
             return
         except Exception:  # anything else would end the thread, and with it the lease
-            log.exception("job %s: this news cannot be stored and is left out", self._claimed.job_id)
+            log.exception("this news cannot be stored and is left out")
         else:
+            metrics.RENEWALS.labels(verdict.value).inc()
             self.verdict, self._renewed_at, self._silent = verdict, time.monotonic(), False
         with self._lock:
             del self._messages[: len(messages)]
@@ -128,14 +136,15 @@ class Reaper:
         if self._asked_at is not None and now - self._asked_at > self._lease / 2:
             self._answering_since = None  # we were frozen or busy, and know nothing of the time between
         self._asked_at = now
+        reaped: list[str] = []
         try:
             with self._database.transaction() as session:
                 if self._answering_since is not None and now - self._answering_since >= self._lease:
-                    for job_id in jobs.reap(session):
-                        log.warning("job %s: put back or ended, see its events", job_id)
+                    reaped = jobs.reap(session)
         except DatabaseUnavailable:
             self._answering_since = None
         except Exception:  # one bad row must not take the heartbeat with it
             log.exception("cannot reap")
         else:
             self._answering_since = self._answering_since or now
+            metrics.REAPED.inc(len(reaped))

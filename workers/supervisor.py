@@ -24,6 +24,7 @@ from pathlib import Path
 
 from forgetcast.errors import DatabaseUnavailable, ForgetcastError
 from forgetcast.schemas import JobState
+from service.logs import bound
 from service.operations.job_material import read_job_material, record_measurement
 from service.queue import JobQueue
 from service.storage import jobs
@@ -115,7 +116,7 @@ class Supervisor:
 
     def run(self, stop: threading.Event, *, once: bool = False) -> None:
         """Work until `stop` is set, or with `once` for one turn. Call it from the main thread: a child dies with it."""
-        log.info("worker %s for hardware %s", self._owner, ", ".join(self._hardware))
+        log.info("worker is ready", extra={"worker": self._owner, "hardware": self._hardware})
         sweep_folders(self._jobs_folder)
         while not stop.is_set():
             worked = self._turn(stop)
@@ -141,7 +142,10 @@ class Supervisor:
             return None
 
     def _work(self, claimed: Claimed, stop: threading.Event) -> None:
-        log.info("job %s: attempt %d", claimed.job_id, claimed.attempt)
+        with bound(job_id=claimed.job_id, task_id=claimed.task_id, attempt=claimed.attempt):
+            self._work_on(claimed, stop)
+
+    def _work_on(self, claimed: Claimed, stop: threading.Event) -> None:
         timing = self._timing
         with Heartbeat(
             self._database,
@@ -252,7 +256,8 @@ class Supervisor:
                 error = {"code": failure.code, "detail": failure.detail}
                 permanent, backoff = self._retry(claimed, failure.code)
                 state = jobs.release(session, job_id, fence, error, permanent=permanent, backoff=backoff)
-        log.info("job %s: %s", job_id, state or "the lease is lost, the attempt is thrown away")
+        if state is None:
+            log.warning("job %s: the lease is lost, the attempt is thrown away", job_id)
 
     def _retry(self, claimed: Claimed, code: str) -> tuple[bool, timedelta]:
         """Whether this error is final, and else how long to wait before the next attempt."""

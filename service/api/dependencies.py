@@ -11,6 +11,7 @@ from fastapi import Depends, Header, Request
 
 from forgetcast.errors import Forbidden, Unauthenticated
 from forgetcast.schemas import Scope
+from service.api.access_log import KEY_ID
 from service.models import Models
 from service.operations.forecasts import ForecastCache
 from service.operations.keys import authenticate, has_keys
@@ -57,7 +58,9 @@ def require(scope: Scope) -> Callable[..., None]:
     """A dependency that lets a caller pass who holds this scope; `admin` holds all."""
 
     def check(
-        service: ServiceParts, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+        request: Request,
+        service: ServiceParts,
+        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> None:
         if service.is_open():
             return
@@ -65,7 +68,7 @@ def require(scope: Scope) -> Callable[..., None]:
         if kind.lower() != "bearer":
             raise Unauthenticated
         with service.database.read() as session:
-            _key_id, scopes = authenticate(session, key.strip())
+            request.scope[KEY_ID], scopes = authenticate(session, key.strip())
         if scope not in scopes and Scope.ADMIN not in scopes:
             raise Forbidden(f"the API key lacks the scope {scope.value!r}")
 

@@ -6,14 +6,15 @@ from fastapi import APIRouter, Response
 
 from forgetcast import schemas
 from forgetcast.errors import ForgetcastError
-from service.api.dependencies import ServiceParts
+from service import metrics
+from service.api.dependencies import Reads, ServiceParts
 from service.storage.schema import check_schema
 
 router = APIRouter(tags=["operation"])
 
 
 @router.get("/healthz", summary="The process lives")
-def read_health() -> dict[str, str]:
+async def read_health() -> dict[str, str]:
     return {"status": "ok"}
 
 
@@ -28,3 +29,8 @@ def read_readiness(response: Response, parts: ServiceParts) -> schemas.Ready:
         missing.append(str(error))
     response.status_code = 503 if missing else 200
     return schemas.Ready(ready=not missing, missing=missing)
+
+
+@router.get("/metrics", dependencies=[Reads], summary="What Prometheus reads", response_class=Response)
+def read_metrics() -> Response:
+    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

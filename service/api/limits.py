@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, a count of bytes, and a limit on requests at work.
+"""A count of bytes, and a limit on requests at work, before anything else looks at a request.
 
 Bytes are counted as they arrive, before anything parses them: Content-Length alone is not believed.
 """
@@ -6,7 +6,6 @@ Bytes are counted as they arrive, before anything parses them: Content-Length al
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -19,7 +18,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-ALWAYS_ANSWERED = {"/healthz"}
+ALWAYS_ANSWERED = {"/healthz", "/readyz", "/metrics"}
 
 
 class TooManyBytes(Exception):
@@ -38,7 +37,7 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = request_id = uuid.uuid4().hex
+        request_id = scope["request_id"]
         send = _labelled(send, request_id)
         if self._at_work >= self._settings.concurrent_requests and scope["path"] not in ALWAYS_ANSWERED:
             busy = Busy(f"{self._at_work} requests are at work; try again in a moment", retry_after=1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from forgetcast.completion import DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
 from forgetcast.errors import FitPending, MatrixEmpty, TooFewRows
+from service import metrics
 from service.storage import matrices as storage
 from service.storage import tasks as task_storage
 from service.storage.database import Database, Session
@@ -37,7 +38,8 @@ def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
         if due is None:
             return False
         known = read_known(session, *due)
-    arrays = fit(known).to_arrays()
+    with metrics.FIT_SECONDS.time():
+        arrays = fit(known).to_arrays()
     with database.transaction() as session:
         storage.put_fit(session, *due, MODEL_VERSION, arrays)
     return True
@@ -50,7 +52,8 @@ def backtest_due_matrix(database: Database) -> bool:
         if due is None:
             return False
         known = read_known(session, *due)
-    report = _backtest(known)
+    with metrics.BACKTEST_SECONDS.time():
+        report = _backtest(known)
     quality = None if report is None else _quality(report, due[1], known.n_tasks)
     with database.transaction() as session:
         storage.put_backtest(session, *due, MODEL_VERSION, quality, report)

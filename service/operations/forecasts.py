@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, Fitted, RowForecast
 from forgetcast.errors import InvalidRequest, NotMeasured
+from service import metrics
 from service.operations import tasks
 from service.operations.fits import load_fitted, read_fit
 from service.storage import tasks as storage
@@ -116,9 +117,10 @@ def complete(
     completed = cache.row(key)
     if completed is None:
         cells = storage.read_cells(session, task.id, task.row_version, matrix.recipe)
-        row = fitted.forecast(
-            cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]
-        )
+        with metrics.COMPLETION_SECONDS.labels(fitted.method).time():
+            row = fitted.forecast(
+                cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]
+            )
         completed = Completed(
             task_id=task.id,
             matrix_id=matrix.id,

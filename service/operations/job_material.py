@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.errors import TextsMissing
+from service import metrics
 from service.operations.datasets import read_dataset
 from service.operations.matrices import setting_sha256
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
-from service.storage.database import Session
+from service.storage.database import Session, after_commit
 from service.storage.matrices import get_matrix, supersede_row
 from service.storage.tables import Job, Matrix, UpstreamSet
 from service.storage.upstream_sets import read_contents
@@ -94,6 +96,8 @@ def record_measurement(session: Session, job_id: str, before: Values, after: Val
         task.known = True
         supersede_row(session, matrix, task.id, task.row_version)
     session.flush()
+    seconds = report.get("seconds") or {}
+    after_commit(session, partial(metrics.observe_measurement, job.measure, len(positions), seconds))
 
 
 def _positions(session: Session, job: Job, matrix: Matrix) -> NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from forgetcast.errors import DatabaseUnavailable
 
 WRITES = {"forgetcast_writes": True}
+AFTER_COMMIT = "forgetcast_after_commit"
 
 
 class Database:
@@ -29,7 +30,11 @@ class Database:
             self.engine = _sqlite_engine(self.url)
         else:
             self.engine = sa.create_engine(
-                self.url, pool_size=pool_size, pool_pre_ping=True, isolation_level="READ COMMITTED"
+                self.url,
+                pool_size=pool_size,
+                pool_pre_ping=True,
+                isolation_level="READ COMMITTED",
+                hide_parameters=True,  # of a failed statement: they hold what users sent, and errors are logged
             )
 
     @contextmanager
@@ -44,6 +49,8 @@ class Database:
         with self._session(WRITES) as session:
             yield session
             session.commit()
+            for act in session.info.pop(AFTER_COMMIT, ()):
+                act()
 
     @contextmanager
     def _session(self, options: dict[str, Any]) -> Iterator[Session]:
@@ -60,10 +67,15 @@ class Database:
         self.engine.dispose()
 
 
+def after_commit(session: Session, act: Callable[[], None]) -> None:
+    """Call `act`, which must not fail, once this session's transaction is committed; never when it is rolled back."""
+    session.info.setdefault(AFTER_COMMIT, []).append(act)
+
+
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": 10.0})
+    engine = sa.create_engine(url, connect_args={"timeout": 10.0}, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

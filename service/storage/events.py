@@ -6,26 +6,36 @@ appends has locked or changed the job's row in the same transaction, or inserted
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from service import metrics
+from service.storage.database import after_commit
 from service.storage.tables import Event
+
+log = logging.getLogger(__name__)
 
 LONGEST_MESSAGE = 2000
 
 EventType = Literal["message", "progress", "state"]
 Level = Literal["info", "warn", "error"]
+NOTED = ("state", "attempt", "code")
+LOG_LEVELS: dict[Level, int] = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
 def append_event(
     session: Session, job_id: str, type: EventType, level: Level, message: str, data: dict[str, Any]
 ) -> None:
-    """Add one event; the caller holds the job's row."""
+    """Add one event; the caller holds the job's row. A change of state is also logged and counted, once committed."""
     values = {"job_id": job_id, "type": type, "level": level, "message": _storable(message), "data": data}
     session.execute(sa.insert(Event).values(values))
+    if type == "state":
+        after_commit(session, partial(_note_change, job_id, level, data))
 
 
 def list_events(session: Session, job_id: str, after: int, limit: int) -> Sequence[Event]:
@@ -37,6 +47,14 @@ def list_events(session: Session, job_id: str, after: int, limit: int) -> Sequen
 def newest_event(session: Session) -> int:
     """The id of the newest event of any job; 0 when there is none."""
     return session.scalar(sa.select(sa.func.max(Event.id))) or 0
+
+
+def _note_change(job_id: str, level: Level, data: dict[str, Any]) -> None:
+    """Not the message: an error's detail may quote the user's data."""
+    fields = {"job_id": job_id, "task_id": data.get("task"), **{key: data.get(key) for key in NOTED}}
+    present = {key: value for key, value in fields.items() if value is not None}
+    log.log(LOG_LEVELS[level], "job %s", data["state"], extra=present)
+    metrics.count_job(data["state"], data.get("code"))
 
 
 def _storable(message: str) -> str:

@@ -37,6 +37,7 @@ class Claimed:
     """A job that is now this worker's, as long as the row keeps this fence."""
 
     job_id: str
+    task_id: str
     attempt: int
     fence: int
     seconds_left: float | None  # until the job's deadline
@@ -83,7 +84,8 @@ def insert_job(
             raise
         message = f"the task {task_id!r} has the job {active}, which has not ended; wait for it or cancel it"
         raise JobActive(message, location=f"/v1/jobs/{active}") from None
-    append_event(session, job.id, "state", "info", "queued", {"state": JobState.QUEUED, "attempt": 0})
+    data = {"state": JobState.QUEUED, "attempt": 0, "task": task_id}
+    append_event(session, job.id, "state", "info", "queued", data)
     return job
 
 
@@ -123,16 +125,16 @@ def claim(session: Session, owner: str, hardware: Sequence[str], lease: timedelt
             started_at=sa.func.coalesce(Job.started_at, now()),
             progress=None,
         )
-        .returning(Job.id, Job.attempt, Job.fence, Job.deadline - now(), Job.error, Job.max_attempts)
+        .returning(Job.id, Job.task_id, Job.attempt, Job.fence, Job.deadline - now(), Job.error, Job.max_attempts)
         .execution_options(synchronize_session=False)
     )
     row = session.execute(taken).first()
     if row is None:
         return None
-    job_id, attempt, fence, seconds_left, last_error, max_attempts = row
-    data = {"state": JobState.RUNNING, "attempt": attempt}
+    job_id, task_id, attempt, fence, seconds_left, last_error, max_attempts = row
+    data = {"state": JobState.RUNNING, "attempt": attempt, "task": task_id}
     append_event(session, job_id, "state", "info", f"running, attempt {attempt} of {max_attempts}", data)
-    return Claimed(job_id, attempt, fence, seconds_left, last_error)
+    return Claimed(job_id, task_id, attempt, fence, seconds_left, last_error)
 
 
 def beat(session: Session, job_id: str, fence: int, lease: timedelta, progress: dict[str, Any] | None) -> Beat:
