@@ -8,8 +8,11 @@ COMMANDS = {
     "forecast": Command("forgetcast.cli.forecast:forecast", "Forecast what fine-tuning on a file makes forgotten."),
     "forgotten": Command("forgetcast.cli.forgotten:forgotten", "Show the most forgotten upstream examples of a task."),
     "replay": Command("forgetcast.cli.replay:replay", "Write the replay set of a task into a folder."),
+    "measure": Command(
+        "forgetcast.cli.measure:measure", "Measure more of a task, or post what a run of yours measured."
+    ),
     "task": Command("forgetcast.cli.task:task", "List, read, wait for, follow and cancel tasks."),
-    "matrix": Command("forgetcast.cli.matrix:matrix", "List, read and import matrices of known rows."),
+    "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
     # Server commands live outside the wheel; a string is not an import.

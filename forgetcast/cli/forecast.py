@@ -9,7 +9,7 @@ import click
 
 from forgetcast.cli.dataset import check_dataset
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import note, print_json
+from forgetcast.cli.output import print_json
 
 
 @click.command(epilog="Example: forgetcast forecast my-task.jsonl --size 30")
@@ -41,7 +41,7 @@ def forecast(
     fine-tuned on it under the matrix's recipe, some upstream examples are measured and all others forecast.
     """
     from forgetcast.cli.report import print_report, read_report
-    from forgetcast.cli.submission import only_matrix, submit, wait
+    from forgetcast.cli.submission import leave_running, only_matrix, submit, wait
 
     check_dataset(file)
     with open_client(url) as client:
@@ -51,11 +51,8 @@ def forecast(
         if no_wait:
             _print_submitted(task.id, task.task.job, as_json)
             return
-        try:
+        with leave_running(task.id):
             job = wait(task, timeout=timeout, quiet=quiet)
-        except KeyboardInterrupt:
-            note(f"\nthe job goes on; follow it with `forgetcast task wait {task.id}`")
-            raise click.exceptions.Exit(130) from None
         if quiet:
             click.echo(task.id)
             return

@@ -1,9 +1,9 @@
-"""`forgetcast matrix`: list, read, import."""
+"""`forgetcast matrix`: list, read, import, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,12 +11,13 @@ from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from forgetcast.completion import ForgettingMatrix
     from forgetcast.schemas import Matrix
 
 
 @click.group()
 def matrix() -> None:
-    """List, read and import matrices of known rows."""
+    """List, read, import and export matrices of known rows."""
 
 
 @matrix.command("ls", epilog="Example: forgetcast matrix ls -q")
@@ -64,16 +65,63 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
     FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have `domain`
     and `family`. An upstream set that does not exist is made from its ids and domains. What is there already stays.
     """
-    from forgetcast.cli.matrix_import import import_npz, read_spec
+    from forgetcast.cli.matrix_import import import_npz
+    from forgetcast.cli.shapes import read_shape
     from forgetcast.completion import load_npz
+    from forgetcast.schemas import MatrixCreate
 
-    wanted, known = read_spec(spec), load_npz(file)
+    wanted, known = read_shape(spec, MatrixCreate), load_npz(file)
     with open_client(url) as client:
         found = import_npz(client, known, wanted, quiet=quiet)
     if as_json:
         print_json(found)
     else:
         click.echo(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+
+
+@matrix.command("export", epilog="Example: forgetcast matrix export smollm2-135m -o rows.npz --spec matrix.json")
+@click.argument("matrix_id", metavar="MATRIX")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="FILE.npz for `matrix import`, `backtest` and `analyse`; .npy or .parquet as the service sends them.",
+)
+@click.option("--spec", type=click.Path(path_type=Path, dir_okay=False), help="Also write what `import --spec` reads.")
+@service_options
+def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Write the known rows of MATRIX into a file."""
+    from forgetcast.schemas import MatrixCreate
+
+    with open_client(url) as client:
+        found = client.matrices.get(matrix_id)
+        if output.suffix == ".npz":
+            write_npz(client.matrices.known(matrix_id), output)
+        else:
+            client.matrices.export(matrix_id, output)
+    if spec is not None:
+        definition = MatrixCreate(**{name: getattr(found, name) for name in MatrixCreate.model_fields})
+        spec.write_text(definition.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+
+
+def write_npz(known: ForgettingMatrix, path: Path) -> None:
+    """The file that `load_npz` reads."""
+    import numpy as np
+
+    forgetting = np.where(known.observed, known.forgetting, np.nan).astype(np.float32)
+    arrays: dict[str, Any] = {
+        "task": np.array(known.task_ids),
+        "example": np.array(known.example_ids),
+        "domain": None if known.domains is None else np.array(known.domains),
+        "family": None if known.families is None else np.array([family or "" for family in known.families]),
+    }
+    given = {name: array for name, array in arrays.items() if array is not None}
+    np.savez_compressed(path, forgetting=forgetting, **given)
 
 
 def _fields(found: Matrix) -> list[tuple[str, str]]:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetcast.cli.output import note
-from forgetcast.errors import ConfigurationError, UpstreamSetNotFound
+from forgetcast.errors import UpstreamSetNotFound
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
     from forgetcast.completion import ForgettingMatrix
     from forgetcast.schemas import Matrix, MatrixCreate
-
-
-def read_spec(path: Path) -> MatrixCreate:
-    """The definition of a matrix. Raises ConfigurationError naming the field that is wrong."""
-    from pydantic import ValidationError
-
-    from forgetcast.schemas import MatrixCreate
-
-    try:
-        return MatrixCreate.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = "/".join(map(str, first["loc"])) or "the file"
-        raise ConfigurationError(f"{path}: {where}: {first['msg']}") from error
 
 
 def import_npz(client: ForgetcastClient, known: ForgettingMatrix, wanted: MatrixCreate, *, quiet: bool) -> Matrix:

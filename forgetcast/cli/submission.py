@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,3 +67,16 @@ def wait(task: TaskHandle, *, timeout: timedelta | None = None, quiet: bool = Fa
         return job
     with follow_progress(quiet=quiet) as show:
         return task.wait(timeout=timeout, on_event=show)
+
+
+@contextmanager
+def leave_running(task_id: str) -> Iterator[None]:
+    """Ctrl-C ends the waiting, not the job, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(
+            f"\nthe job goes on; follow it with `forgetcast task wait {task_id}`, "
+            f"end it with `forgetcast task cancel {task_id}`"
+        )
+        raise click.exceptions.Exit(130) from None

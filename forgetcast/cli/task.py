@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import note, print_json, print_table, printable
+from forgetcast.cli.output import print_json, print_table, printable
+from forgetcast.cli.submission import leave_running
+from forgetcast.errors import JobFailed, WaitTimedOut
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
@@ -62,22 +66,38 @@ def get(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
 @click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
 @service_options
 def wait(task_ids: tuple[str, ...], timeout: timedelta | None, url: str | None, as_json: bool, quiet: bool) -> None:
-    """Wait until every TASK is measured; exit 1 when a job fails."""
-    from forgetcast.cli.progress import follow_progress
-
+    """Wait until every TASK is measured; exit 1 when a job failed, 5 when the time was over before."""
+    until = None if timeout is None else time.monotonic() + timeout.total_seconds()
+    ended = []
     with open_client(url) as client:
         for task_id in task_ids:
-            found = client.tasks.get(task_id)
-            try:
-                with follow_progress(quiet=quiet) as show:
-                    job = found.wait(timeout=timeout, on_event=show)
-            except KeyboardInterrupt:
-                note(f"\nthe job goes on; follow it with `forgetcast task wait {task_id}`")
-                raise click.exceptions.Exit(130) from None
-            if as_json:
-                print_json(job)
-            else:
-                click.echo(task_id if quiet else f"{task_id}: {job.state.value}, {job.n_examples} examples measured")
+            left = None if until is None else timedelta(seconds=max(0.0, until - time.monotonic()))
+            ended.append(_wait_for(client, task_id, left, as_json, quiet))
+    # One that failed is raised before one that goes on: waiting longer would not help.
+    failures = sorted((failure for failure in ended if failure is not None), key=lambda failure: -failure.exit_code)
+    for failure in failures[:-1]:
+        failure.show()
+    if failures:
+        raise failures[-1]
+
+
+def _wait_for(
+    client: ForgetcastClient, task_id: str, timeout: timedelta | None, as_json: bool, quiet: bool
+) -> click.ClickException | None:
+    """Print the job that measured one task, or give back why there is none to print."""
+    from forgetcast.cli.progress import follow_progress
+
+    found = client.tasks.get(task_id)
+    try:
+        with leave_running(task_id), follow_progress(quiet=quiet) as show:
+            job = found.wait(timeout=timeout, on_event=show)
+    except (JobFailed, WaitTimedOut) as error:
+        return failure_of(error)
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(task_id if quiet else f"{task_id}: {job.state.value}, {job.n_examples} examples measured")
+    return None
 
 
 @task.command("cancel", epilog="Example: forgetcast task cancel my-task")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.client.answers import a_job, a_task, ok
+from tests.client.answers import a_job, a_task, ok, page
 
 
 def test_forgotten_asks_for_what_the_options_say(run, service):
@@ -53,6 +53,19 @@ def test_waiting_for_a_task_that_fails_exits_1(run, service):
     result = run("task", "wait", "t")
     assert result.exit_code == 1
     assert "no progress for 600 s (stalled)" in result.stderr
+
+
+def test_waiting_for_several_goes_on_after_one_failed(run, service):
+    service.answers |= {
+        ("GET", "/v1/tasks/failed"): ok(a_task("failed", job="job_2")),
+        ("GET", "/v1/jobs/job_2"): ok(a_job("failed", id="job_2")),
+        ("GET", "/v1/tasks/slow"): ok(a_task("slow", job="job_3")),
+        ("GET", "/v1/jobs/job_3"): ok(a_job("running", id="job_3")),
+        **{("GET", f"/v1/jobs/{job}/events"): page([]) for job in ("job_2", "job_3")},
+    }
+    result = run("task", "wait", "failed", "slow", "t", "-q", "--timeout", "0s")
+    assert (result.stdout, result.exit_code) == ("t\n", 1)
+    assert "job_3 is running" in result.stderr and "job job_2 of the task 'failed' failed" in result.stderr
 
 
 def test_waiting_has_a_time_limit(run, service):

@@ -1,0 +1,145 @@
+"""`forgetcast measure TASK`: order a further measuring of a task, or post cells that a training run measured itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from forgetcast.cli.options import duration, open_client, service_options
+from forgetcast.cli.output import note, print_json
+from forgetcast.cli.submission import leave_running
+
+if TYPE_CHECKING:
+    from forgetcast.client import ForgetcastClient, TaskHandle
+    from forgetcast.schemas import Forecast, Job, JobCreate
+
+EXAMPLES = """\b
+Examples:
+  forgetcast measure my-task --size 60
+  forgetcast probe-set smollm2-135m --size 10 -q | forgetcast measure my-task --examples -
+  forgetcast measure my-task --from cells.jsonl --source "own run 7"
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("task_id", metavar="TASK")
+@click.option("--size", type=click.IntRange(1), help="A worker measures so many probes.")
+@click.option("--design", type=click.Choice(["mixed", "optimal", "random"]), help="Of the probes.  [default: random]")
+@click.option("--probe-seed", type=click.IntRange(0), help="Of the probes drawn at random.  [default: 0]")
+@click.option("--full", is_flag=True, help="A worker measures every upstream example.")
+@click.option(
+    "--examples", type=click.File(), metavar="FILE", help="A worker measures these ids, one a line; - is stdin."
+)
+@click.option(
+    "--from",
+    "cells",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help='Post these cells instead: {"example_id", "before", "after"} or {"example_id", "forgetting"}, one a line.',
+)
+@click.option(
+    "--spec",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help='With --from: JSON {"recipe", "setting"} of the own run.  [default: those of the matrix]',
+)
+@click.option("--source", default="", help="With --from: where the cells come from.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="With --from: of the own run's fine-tuning.")
+@click.option("--chosen", is_flag=True, help="With --from: the examples were not drawn at random.")
+@click.option("--no-wait", is_flag=True, help="Order only; print the job's id.")
+@click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
+@service_options
+def measure(
+    task_id: str,
+    size: int | None,
+    design: str | None,
+    probe_seed: int | None,
+    full: bool,
+    examples: TextIO | None,
+    cells: Path | None,
+    spec: Path | None,
+    source: str,
+    seed: int,
+    chosen: bool,
+    no_wait: bool,
+    timeout: timedelta | None,
+    url: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure more upstream examples of TASK: by a worker, or from a file of your own training run.
+
+    Choose one of --size, --full, --examples and --from. A worker fine-tunes on the task's data and adds what it
+    measures to the task's row.
+    """
+    ways = {"--size": size, "--full": full or None, "--examples": examples, "--from": cells}
+    if sum(way is not None for way in ways.values()) != 1:
+        raise click.UsageError(f"choose one of {', '.join(ways)}")
+    with open_client(url) as client:
+        if cells is not None:
+            posted = _post(client, task_id, cells, spec, source=source, seed=seed, probes_at_random=not chosen)
+            _print_posted(posted, as_json, quiet)
+            return
+        wanted = _order(size=size, design=design, probe_seed=probe_seed, full=full, examples=examples)
+        job = client.tasks.create_job(task_id, wanted)
+        if no_wait:
+            _print_job(job, as_json, quiet or not as_json)
+            return
+        task = client.tasks.get(task_id)
+        with leave_running(task_id):
+            _print_job(_wait(task, timeout, quiet), as_json, quiet)
+
+
+def _order(
+    *, size: int | None, design: str | None, probe_seed: int | None, full: bool, examples: TextIO | None
+) -> JobCreate:
+    from forgetcast.client.connection import made
+    from forgetcast.schemas import JobCreate
+
+    if full:
+        return made(JobCreate, measure="full")
+    if examples is not None:
+        ids = [line.rstrip("\r\n") for line in examples if line.strip()]
+        return made(JobCreate, measure="examples", examples=ids)
+    chosen = {"size": size, "design": design, "probe_seed": probe_seed}
+    return made(JobCreate, measure="probe", **{name: value for name, value in chosen.items() if value is not None})
+
+
+def _wait(task: TaskHandle, timeout: timedelta | None, quiet: bool) -> Job:
+    from forgetcast.cli.progress import follow_progress
+
+    with follow_progress(quiet=quiet) as show:
+        return task.wait(timeout=timeout, on_event=show)
+
+
+def _post(client: ForgetcastClient, task_id: str, path: Path, spec: Path | None, **about: Any) -> Forecast:
+    from forgetcast.cli.shapes import OwnRun, read_cells, read_shape
+    from forgetcast.client.connection import made
+    from forgetcast.schemas import MeasurementsCreate
+
+    cells = read_cells(path)
+    own = OwnRun() if spec is None else read_shape(spec, OwnRun)
+    matrix = client.matrices.get(client.tasks.get(task_id).task.matrix)
+    recipe, setting = own.recipe or matrix.recipe, own.setting or matrix.setting
+    measured = made(MeasurementsCreate, recipe=recipe, setting=setting, cells=cells, **about)
+    return client.tasks.post_measurements(task_id, measured)
+
+
+def _print_posted(forecast: Forecast, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(forecast)
+        return
+    click.echo(forecast.task if quiet else f"{forecast.task}: {forecast.n_measured} examples measured")
+    if not quiet:
+        for warning in forecast.warnings:
+            note(f"warning: {warning}")
+        note(f"see `forgetcast forgotten {forecast.task}`")
+
+
+def _print_job(job: Job, as_json: bool, id_only: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(job.id if id_only else f"{job.task}: {job.state.value}, {job.n_examples} examples measured")

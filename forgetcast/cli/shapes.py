@@ -1,0 +1,49 @@
+"""Files that hold wire shapes: a matrix's definition, an own run's recipe and setting, measured cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from forgetcast.errors import BadDataset, ConfigurationError
+from forgetcast.schemas import Cell, Recipe, Setting, Shape
+
+S = TypeVar("S", bound=Shape)
+
+
+class OwnRun(Shape):
+    """How a training run that measured itself was made, where that differs from the matrix."""
+
+    recipe: Recipe | None = None
+    setting: Setting | None = None
+
+
+def read_shape(path: Path, kind: type[S]) -> S:
+    """A JSON file of one shape. Raises ConfigurationError naming the field that is wrong."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {_first(error, 'the file')}") from error
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """Measured cells, one JSON object a line. Raises BadDataset naming line and field."""
+    cells = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    cells.append(Cell.model_validate_json(line))
+                except ValidationError as error:
+                    raise BadDataset(f"{path}, line {number}: {_first(error, 'the cell')}") from error
+    if not cells:
+        raise BadDataset(f'{path} is empty; write one {{"example_id", "before", "after"}} a line')
+    return cells
+
+
+def _first(error: ValidationError, whole: str) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = "/".join(map(str, first["loc"])) or whole
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,119 @@
+"""`forgetcast measure`: a worker measures more, or cells of an own run are posted."""
+
+from __future__ import annotations
+
+import json
+
+import click.testing
+import pytest
+
+from forgetcast.cli import main
+from tests.cli.world import FORECAST, MATRIX
+from tests.client.answers import a_job, a_task, ok
+
+
+@pytest.fixture
+def ordering(service):
+    service.answers["POST", "/v1/tasks/t/jobs"] = ok(a_job("queued"), 202)
+    return service
+
+
+@pytest.fixture
+def posting(service):
+    service.answers["POST", "/v1/tasks/t/measurements"] = ok(FORECAST)
+    return service
+
+
+@pytest.fixture
+def cells(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    path.write_text(
+        '{"example_id": "poems-01", "before": 1.5, "after": 1.75}\n\n{"example_id": "é", "forgetting": -0.1}\n'
+    )
+    return path
+
+
+def test_probes_are_ordered_and_waited_for(run, ordering):
+    result = run("measure", "t", "--size", 60, "--probe-seed", 2)
+    sent = ordering.sent("POST", "/v1/tasks/t/jobs")
+    assert (sent["measure"], sent["size"], sent["probe_seed"]) == ("probe", 60, 2)
+    assert result.stdout == "t: succeeded, 30 examples measured\n"
+    assert "fine-tune: 3 of 12" in result.stderr
+
+
+def test_everything_is_ordered_without_waiting(run, ordering):
+    result = run("measure", "t", "--full", "--no-wait")
+    assert ordering.sent("POST", "/v1/tasks/t/jobs")["measure"] == "full"
+    assert result.stdout == "job_1\n"
+    assert ordering.asked("GET", "/v1/jobs/job_1") == []
+
+
+def test_examples_are_ordered_by_id_from_another_command(ordering):
+    result = click.testing.CliRunner().invoke(main, ["measure", "t", "--examples", "-", "-q"], input="é 1\ncode-01\n")
+    assert (result.exit_code, result.stdout) == (0, "job_1\n")
+    sent = ordering.sent("POST", "/v1/tasks/t/jobs")
+    assert (sent["measure"], sent["examples"]) == ("examples", ["é 1", "code-01"])
+
+
+@pytest.mark.parametrize("options", [[], ["--full", "--size", 3]])
+def test_one_way_is_to_be_chosen(run, service, options):
+    result = run("measure", "t", *options)
+    assert result.exit_code == 2
+    assert "--size, --full, --examples, --from" in result.stderr
+    assert service.requests == []
+
+
+def test_own_cells_are_posted_under_the_recipe_of_the_matrix(run, posting, cells):
+    result = run("measure", "t", "--from", cells, "--source", "run 7", "--seed", 5, "--chosen")
+    assert result.exit_code == 0
+    sent = posting.sent("POST", "/v1/tasks/t/measurements")
+    assert sent["recipe"]["steps"] == MATRIX["recipe"]["steps"]
+    assert (sent["source"], sent["seed"], sent["probes_at_random"]) == ("run 7", 5, False)
+    assert sent["cells"] == [
+        {"example_id": "poems-01", "before": 1.5, "after": 1.75},
+        {"example_id": "é", "forgetting": -0.1},
+    ]
+    assert result.stdout == "t: 1 examples measured\n"
+    assert "forgetcast forgotten t" in result.stderr and "warning: unlike_known" in result.stderr
+
+
+def test_own_cells_of_another_recipe_say_so(run, posting, cells, tmp_path):
+    spec = tmp_path / "run.json"
+    spec.write_text(json.dumps({"recipe": {**MATRIX["recipe"], "steps": 1}}))
+    assert run("measure", "t", "--from", cells, "--spec", spec).exit_code == 0
+    assert posting.sent("POST", "/v1/tasks/t/measurements")["recipe"]["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 2: the cell: Invalid JSON"),
+        ('{"example_id": "a"}', "line 2: the cell: a cell has `before` and `after`, or `forgetting`"),
+        ('{"example_id": "a", "forgetting": "x"}', "line 2: forgetting: "),
+    ],
+)
+def test_a_cell_that_cannot_be_used_is_named_and_nothing_is_sent(run, posting, cells, line, said):
+    cells.write_text(f'{{"example_id": "b", "forgetting": 1}}\n{line}\n')
+    result = run("measure", "t", "--from", cells)
+    assert (result.exit_code, posting.requests) == (1, [])
+    assert said in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_without_cells_is_not_sent(run, posting, cells):
+    cells.write_text("")
+    assert "is empty" in run("measure", "t", "--from", cells).stderr
+    assert posting.requests == []
+
+
+def test_ctrl_c_leaves_the_job_running(run, ordering):
+    ordering.answers["GET", "/v1/jobs/job_1"] = ok(a_job("running"))
+    ordering.answers["GET", "/v1/jobs/job_1/events"] = KeyboardInterrupt()
+    result = run("measure", "t", "--full")
+    assert result.exit_code == 130
+    assert "forgetcast task cancel t" in result.stderr
+
+
+def test_a_task_of_its_own_measurements_is_named_quietly(run, posting, cells):
+    posting.answers["GET", "/v1/tasks/t"] = ok(a_task(job=None))
+    assert run("measure", "t", "--from", cells, "-q").stdout == "t\n"
+    assert json.loads(run("measure", "t", "--from", cells, "--json").stdout)["n_measured"] == 1
