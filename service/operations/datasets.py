@@ -11,6 +11,7 @@ from forgetcast.schemas import Message
 from service.operations.json_lines import parse_lines
 from service.storage.blobs import put_blob, read_blob, sha256_of_file
 from service.storage.database import Session
+from service.storage.insert import insert_absent
 from service.storage.tables import Dataset
 
 
@@ -66,10 +67,8 @@ def store_dataset(session: Session, sha256: str, source: BinaryIO, max_lines: in
     n_bytes = source.tell()
     source.seek(0)
     put_blob(session, source)
-    found = Dataset(sha256=sha256, n_lines=n_lines, n_bytes=n_bytes)
-    session.add(found)
-    session.flush()
-    return _view(found), True
+    insert_absent(session, Dataset, sha256=sha256, n_lines=n_lines, n_bytes=n_bytes)
+    return _view(session.get_one(Dataset, sha256)), True
 
 
 def read_dataset(session: Session, sha256: str) -> bytes:

@@ -86,12 +86,7 @@ def record_measurement(session: Session, job_id: str, before: Values, after: Val
         source=str(report.get("device", "")),
         job_id=job.id,
     )
-    base = _base_values(session, matrix)
-    if np.isnan(base[positions]).any():
-        base[positions] = np.where(np.isnan(base[positions]), before, base[positions])
-        storage.put_base_values(
-            session, matrix.upstream_set_id, matrix.model_revision, setting_sha256(matrix.setting), base
-        )
+    _keep_base_values(session, matrix, positions, before)
     if job.measure == schemas.Measure.FULL and task.repeat_of is None:
         task.known = True
         supersede_row(session, matrix, task.id, task.row_version)
@@ -104,6 +99,13 @@ def _positions(session: Session, job: Job, matrix: Matrix) -> NDArray[np.intp]:
     if job.positions is not None:
         return np.frombuffer(job.positions, "<i4").astype(np.intp)
     return np.arange(session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples or 0)
+
+
+def _keep_base_values(session: Session, matrix: Matrix, positions: NDArray[np.intp], before: Values) -> None:
+    known = _base_values(session, matrix)
+    if np.isnan(known[positions]).any():
+        key = matrix.upstream_set_id, matrix.model_revision, setting_sha256(matrix.setting)
+        storage.add_base_values(session, *key, known.size, positions, before)
 
 
 def _base_values(session: Session, matrix: Matrix) -> Values:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from service.storage.insert import insert_absent
 from service.storage.tables import Blob
 
 PART_BYTES = 4 << 20
@@ -21,10 +22,7 @@ def put_blob(session: Session, source: BinaryIO) -> str:
     if session.get(Blob, (sha256, 0)) is None:
         source.seek(start)
         for part, chunk in enumerate(_parts(source)):
-            blob = Blob(sha256=sha256, part=part, bytes_=chunk)
-            session.add(blob)
-            session.flush()
-            session.expunge(blob)  # or the whole file would stay in memory until the commit
+            insert_absent(session, Blob, sha256=sha256, part=part, bytes_=chunk)
     return sha256
 
 

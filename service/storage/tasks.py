@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from forgetcast.errors import TaskNotFound
+from service.storage.insert import insert_absent
 from service.storage.tables import BaseValues, Job, Measurement, Task
 
 Positions = NDArray[np.intp]
@@ -132,15 +133,24 @@ def read_base_values(
     return np.frombuffer(found.log_perplexity, "<f4").astype(np.float32)
 
 
-def put_base_values(
-    session: Session, set_id: str, model_revision: str, setting_sha256: str, values: NDArray[np.float32]
+def add_base_values(
+    session: Session,
+    set_id: str,
+    model_revision: str,
+    setting_sha256: str,
+    n_examples: int,
+    positions: Positions,
+    values: NDArray[np.float32],
 ) -> None:
-    content = values.astype("<f4").tobytes()
-    session.merge(
-        BaseValues(
-            upstream_set_id=set_id, model_revision=model_revision, setting_sha256=setting_sha256, log_perplexity=content
-        )
-    )
+    """Keep the base values, (S,) nats per token at `positions`, that were not known yet; known ones stay."""
+    key = {"upstream_set_id": set_id, "model_revision": model_revision, "setting_sha256": setting_sha256}
+    nothing = np.full(n_examples, np.nan, "<f4").tobytes()
+    insert_absent(session, BaseValues, **key, log_perplexity=nothing)
+    # Locked: jobs that end at the same moment would each write back a row without the other's values.
+    row = session.get_one(BaseValues, tuple(key.values()), with_for_update=True, populate_existing=True)
+    kept = np.frombuffer(row.log_perplexity, "<f4").copy()
+    kept[positions] = np.where(np.isnan(kept[positions]), values, kept[positions])
+    row.log_perplexity = kept.astype("<f4").tobytes()
 
 
 def _measurements(task_id: str, row_version: int) -> sa.Select[Measurement]:
