@@ -39,10 +39,17 @@ GIVEN = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
 }
 
-# Asks Linux to kill the process when the thread that started it ends, then becomes the command. As a program of its own
-# because a preexec_fn may deadlock beside other threads; PR_SET_PDEATHSIG is 1.
+# Asks Linux to kill the process when the thread that started it ends, then becomes the command. Beside it stays a guard
+# that waits for the same end on stdin and kills what the command has started, which the kernel's signal does not reach.
+# As a program of its own because a preexec_fn may deadlock beside other threads; PR_SET_PDEATHSIG is 1.
 DIE_WITH_PARENT = """\
 import ctypes, os, signal, sys
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.closerange(1, 65536)
+    while os.read(0, 4096):
+        pass
+    os.killpg(0, signal.SIGKILL)
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])

@@ -264,14 +264,14 @@ def supervisor_process(url, folder, behaviour):
         process.communicate()
 
 
-def test_a_supervisor_that_is_killed_takes_its_child_along(sqlite_database, tmp_path):
+def test_a_supervisor_that_is_killed_takes_its_child_and_what_that_started_along(sqlite_database, tmp_path):
     submit(sqlite_database)
     url = sqlite_database.url.render_as_string()
-    with supervisor_process(url, tmp_path, "hang") as process:
-        (pid,) = child_pids(tmp_path)
-        assert alive(pid)
+    with supervisor_process(url, tmp_path, "family") as process:
+        pids = child_pids(tmp_path)
+        assert len(pids) == 2 and all(map(alive, pids))
         process.kill()
-        eventually(lambda: not alive(pid), 1)
+        eventually(lambda: not any(map(alive, pids)), 2)
 
 
 def test_a_killed_supervisors_job_is_run_again_by_another(database, tmp_path):
