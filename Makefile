@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types check imports schema format matrix clean
+.PHONY: help setup run test faults lint types check imports schema format matrix clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ run: setup ## forecast a new task on a real language model; TASK=my.jsonl takes 
 
 test: setup ## run the tests (what needs Postgres or Redis is skipped when there is none)
 	@$(RUN) -m pytest -q -m 'not faults'
+
+faults: setup ## kill, freeze and cut off real processes over servers of its own; prints fault -> test -> result
+	@$(RUN) -m pytest -q -m faults
 
 check: lint types imports schema ## everything but the tests
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,12 @@ BEFORE, AFTER = 1.0, 1.5
 
 
 def main() -> int:
-    behaviour, _, argument = sys.argv[1].partition(":")
-    pid_file, folder = Path(sys.argv[2]), Path(sys.argv[3])
+    return behave(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+
+
+def behave(told: str, pid_file: Path, folder: Path) -> int:
+    """Do as told, BEHAVIOUR or BEHAVIOUR:ARGUMENT; the exit status."""
+    behaviour, _, argument = told.partition(":")
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pids = [os.getpid()]
@@ -42,8 +47,22 @@ def main() -> int:
     if behaviour == "wait_for":
         while not Path(argument).exists():
             time.sleep(0.02)
+    if behaviour == "slow":
+        until = time.monotonic() + float(argument)
+        work_until(lambda: time.monotonic() >= until)
+    if behaviour == "until":
+        work_until(Path(argument).exists)
     measure(folder, keep=behaviour != "truncate")
     return 0
+
+
+def work_until(done: Callable[[], bool]) -> None:
+    """Fine-tune, as far as anybody can see."""
+    step = 1
+    while not done():
+        time.sleep(0.1)
+        step += 1
+        say({"phase": "fine_tune", "step": step, "total": 10_000, "loss": 2.0, "eta_s": 1.0})
 
 
 def measure(folder: Path, *, keep: bool) -> None:
