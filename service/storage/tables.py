@@ -2,7 +2,7 @@
 
     upstream_set --< upstream_example          matrix --< task --< measurement
                                                  |         |
-    blob (data sets, fits)                      fit       job --< event
+    blob (data sets, fits)                      fit       job --< event, job_attempt
 
 Rows of the matrix are superseded, never overwritten: `known_row` says from which matrix version until which a task's
 row, at which row version, was known.
@@ -207,6 +207,23 @@ class Job(Table):
             postgresql_where=sa.text("state IN ('queued', 'running')"),
         ),
     )
+
+
+class JobAttempt(Table):
+    """One attempt at a job: which worker ran it under which fence, and how it ended; no outcome while it runs."""
+
+    __tablename__ = "job_attempt"
+    job_id: Mapped[str] = mapped_column(sa.ForeignKey("job.id"), primary_key=True)
+    fence: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    attempt: Mapped[int]  # one that was given back has the same number as the next
+    worker: Mapped[str] = mapped_column(sa.String(128))  # host:pid:id
+    gpu: Mapped[str | None] = mapped_column(sa.String(128))
+    started_at: Mapped[float] = mapped_column(default=now())
+    ended_at: Mapped[float | None]
+    outcome: Mapped[str | None] = mapped_column(sa.String(64))  # succeeded, cancelled, given_back, or an error's code
+    detail: Mapped[str | None]
+    exit_status: Mapped[int | None]  # of the child; negative the signal that ended it
+    max_rss: Mapped[int | None] = mapped_column(sa.BigInteger)  # bytes that the child had in memory at most
 
 
 class Event(Table):
