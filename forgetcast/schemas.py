@@ -259,8 +259,28 @@ class Progress(Shape):
 
 
 class JobError(Shape):
+    """Why a job failed, or why its last attempt did; the README lists the codes."""
+
     code: str
     detail: str
+    hint: str = Field(default="", description="what to do about it")
+    last_code: str | None = Field(
+        default=None, description='of the last attempt, where the code is "attempts_exhausted"'
+    )
+
+
+class Attempt(Shape):
+    """One attempt at a job. One that was given back when its worker was stopped has the same number as the next."""
+
+    attempt: int
+    worker: str
+    gpu: str | None
+    outcome: str | None = Field(description='"succeeded", "cancelled", "given_back", an error code, or null: running')
+    detail: str | None
+    exit_status: int | None = Field(description="of the process; negative the signal that ended it")
+    max_rss: int | None = Field(description="bytes it had in memory at most")
+    started_at: datetime
+    ended_at: datetime | None
 
 
 class Job(Shape):
@@ -275,6 +295,7 @@ class Job(Shape):
     cancel_requested: bool
     progress: Progress | None
     error: JobError | None
+    attempts: list[Attempt] = Field(default_factory=list)
     seconds: dict[str, float] | None = Field(description="time of each phase of the attempt that succeeded")
     priority: int
     hardware: str

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from service.api.problems import STATUS
+from service.operations.job_errors import JOB_ERRORS
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,11 @@ def test_every_setting_is_in_the_readme() -> None:
 def test_every_problem_is_in_the_readme_with_its_status() -> None:
     for kind, status in STATUS.items():
         assert re.search(rf"^\| `{kind.code}` \| ({status}|client) \|", README, re.MULTILINE), kind.code
+
+
+def test_every_error_of_a_job_is_in_the_readme_with_its_retry_and_hint() -> None:
+    for code, kind in JOB_ERRORS.items():
+        assert f"| `{code}` | {kind.retry} | {kind.hint} |" in README, code
 
 
 def test_every_file_on_the_map_exists() -> None:

@@ -75,12 +75,15 @@ def run(folder: Path, reporter: Reporter) -> None:
 
     measured = TransformersModel(model, dtype=getattr(torch, setting["dtype"]))
     before = np.load(folder / "before.npy", allow_pickle=False)
-    _measure_base(folder, measured, upstream, before, reporter)
+    tokens_per_batch = TOKENS_PER_BATCH[device.type] // order.split
+    _measure_base(folder, measured, upstream, before, tokens_per_batch, reporter)
     with reporter.phase("fine_tune", recipe["steps"]) as step:
-        trained = fine_tune(model, dataset, recipe, seed=order.seed, scratch=folder / "trainer", on_step=step)
+        trained = fine_tune(
+            model, dataset, recipe, seed=order.seed, scratch=folder / "trainer", split=order.split, on_step=step
+        )
     with reporter.phase("measure", len(upstream)) as step:
         for number, block in enumerate(_blocks(len(upstream))):
-            values = _measure(measured, upstream[block], partial(_step_from, step, block.start))
+            values = _measure(measured, upstream[block], tokens_per_batch, partial(_step_from, step, block.start))
             write_block(folder, f"after-{number:05d}", values)
     write_result(
         folder,
@@ -95,20 +98,26 @@ def run(folder: Path, reporter: Reporter) -> None:
 
 
 def _measure_base(
-    folder: Path, model: LanguageModel, upstream: Sequence[Tokens], before: Values, reporter: Reporter
+    folder: Path,
+    model: LanguageModel,
+    upstream: Sequence[Tokens],
+    before: Values,
+    tokens_per_batch: int,
+    reporter: Reporter,
 ) -> None:
     """Fill in the base values that are not known yet, and write all of them as blocks."""
     missing = np.flatnonzero(np.isnan(before))
     if missing.size:
         with reporter.phase("base", int(missing.size)) as step:
-            before[missing] = _measure(model, [upstream[i] for i in missing.tolist()], step)
+            before[missing] = _measure(model, [upstream[i] for i in missing.tolist()], tokens_per_batch, step)
     for number, block in enumerate(_blocks(len(upstream))):
         write_block(folder, f"before-{number:05d}", before[block])
 
 
-def _measure(model: LanguageModel, upstream: Sequence[Tokens], on_progress: Callable[[int], None]) -> Values:
-    device = getattr(model, "device", torch.device("cpu"))
-    values = log_perplexity(model, upstream, tokens_per_batch=TOKENS_PER_BATCH[device.type], on_progress=on_progress)
+def _measure(
+    model: LanguageModel, upstream: Sequence[Tokens], tokens_per_batch: int, on_progress: Callable[[int], None]
+) -> Values:
+    values = log_perplexity(model, upstream, tokens_per_batch=tokens_per_batch, on_progress=on_progress)
     if not np.isfinite(values).all():
         place = int(np.flatnonzero(~np.isfinite(values))[0])
         raise NotFinite(f"the log-perplexity of upstream line {place + 1} is {values[place]}; the model has diverged")

@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from types import TracebackType
 from typing import Any
 
 from forgetcast.schemas import Progress
+from service.storage.attempts import ChildEnd
 from service.storage.events import Level
 
 COMMAND = (sys.executable, "-m", "workers.attempt")
 CHECKOUT = Path(__file__).parents[1]
 LOG = "child.log"
 LONGEST_LINE = 1 << 16
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in the kernel's unit of ru_maxrss
 LEVELS: dict[str, Level] = {"info": "info", "warn": "warn", "error": "error"}
 
 # What a child may know of its parent's environment; never a database, a queue, or a key.
@@ -97,6 +100,7 @@ class Child:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._out, selectors.EVENT_READ)
         self._open = True
+        self._max_rss: int | None = None
         self._unread = b""
 
     @property
@@ -105,18 +109,28 @@ class Child:
 
     @property
     def running(self) -> bool:
-        return self._process.poll() is None
+        return self.returncode is None
 
     @property
     def returncode(self) -> int | None:
         """Exit status; negative the signal that ended it; None while it runs."""
-        return self._process.poll()
+        if self._process.returncode is None:
+            # Not by Popen's own poll, which throws away what the process has used.
+            pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._max_rss = used.ru_maxrss * RSS_UNIT
+        return self._process.returncode
+
+    @property
+    def end(self) -> ChildEnd:
+        """How it ended; nothing is known while it runs."""
+        return ChildEnd(self.returncode, self._max_rss)
 
     def events(self, seconds: float) -> list[ChildEvent]:
         """What the child says next, waiting for `seconds` at the longest and not beyond its end."""
         if not self._open:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
+            self._wait(seconds)
             return []
         if not self._selector.select(seconds):
             return []
@@ -140,10 +154,9 @@ class Child:
         """End the child and everything it started: SIGTERM, `grace` to leave, SIGKILL."""
         if grace:
             self._signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace.total_seconds())
+            self._wait(grace.total_seconds())
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        self._wait()
 
     def __enter__(self) -> Child:
         return self
@@ -154,6 +167,12 @@ class Child:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
+
+    def _wait(self, seconds: float = math.inf) -> None:
+        """Until the child has ended, `seconds` at the longest."""
+        until = time.monotonic() + seconds
+        while self.running and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):  # the group is gone, or (macOS) only its zombie is left

@@ -36,6 +36,7 @@ class JobOrder:
     recipe: dict[str, Any]
     setting: dict[str, Any]
     seed: int
+    split: int = 1  # batches are made so many times smaller, after the GPU was full; the recipe's updates stay the same
 
     def write(self, folder: Path) -> None:
         write_file(folder / "job.json", json.dumps(asdict(self), indent=1).encode())

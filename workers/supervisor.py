@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -25,9 +25,11 @@ from pathlib import Path
 from forgetcast.errors import DatabaseUnavailable, ForgetcastError
 from forgetcast.schemas import JobState
 from service.logs import bound
+from service.operations.job_errors import is_final
 from service.operations.job_material import read_job_material, record_measurement
 from service.queue import JobQueue
 from service.storage import jobs
+from service.storage.attempts import ChildEnd
 from service.storage.database import Database
 from service.storage.ids import new_id
 from service.storage.jobs import Beat, Claimed
@@ -41,23 +43,6 @@ log = logging.getLogger(__name__)
 
 LOOK_AT_CHILD = 0.2  # seconds between looks at cancel, deadline and the stop signal
 LONGEST_BACKOFF = timedelta(minutes=5)
-
-# Errors that the next attempt would meet again. All others are retried as often as the job allows.
-PERMANENT = frozenset(
-    {
-        "bad_dataset",
-        "cancelled",
-        "dataset_not_found",
-        "deadline",
-        "loss_not_finite",
-        "model_mismatch",
-        "model_not_found",
-        "not_finite",
-        "texts_missing",
-        "unsupported_model",
-    }
-)
-RETRIED_ONCE = frozenset({"gpu_oom"})
 
 
 @dataclass(frozen=True)
@@ -88,6 +73,14 @@ class Interrupted(Enum):
 
 
 Outcome = JobResult | Failure | Interrupted
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended, and how its child did, where one was started."""
+
+    outcome: Outcome
+    child: ChildEnd = field(default_factory=ChildEnd)
 
 
 class Supervisor:
@@ -136,7 +129,8 @@ class Supervisor:
     def _claim(self) -> Claimed | None:
         try:
             with self._database.transaction() as session:
-                return jobs.claim(session, self._owner, self._hardware, self._timing.lease)
+                gpu = None if self._gpu is None else self._gpu.name
+                return jobs.claim(session, self._owner, self._hardware, self._timing.lease, gpu=gpu)
         except DatabaseUnavailable as error:
             log.warning("cannot claim: %s", error)
             return None
@@ -155,10 +149,10 @@ class Supervisor:
             tick=min(timing.tick, timing.beat),
             between=self._reaper.turn,
         ) as heartbeat:
-            outcome = self._attempt(claimed, heartbeat, stop)
-        self._settle(claimed, outcome, stop)
+            ended = self._attempt(claimed, heartbeat, stop)
+        self._settle(claimed, ended, stop)
 
-    def _attempt(self, claimed: Claimed, heartbeat: Heartbeat, stop: threading.Event) -> Outcome:
+    def _attempt(self, claimed: Claimed, heartbeat: Heartbeat, stop: threading.Event) -> Ended:
         """Prepare and run a child; whatever goes wrong is an outcome, for the worker goes on."""
         ends_at = None if claimed.seconds_left is None else time.monotonic() + claimed.seconds_left
         try:
@@ -169,15 +163,15 @@ class Supervisor:
                     if interruption is not None:
                         lost = interruption is Interrupted.LOST
                         child.stop(timedelta(0) if lost else self._timing.stop_grace)
-                        return interruption
-                    return _outcome(child, folder, n_upstream)
+                        return Ended(interruption, child.end)
+                    return Ended(_outcome(child, folder, n_upstream), child.end)
         except ForgetcastError as error:
-            return Failure(error.code, str(error))
+            return Ended(Failure(error.code, str(error)))
         except OSError as error:
-            return Failure("io", f"{type(error).__name__}: {error.strerror or error}")
+            return Ended(Failure("io", f"{type(error).__name__}: {error.strerror or error}"))
         except Exception as error:
             log.exception("job %s", claimed.job_id)
-            return Failure("internal", f"the worker failed with {type(error).__name__}; its log says more")
+            return Ended(Failure("internal", f"the worker failed with {type(error).__name__}; its log says more"))
 
     def _prepare(self, folder: Path, claimed: Claimed) -> int:
         """Fill the job directory; how many upstream examples it asks for."""
@@ -190,6 +184,7 @@ class Supervisor:
             recipe=material.recipe,
             setting=material.setting,
             seed=material.seed,
+            split=2 ** claimed.past.count("gpu_oom"),
         )
         write_job(folder, material, order)
         return len(material.upstream)
@@ -218,53 +213,58 @@ class Supervisor:
             heartbeat.tell(event)
         return None
 
-    def _settle(self, claimed: Claimed, outcome: Outcome, stop: threading.Event) -> None:
+    def _settle(self, claimed: Claimed, ended: Ended, stop: threading.Event) -> None:
         """Write how the attempt ended, again while the database is away; the fence keeps out what comes too late."""
         patience = self._timing.stop_grace
         while True:
             try:
-                self._write_end(claimed, outcome)
+                self._write_end(claimed, ended.outcome, ended.child)
                 return
             except DatabaseUnavailable as error:
                 log.warning("job %s: cannot write how it ended, trying on: %s", claimed.job_id, error)
             except Exception as error:
                 log.exception("job %s: cannot write how it ended", claimed.job_id)
-                if isinstance(outcome, Failure):
+                if isinstance(ended.outcome, Failure):
                     return  # the lease runs out, and the job is reaped
                 code = error.code if isinstance(error, ForgetcastError) else "internal"
-                outcome = Failure(code, f"the result cannot be stored: {type(error).__name__}")
+                failure = Failure(code, f"the result cannot be stored: {type(error).__name__}")
+                ended = Ended(failure, ended.child)
                 continue
             if stop.is_set() and patience <= timedelta(0):
                 return
             patience -= self._timing.beat if stop.is_set() else timedelta(0)
             time.sleep(self._timing.beat.total_seconds())
 
-    def _write_end(self, claimed: Claimed, outcome: Outcome) -> None:
+    def _write_end(self, claimed: Claimed, outcome: Outcome, child: ChildEnd) -> None:
         job_id, fence = claimed.job_id, claimed.fence
         if outcome is Interrupted.LOST:
             log.warning("job %s: the lease is lost, the attempt is thrown away", job_id)
             return
         with self._database.transaction() as session:
             if outcome is Interrupted.STOPPED:
-                state = jobs.give_back(session, job_id, fence)
-            elif isinstance(outcome, JobResult) and jobs.finish(session, job_id, fence, outcome.report):
+                state = jobs.give_back(session, job_id, fence, child=child)
+            elif isinstance(outcome, JobResult) and jobs.finish(session, job_id, fence, outcome.report, child=child):
                 record_measurement(session, job_id, outcome.before, outcome.after, outcome.report)
                 state = JobState.SUCCEEDED
             else:
                 # A result that finish refuses came too late: after a cancel, or after another worker's claim.
                 failure = outcome if isinstance(outcome, Failure) else Failure("cancelled", "cancel was asked")
                 error = {"code": failure.code, "detail": failure.detail}
-                permanent, backoff = self._retry(claimed, failure.code)
-                state = jobs.release(session, job_id, fence, error, permanent=permanent, backoff=backoff)
+                state = jobs.release(
+                    session,
+                    job_id,
+                    fence,
+                    error,
+                    permanent=is_final(failure.code, claimed.past),
+                    backoff=self._backoff(claimed),
+                    child=child,
+                )
         if state is None:
             log.warning("job %s: the lease is lost, the attempt is thrown away", job_id)
 
-    def _retry(self, claimed: Claimed, code: str) -> tuple[bool, timedelta]:
-        """Whether this error is final, and else how long to wait before the next attempt."""
-        again = claimed.last_error is not None and claimed.last_error.get("code") == code
-        permanent = code in PERMANENT or (code in RETRIED_ONCE and again)
+    def _backoff(self, claimed: Claimed) -> timedelta:
         # 2^6 times the first wait is beyond the longest already.
-        return permanent, min(LONGEST_BACKOFF, self._timing.backoff * 2 ** min(6, claimed.attempt - 1))
+        return min(LONGEST_BACKOFF, self._timing.backoff * (1 << min(6, claimed.attempt - 1)))
 
 
 def _outcome(child: Child, folder: Path, n_upstream: int) -> Outcome:

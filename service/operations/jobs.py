@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from forgetcast import schemas
+from service.operations.job_errors import hint_for
 from service.storage import events as event_storage
 from service.storage import jobs as storage
+from service.storage.attempts import list_attempts
 from service.storage.database import Session, moment
 from service.storage.matrices import get_matrix
-from service.storage.tables import Event, Job, Task, UpstreamSet
+from service.storage.tables import Event, Job, JobAttempt, Task, UpstreamSet
 
 
 def read_job(session: Session, job_id: str) -> schemas.Job:
@@ -47,7 +51,8 @@ def view(session: Session, job: Job) -> schemas.Job:
         max_attempts=job.max_attempts,
         cancel_requested=job.cancel_requested_at is not None,
         progress=None if job.progress is None else schemas.Progress.model_validate(job.progress),
-        error=None if job.error is None else schemas.JobError.model_validate(job.error),
+        error=None if job.error is None else _error(job.error),
+        attempts=[_attempt(found) for found in list_attempts(session, job.id)],
         seconds=None if job.report is None else job.report.get("seconds"),
         priority=job.priority,
         hardware=job.hardware,
@@ -62,6 +67,28 @@ def _n_examples(session: Session, job: Job) -> int:
         return len(np.frombuffer(job.positions, "<i4"))
     matrix = get_matrix(session, session.get_one(Task, job.task_id).matrix_id)
     return session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples or 0
+
+
+def _error(stored: dict[str, Any]) -> schemas.JobError:
+    last_code = stored.get("last_code")
+    hint = hint_for(last_code or stored["code"])
+    return schemas.JobError(code=stored["code"], detail=stored["detail"], hint=hint, last_code=last_code)
+
+
+def _attempt(found: JobAttempt) -> schemas.Attempt:
+    started_at = moment(found.started_at)
+    assert started_at is not None
+    return schemas.Attempt(
+        attempt=found.attempt,
+        worker=found.worker,
+        gpu=found.gpu,
+        outcome=found.outcome,
+        detail=found.detail,
+        exit_status=found.exit_status,
+        max_rss=found.max_rss,
+        started_at=started_at,
+        ended_at=moment(found.ended_at),
+    )
 
 
 def _event(found: Event) -> schemas.Event:

@@ -32,7 +32,7 @@ def append_event(
     session: Session, job_id: str, type: EventType, level: Level, message: str, data: dict[str, Any]
 ) -> None:
     """Add one event; the caller holds the job's row. A change of state is also logged and counted, once committed."""
-    values = {"job_id": job_id, "type": type, "level": level, "message": _storable(message), "data": data}
+    values = {"job_id": job_id, "type": type, "level": level, "message": storable(message), "data": data}
     session.execute(sa.insert(Event).values(values))
     if type == "state":
         after_commit(session, partial(_note_change, job_id, level, data))
@@ -57,7 +57,7 @@ def _note_change(job_id: str, level: Level, data: dict[str, Any]) -> None:
     metrics.count_job(data["state"], data.get("code"))
 
 
-def _storable(message: str) -> str:
+def storable(message: str) -> str:
     """Postgres keeps neither NUL nor half of a surrogate pair, and a child may print both."""
     text = message.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text[:LONGEST_MESSAGE]

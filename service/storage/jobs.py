@@ -6,7 +6,8 @@
 
 The fence rises with every claim and every reap. A worker names the fence of its claim in whatever it writes; once the
 row has another one, the worker has lost the job and its writes change nothing. Leases are measured on the database's
-clock. Terminal states never change. A cancel wins over a later finish and loses to an earlier one.
+clock. Terminal states never change. A cancel wins over a later finish and loses to an earlier one. Every claim opens an
+entry in the log of attempts (attempts.py), and whatever takes the job from its worker closes it.
 """
 
 from __future__ import annotations
@@ -23,12 +24,22 @@ from sqlalchemy.orm import Session
 
 from forgetcast.errors import JobActive, JobEnded, JobNotFound
 from forgetcast.schemas import JobState
+from service.storage.attempts import (
+    CANCELLED,
+    GIVEN_BACK,
+    SUCCEEDED,
+    ChildEnd,
+    begin_attempt,
+    end_attempt,
+    past_outcomes,
+)
 from service.storage.database import now
 from service.storage.events import Level, append_event
 from service.storage.ids import new_id
 from service.storage.tables import Job
 
 ANY_HARDWARE = "any"
+EXHAUSTED = "attempts_exhausted"  # the code of a job whose last attempt failed; `last_code` says with what
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -41,7 +52,7 @@ class Claimed:
     attempt: int
     fence: int
     seconds_left: float | None  # until the job's deadline
-    last_error: dict[str, Any] | None  # of the attempt before
+    past: tuple[str, ...] = ()  # outcomes of the attempts before, oldest first
 
 
 class Beat(StrEnum):
@@ -97,7 +108,9 @@ def get_job(session: Session, job_id: str) -> Job:
     return job
 
 
-def claim(session: Session, owner: str, hardware: Sequence[str], lease: timedelta) -> Claimed | None:
+def claim(
+    session: Session, owner: str, hardware: Sequence[str], lease: timedelta, *, gpu: str | None = None
+) -> Claimed | None:
     """Take the best job that waits for hardware of these classes; None when there is none."""
     best = (
         sa.select(Job.id)
@@ -125,16 +138,18 @@ def claim(session: Session, owner: str, hardware: Sequence[str], lease: timedelt
             started_at=sa.func.coalesce(Job.started_at, now()),
             progress=None,
         )
-        .returning(Job.id, Job.task_id, Job.attempt, Job.fence, Job.deadline - now(), Job.error, Job.max_attempts)
+        .returning(Job.id, Job.task_id, Job.attempt, Job.fence, Job.deadline - now(), Job.max_attempts)
         .execution_options(synchronize_session=False)
     )
     row = session.execute(taken).first()
     if row is None:
         return None
-    job_id, task_id, attempt, fence, seconds_left, last_error, max_attempts = row
+    job_id, task_id, attempt, fence, seconds_left, max_attempts = row
+    past = past_outcomes(session, job_id)
+    begin_attempt(session, job_id, fence, attempt, owner, gpu)
     data = {"state": JobState.RUNNING, "attempt": attempt, "task": task_id}
     append_event(session, job_id, "state", "info", f"running, attempt {attempt} of {max_attempts}", data)
-    return Claimed(job_id, task_id, attempt, fence, seconds_left, last_error)
+    return Claimed(job_id, task_id, attempt, fence, seconds_left, past)
 
 
 def beat(session: Session, job_id: str, fence: int, lease: timedelta, progress: dict[str, Any] | None) -> Beat:
@@ -158,7 +173,7 @@ def beat(session: Session, job_id: str, fence: int, lease: timedelta, progress: 
     return Beat.HELD if cancel_requested_at is None else Beat.CANCEL
 
 
-def finish(session: Session, job_id: str, fence: int, report: dict[str, Any]) -> bool:
+def finish(session: Session, job_id: str, fence: int, report: dict[str, Any], *, child: ChildEnd | None = None) -> bool:
     """End a job with success. False when the lease is lost or a cancel was asked: then nothing may be written."""
     ended = (
         sa.update(Job)
@@ -170,6 +185,7 @@ def finish(session: Session, job_id: str, fence: int, report: dict[str, Any]) ->
     attempt = session.scalar(ended)
     if attempt is None:
         return False
+    end_attempt(session, job_id, fence, SUCCEEDED, child=child)
     data = {"state": JobState.SUCCEEDED, "attempt": attempt}
     append_event(session, job_id, "state", "info", "succeeded", data)
     return True
@@ -183,19 +199,24 @@ def release(
     *,
     permanent: bool,
     backoff: timedelta = timedelta(0),
+    child: ChildEnd | None = None,
 ) -> JobState | None:
     """End a failed attempt: the job waits for the next one, or has failed, or is cancelled. None: the lease is lost."""
     job = _lock(session, *_held(job_id, fence))
-    return None if job is None else _end_attempt(session, job, error, permanent=permanent, backoff=backoff)
+    if job is None:
+        return None
+    return _end_attempt(session, job, error, permanent=permanent, backoff=backoff, child=child)
 
 
-def give_back(session: Session, job_id: str, fence: int) -> JobState | None:
+def give_back(session: Session, job_id: str, fence: int, *, child: ChildEnd | None = None) -> JobState | None:
     """Return a job whose worker goes away in good order: the attempt does not count. None: the lease is lost."""
     job = _lock(session, *_held(job_id, fence))
     if job is None:
         return None
     if job.cancel_requested_at is not None:
+        end_attempt(session, job_id, fence, CANCELLED, child=child)
         return _change(session, job, JobState.CANCELLED)
+    end_attempt(session, job_id, fence, GIVEN_BACK, child=child)
     message = "queued again: the worker was stopped, and the attempt does not count"
     return _change(session, job, JobState.QUEUED, message, attempt=job.attempt - 1)
 
@@ -212,7 +233,7 @@ def reap(session: Session, limit: int = 50) -> list[str]:
     overdue = _lock_many(session, limit, Job.state == JobState.QUEUED, Job.deadline <= now())
     for job in overdue:
         error = {"code": "deadline", "detail": "the deadline passed before the job could end"}
-        _end_attempt(session, job, error, permanent=True, backoff=timedelta(0))
+        _fail(session, job, error, f"failed with deadline: {error['detail']}")
     return [job.id for job in (*lost, *overdue)]
 
 
@@ -237,6 +258,7 @@ class _Row(NamedTuple):
     id: str
     state: str
     attempt: int
+    fence: int
     max_attempts: int
     cancel_requested_at: float | None
 
@@ -255,26 +277,39 @@ def _lock_many(session: Session, limit: int, *where: sa.ColumnElement[bool]) -> 
     return [_Row(*row) for row in session.execute(rows)]
 
 
-def _rows(*where: sa.ColumnElement[bool]) -> sa.Select[str, str, int, int, float | None]:
-    return sa.select(Job.id, Job.state, Job.attempt, Job.max_attempts, Job.cancel_requested_at).where(*where)
+def _rows(*where: sa.ColumnElement[bool]) -> sa.Select[str, str, int, int, int, float | None]:
+    return sa.select(Job.id, Job.state, Job.attempt, Job.fence, Job.max_attempts, Job.cancel_requested_at).where(*where)
 
 
 def _end_attempt(
-    session: Session, job: _Row, error: dict[str, Any], *, permanent: bool, backoff: timedelta, **values: Any
+    session: Session,
+    job: _Row,
+    error: dict[str, Any],
+    *,
+    permanent: bool,
+    backoff: timedelta,
+    child: ChildEnd | None = None,
+    **values: Any,
 ) -> JobState:
     """Where a failed attempt leads. A cancel goes before everything; the number of attempts before a retry."""
-    if job.cancel_requested_at is not None:
+    cancelled = job.cancel_requested_at is not None
+    outcome = CANCELLED if cancelled else error["code"]
+    end_attempt(session, job.id, job.fence, outcome, error["detail"], child)
+    if cancelled:
         return _change(session, job, JobState.CANCELLED, **values)
     ended = f"attempt {job.attempt} ended with {error['code']}: {error['detail']}"
     if permanent:
-        message = f"failed with {error['code']}: {error['detail']}"
-        return _change(session, job, JobState.FAILED, message, "error", error=error, **values)
+        return _fail(session, job, error, f"failed with {error['code']}: {error['detail']}", **values)
     if job.attempt >= job.max_attempts:
-        last = {"code": "attempts_exhausted", "detail": f"the last of {job.max_attempts} attempts; {ended}"}
-        return _change(session, job, JobState.FAILED, ended, "error", error=last, **values)
+        detail = f"the last of {job.max_attempts} attempts; {ended}"
+        return _fail(session, job, {"code": EXHAUSTED, "detail": detail, "last_code": error["code"]}, ended, **values)
     not_before = now() + backoff.total_seconds()
     again = f"queued again, {ended}"
     return _change(session, job, JobState.QUEUED, again, "warn", error=error, not_before=not_before, **values)
+
+
+def _fail(session: Session, job: _Row, error: dict[str, Any], message: str, **values: Any) -> JobState:
+    return _change(session, job, JobState.FAILED, message, "error", error=error, **values)
 
 
 def _change(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from forgetcast.errors import JobActive, JobEnded, JobNotFound
 from forgetcast.schemas import JobState
 from service.storage import jobs
+from service.storage.attempts import ChildEnd, list_attempts
 from service.storage.database import Database, now
 from service.storage.events import list_events
 from service.storage.jobs import Beat, Claimed
@@ -154,7 +155,7 @@ def test_a_released_job_waits_for_its_time(database):
     with database.transaction() as session:
         session.execute(sa.update(Job).values(not_before=now() - 1))
     again = claim(database)
-    assert again is not None and (again.attempt, again.fence, again.last_error) == (2, 2, ERROR)
+    assert again is not None and (again.attempt, again.fence, again.past) == (2, 2, ("io",))
 
 
 def test_a_failed_attempt_is_tried_again_until_attempts_are_exhausted(database):
@@ -166,7 +167,8 @@ def test_a_failed_attempt_is_tried_again_until_attempts_are_exhausted(database):
         ended = release(database, again)
     assert ended == "failed"
     error = row(database, job.job_id).error
-    assert error is not None and error["code"] == "attempts_exhausted" and "io: the disk is full" in error["detail"]
+    assert error is not None and error["code"] == "attempts_exhausted" and error["last_code"] == "io"
+    assert "io: the disk is full" in error["detail"]
     assert claim(database) is None
 
 
@@ -294,6 +296,30 @@ def test_events_are_read_on_from_any_of_them(database):
         assert [event.id for event in list_events(session, job.job_id, first.id, 1)] == [second.id]
         assert list_events(session, job.job_id, third.id, 10) == []
     assert third.type == "progress" and third.data == {**PROGRESS, "attempt": 1}
+
+
+def test_every_claim_is_one_entry_in_the_log_of_attempts_that_says_how_it_ended(database):
+    job = claimed(database)
+    release(database, job)
+    with database.transaction() as session:
+        again = jobs.claim(session, "other", [], LEASE, gpu="GPU-1")
+        assert again is not None and jobs.give_back(session, job.job_id, again.fence) == "queued"
+    assert claim(database) is not None
+    expire(database, job.job_id)
+    reap(database)
+    last = claim(database)
+    assert last is not None
+    with database.transaction() as session:
+        assert jobs.finish(session, last.job_id, last.fence, {}, child=ChildEnd(0, 1 << 30))
+        log = list_attempts(session, job.job_id)
+    assert [(entry.attempt, entry.worker, entry.gpu, entry.outcome) for entry in log] == [
+        (1, "worker", None, "io"),
+        (2, "other", "GPU-1", "given_back"),
+        (2, "worker", None, "worker_lost"),
+        (3, "worker", None, "succeeded"),
+    ]
+    assert (log[0].detail, log[3].exit_status, log[3].max_rss) == ("the disk is full", 0, 1 << 30)
+    assert all(entry.ended_at is not None and entry.started_at <= entry.ended_at for entry in log)
 
 
 def test_a_message_with_bytes_that_postgres_refuses_is_stored(database):

@@ -15,10 +15,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from forgetcast.errors import JobEnded
 from forgetcast.schemas import JobState
 from service.storage import jobs
+from service.storage.attempts import list_attempts
 from service.storage.database import Database, now
 from service.storage.events import list_events
 from service.storage.jobs import Beat, Claimed
-from service.storage.tables import Event, Job
+from service.storage.tables import Event, Job, JobAttempt
 from tests.storage.rows import add_job
 
 LEASE = timedelta(hours=1)
@@ -66,6 +67,7 @@ class JobMachine(RuleBasedStateMachine):
         self.expected: dict[str, Expected] = {}
         with database.transaction() as session:
             session.execute(sa.delete(Event))
+            session.execute(sa.delete(JobAttempt))
             session.execute(sa.delete(Job))
 
     def holds(self, claim: Claimed) -> Expected | None:
@@ -164,6 +166,10 @@ class JobMachine(RuleBasedStateMachine):
                 path = [event.data["state"] for event in events if event.type == "state"]
                 assert path == expected.path
                 assert set(pairwise(path)) <= LEGAL
+                outcomes = [entry.outcome for entry in list_attempts(session, job_id)]
+                assert len(outcomes) == path.count("running")
+                assert outcomes.count(None) == (expected.state == "running")
+                assert outcomes.count("succeeded") == (expected.state == "succeeded")
 
 
 def test_no_order_of_statements_breaks_a_job(database):

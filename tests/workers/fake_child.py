@@ -1,4 +1,5 @@
-"""A child without a model: does as its first argument says, for the second, a file to write its pid to.
+"""A child without a model: does as its first argument says, for the second, a file to write its pid to;
+its order is copied beside that.
 
 python -m tests.workers.fake_child BEHAVIOUR PID_FILE JOB_DIRECTORY
 """
@@ -32,6 +33,8 @@ def behave(told: str, pid_file: Path, folder: Path) -> int:
     if behaviour == "family":
         pids.append(subprocess.Popen(["/bin/sleep", "600"]).pid)
     say({"phase": "fine_tune", "step": 1, "total": 2, "loss": float("nan"), "eta_s": 1.0})
+    if (folder / "job.json").exists():
+        write_file(pid_file.with_name("order.json"), (folder / "job.json").read_bytes())
     write_file(pid_file, json.dumps(pids).encode())
     if behaviour in ("hang", "stubborn", "family"):
         time.sleep(600)

@@ -10,7 +10,7 @@ import torch
 
 from forgetcast.errors import LossNotFinite
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.fine_tune import IGNORED, FineTuned, collate, fine_tune
+from workers.fine_tune import IGNORED, FineTuned, collate, fine_tune, part_size
 from workers.language_model import TransformersModel
 from workers.log_perplexity import log_perplexity
 from workers.tokens import Tokens, encode
@@ -41,10 +41,12 @@ def task() -> list[Tokens]:
     return [encode(tokenizer, line, scored="response", max_tokens=32) for line in lines]
 
 
-def tuned(task: list[Tokens], recipe: dict[str, Any], seed: int, folder: Path) -> tuple[FineTuned, TransformersModel]:
+def tuned(
+    task: list[Tokens], recipe: dict[str, Any], seed: int, folder: Path, split: int = 1
+) -> tuple[FineTuned, TransformersModel]:
     model = tiny_llama()
     measured = TransformersModel(model, dtype=torch.float32)
-    return fine_tune(model, task, recipe, seed=seed, scratch=folder), measured
+    return fine_tune(model, task, recipe, seed=seed, scratch=folder, split=split), measured
 
 
 @pytest.mark.parametrize("recipe", [FULL, LORA], ids=["full", "lora"])
@@ -100,3 +102,18 @@ def test_labels_stand_at_scored_tokens_only() -> None:
     batch = collate([Tokens((5, 6, 7), (False, False, True)), Tokens((8, 9), (False, True))])
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 7], [IGNORED, 9, IGNORED]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "split", "size"), [(8, 1, 8), (8, 2, 4), (6, 4, 1), (7, 2, 1), (9, 2, 3), (1, 2, 1)]
+)
+def test_a_batch_is_split_into_equal_parts(batch_size: int, split: int, size: int) -> None:
+    assert part_size(batch_size, split) == size
+
+
+def test_a_split_batch_trains_the_same_model(task: list[Tokens], tmp_path: Path) -> None:
+    whole, halved = (
+        log_perplexity(measured, task)
+        for measured in (tuned(task, FULL | {"batch_size": 4}, 1, tmp_path, split)[1] for split in (1, 2))
+    )
+    assert halved == pytest.approx(whole, abs=1e-5)

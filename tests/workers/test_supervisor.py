@@ -1,5 +1,6 @@
 """The supervisor over real child processes that need no model."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from forgetcast.errors import DatabaseUnavailable, ModelMismatch
 from service.storage import jobs
+from service.storage.attempts import list_attempts
 from service.storage.database import now
 from service.storage.events import list_events
 from service.storage.tables import BaseValues, Job, KnownRow, Measurement
@@ -43,6 +45,11 @@ def cancel(database, job_id):
 def measured(database):
     with database.read() as session:
         return list(session.scalars(sa.select(Measurement)))
+
+
+def attempts(database, job_id):
+    with database.read() as session:
+        return list(list_attempts(session, job_id))
 
 
 def take_away(session, job_id):
@@ -118,15 +125,33 @@ def test_a_full_gpu_is_tried_once_more(sqlite_database, tmp_path):
     assert (job.state, job.attempt, job.error["code"]) == ("failed", 2, "gpu_oom")
 
 
+def test_the_attempt_after_a_full_gpu_splits_its_batches_also_when_another_failure_lies_between(
+    sqlite_database, tmp_path
+):
+    submit(sqlite_database)
+    seen = []
+    for behaviour in ("fail:gpu_oom", "fail:io", "succeed"):
+        run_once(make_supervisor(sqlite_database, tmp_path, behaviour))
+        seen.append(json.loads((tmp_path / "order.json").read_bytes())["split"])
+    assert seen == [1, 2, 2]
+
+
 @pytest.mark.parametrize(
-    ("behaviour", "code"),
-    [("die:SIGKILL", "host_oom"), ("die:SIGSEGV", "internal"), ("exit:3", "internal"), ("truncate", "io")],
+    ("behaviour", "code", "status"),
+    [
+        ("die:SIGKILL", "host_oom", -9),
+        ("die:SIGSEGV", "internal", -11),
+        ("exit:3", "internal", 3),
+        ("truncate", "io", 0),
+    ],
 )
-def test_a_child_that_dies_is_tried_again(sqlite_database, tmp_path, behaviour, code):
+def test_a_child_that_dies_is_tried_again(sqlite_database, tmp_path, behaviour, code, status):
     job_id = submit(sqlite_database)
     run_once(make_supervisor(sqlite_database, tmp_path, behaviour))
     job = row(sqlite_database, job_id)
     assert (job.state, job.attempt, job.error["code"]) == ("queued", 1, code)
+    (attempt,) = attempts(sqlite_database, job_id)
+    assert attempt.outcome == code and attempt.exit_status == status and attempt.max_rss > 1_000_000
     assert measured(sqlite_database) == []
 
 

@@ -1,0 +1,62 @@
+"""Why an attempt at a job ended without a result: each code with what to do about it and whether to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Retry(StrEnum):
+    """Whether an attempt that ended with an error is followed by another one, as often as the job allows."""
+
+    NEVER = "never"  # the next attempt would meet it again
+    ONCE = "once"
+    ALWAYS = "yes"
+
+
+class JobErrorKind(NamedTuple):
+    retry: Retry
+    hint: str
+
+
+JOB_ERRORS: dict[str, JobErrorKind] = {
+    # the order itself
+    "bad_dataset": JobErrorKind(Retry.NEVER, "correct the line that is named, and register a task with the new data"),
+    "dataset_not_found": JobErrorKind(Retry.NEVER, "send the data set again"),
+    "texts_missing": JobErrorKind(Retry.NEVER, "measure with your own texts, and post the measurements"),
+    "loss_not_finite": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate"),
+    "not_finite": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate: the fine-tuned model has diverged"),
+    "deadline": JobErrorKind(Retry.NEVER, "order the job again with a later deadline or a higher priority"),
+    "cancelled": JobErrorKind(Retry.NEVER, "order the job again if it is still wanted"),
+    # the base model
+    "model_not_found": JobErrorKind(Retry.NEVER, "put the model's files where the worker's models.toml says"),
+    "model_mismatch": JobErrorKind(Retry.NEVER, "restore the files of the revision that the matrix was made with"),
+    "model_unreadable": JobErrorKind(Retry.NEVER, "fetch the model's files again: one is cut off or damaged"),
+    "unsupported_model": JobErrorKind(Retry.NEVER, "choose another base model"),
+    # memory, disk and time of the worker's host
+    "gpu_oom": JobErrorKind(Retry.ONCE, "lower the recipe's batch_size or max_tokens, or ask for larger hardware"),
+    "host_oom": JobErrorKind(Retry.ALWAYS, "give the worker's host more memory, or ask for larger hardware"),
+    "disk_full": JobErrorKind(Retry.ALWAYS, "free space in FORGETCAST_CACHE_DIR of the worker's host"),
+    "io": JobErrorKind(Retry.ALWAYS, "look at the disk of FORGETCAST_CACHE_DIR on the worker's host"),
+    "stalled": JobErrorKind(
+        Retry.ALWAYS, "look at the GPU and the disk of the worker's host, or raise FORGETCAST_STALL"
+    ),
+    # the worker and what it stands on
+    "worker_lost": JobErrorKind(Retry.ALWAYS, "look at the log of the worker: it died or was cut off"),
+    "database_unavailable": JobErrorKind(Retry.ALWAYS, "look at the database and the way to it"),
+    "internal": JobErrorKind(Retry.ALWAYS, "look at the log of the worker; if it is a defect, please report it"),
+}
+
+UNKNOWN = JOB_ERRORS["internal"]  # a code of another version of the worker
+
+
+def hint_for(code: str) -> str:
+    """What to do about an error that ended a job or an attempt."""
+    return JOB_ERRORS.get(code, UNKNOWN).hint
+
+
+def is_final(code: str, past: Sequence[str]) -> bool:
+    """Whether this error ends the job; `past` are the outcomes of the attempts before."""
+    retry = JOB_ERRORS.get(code, UNKNOWN).retry
+    return retry is Retry.NEVER or (retry is Retry.ONCE and code in past)
