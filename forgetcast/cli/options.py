@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from forgetcast.errors import OutOfRange
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
@@ -44,16 +47,36 @@ def duration(value: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: float(found[1])})
 
 
-def rows(value: str) -> list[int]:
-    """Row numbers from 0: 3, or 0:5 (up to and without 5), or several joined by commas: 0:5,7,9."""
-    chosen: list[int] = []
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they were typed: (first, end) pairs, an end of None being that of the matrix."""
+
+    text: str
+    ranges: tuple[tuple[int, int | None], ...]
+
+    def of(self, n_rows: int) -> list[int]:
+        """The row numbers of a matrix with so many rows. Raises OutOfRange."""
+        chosen: list[int] = []
+        for first, end in self.ranges:
+            if first >= n_rows or (end is not None and end > n_rows):
+                raise OutOfRange(f"{self.text!r} names rows that are not there: they run from 0 to {n_rows - 1}.")
+            chosen += range(first, n_rows if end is None else end)
+        return chosen
+
+
+def rows(value: str) -> Rows:
+    """Row numbers from 0: 3, or 0:5 (up to and without 5), or 46: (to the end), or several joined by commas."""
+    ranges: list[tuple[int, int | None]] = []
     for part in value.split(","):
-        found = re.fullmatch(r"(\d+)(?::(\d+))?", part.strip())
+        found = re.fullmatch(r"(\d{1,9})|(\d{0,9}):(\d{0,9})", part.strip())
         if found is None:
-            raise click.BadParameter(f"{part!r} names no row; write 0:5,7,9")
-        first = int(found[1])
-        chosen += range(first, int(found[2]) if found[2] else first + 1)
-    return chosen
+            raise click.BadParameter(f"{part!r} names no row; write 0:5,7,9 or 46:")
+        first = int(found[1] or found[2] or 0)
+        end = first + 1 if found[1] else int(found[3]) if found[3] else None
+        if end is not None and end <= first:
+            raise click.BadParameter(f"{part!r} names no row: it ends before it begins")
+        ranges.append((first, end))
+    return Rows(value, tuple(ranges))
 
 
 def names(value: str) -> list[str]:

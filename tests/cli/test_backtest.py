@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import forgetcast.cli.backtest
 from tests.client.answers import ok
 
 
@@ -26,8 +27,36 @@ def report(run, rows):
 
 
 def test_options_reach_the_back_test(report):
-    assert (report["n_probes"], report["draws"], report["design"], report["seed"]) == (5, 1, "random", 3)
+    assert (report["n_probes"], report["draws"], report["design"], report["seed"]) == (5, 1, "mixed", 3)
     assert list(report["methods"]) == ["factor", "popularity"]
+
+
+def test_all_methods_are_asked_for_by_a_word(run, rows):
+    options = ["--probes", 5, "--draws", 1, "--test", "4:", "--json"]
+    named, unnamed = (
+        json.loads(run("backtest", rows, *options, *methods).stdout) for methods in (["--methods", "all"], [])
+    )
+    assert (
+        list(named["methods"]) == ["local", "factor", "popularity", "additive", "knn", "mf"] == list(unnamed["methods"])
+    )
+    assert named["methods"]["knn"]["coverage_mean"] is None
+
+
+def test_the_task_that_carries_the_error_is_named(run, tmp_path):
+    forgetting = np.random.default_rng(0).normal(0, 0.1, (6, 40))
+    forgetting[4] *= 100
+    np.savez(tmp_path / "rows.npz", forgetting=forgetting)
+    options = ["--probes", 5, "--draws", 1, "--train", ":3", "--test", "3:", "--methods", "factor,mf"]
+    shown = run("backtest", tmp_path / "rows.npz", *options).stdout
+    assert "100% of the squared error is that of task-4" in shown
+    assert "of that of mf" in shown
+
+
+def test_work_that_takes_long_says_how_far_it_is(run, rows, monkeypatch):
+    monkeypatch.setattr(forgetcast.cli.backtest, "NOTE_EVERY", 0.0)
+    result = run("backtest", rows, "--methods", "factor,popularity", "--draws", 1, "--json")
+    assert "12 of 12" in result.stderr
+    json.loads(result.stdout)
 
 
 def test_the_table_has_a_line_a_method_and_names_what_was_lost(run, service, report):
@@ -47,7 +76,11 @@ def test_rows_to_train_on_and_to_forecast_can_be_chosen(run, rows):
 
 @pytest.mark.parametrize(
     ("option", "value", "said"),
-    [("--train", "0:99", "Rows run from 0 to 5"), ("--methods", "magic", "No completion method is called 'magic'")],
+    [
+        ("--train", "0:99", "they run from 0 to 5"),
+        ("--test", "0,0", "none may be named twice"),
+        ("--methods", "magic", "No completion method is called 'magic'"),
+    ],
 )
 def test_what_the_file_does_not_have_is_one_line(run, rows, option, value, said):
     result = run("backtest", rows, option, value)
