@@ -15,6 +15,9 @@ COMMANDS = {
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
+    "login": Command("forgetcast.cli.login:login", "Store a service's URL and your API key for it."),
+    "logout": Command("forgetcast.cli.login:logout", "Delete what login stored."),
+    "completion": Command("forgetcast.cli.completion:completion", "Make a shell complete commands and options."),
     # Server commands live outside the wheel; a string is not an import.
     "up": Command("service.commands:up", "Run everything on this machine: API and one worker, nothing to configure."),
     "serve": Command("service.commands:serve", "Run the API."),
@@ -25,8 +28,8 @@ COMMANDS = {
 
 EPILOG = """\b
 Data goes to stdout, progress and errors to stderr.
-Exit codes: 0 done, 1 error, 2 usage, 4 authentication, 5 timeout, 130 Ctrl-C.
-Environment: FORGETCAST_URL, FORGETCAST_API_KEY, FORGETCAST_HOME.
+Exit codes: 0 done, 1 error, 2 usage, 4 authentication, 5 timeout, 130 Ctrl-C; 3 and 6 are kept for the gate.
+Environment: FORGETCAST_URL and FORGETCAST_API_KEY go before what `forgetcast login` stored; FORGETCAST_HOME.
 """
 
 main = RootGroup(

@@ -29,14 +29,14 @@ def service_options(command: F) -> F:
 
 
 def url_option(command: F) -> F:
-    text = "The service.  [default: FORGETCAST_URL, or this machine]"
+    text = "The service.  [default: FORGETCAST_URL, that of `forgetcast login`, or this machine]"
     return click.option("--url", metavar="URL", help=text)(command)
 
 
-def open_client(url: str | None) -> ForgetcastClient:
+def open_client(url: str | None, *, api_key: str | None = None) -> ForgetcastClient:
     from forgetcast.client import ForgetcastClient
 
-    return ForgetcastClient(url=url, timeout=CALL_TIMEOUT)
+    return ForgetcastClient(url=url, api_key=api_key, timeout=CALL_TIMEOUT)
 
 
 def duration(value: str) -> timedelta:

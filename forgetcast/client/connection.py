@@ -217,10 +217,11 @@ def made(kind: type[S], **fields: Any) -> S:
 
 
 def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:
-    """URL and key: as given, else from the environment, else as `forgetcast login` stored them."""
+    """URL and key: as given, else from the environment, else as `forgetcast login` stored them; "" is no key."""
     url = url or os.environ.get("FORGETCAST_URL")
-    api_key = api_key or os.environ.get("FORGETCAST_API_KEY")
-    login = None if url and api_key else read_login()
+    if api_key is None:
+        api_key = os.environ.get("FORGETCAST_API_KEY")
+    login = None if url and api_key is not None else read_login()
     url = (url or (login.url if login else DEFAULT_URL)).rstrip("/")
     if api_key is None and login is not None and login.url == url:  # a key is shown to its own service alone
         api_key = login.api_key

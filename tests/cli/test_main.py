@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
 
 import click
 import httpx2
+import numpy as np
 import pytest
 
 from forgetcast import errors
@@ -29,6 +31,24 @@ def loaded_after(code: str) -> set[str]:
 def test_help_loads_neither_httpx2_nor_pydantic():
     loaded = loaded_after("from forgetcast.cli import main\nmain(['--help'], standalone_mode=False)")
     assert not loaded & {"httpx2", "pydantic", "rich", "numpy", "service"}
+
+
+@pytest.mark.parametrize("name", OWN_COMMANDS)
+def test_help_of_a_command_loads_neither_httpx2_nor_pydantic(name):
+    parts = getattr(main.get_command(click.Context(main), name), "commands", {})
+    calls = [f"main({[name, *([part] if part else []), '--help']}, standalone_mode=False)" for part in (None, *parts)]
+    loaded = loaded_after("\n".join(["from forgetcast.cli import main", *calls]))
+    assert not loaded & {"httpx2", "pydantic", "rich", "numpy", "service"}
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    np.savez(tmp_path / "rows.npz", forgetting=np.random.default_rng(0).normal(size=(4, 40)))
+    command = [sys.executable, "-m", "forgetcast.cli", "backtest", str(tmp_path / "rows.npz"), "--json"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*command, "--methods", "popularity", "--draws", "1"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.stderr == b""
 
 
 def test_forgetcast_itself_loads_nothing_but_the_standard_library():
