@@ -1,7 +1,10 @@
 """What is shipped: a wheel that holds forgetcast alone and needs little, and pins for everything it may need."""
 
+import json
+import os
 import subprocess
 import sys
+import venv
 import zipfile
 from collections.abc import Iterator
 from email.message import Message
@@ -9,6 +12,7 @@ from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -21,14 +25,33 @@ WEB_FRAMEWORK = {"fastapi", "starlette", "uvicorn"}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree, built without a download."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(wheel_file) as archive:
         yield archive
+
+
+@pytest.fixture(scope="module")
+def empty_environment(wheel_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment that holds the wheel and what pip brings with it, at the pinned versions."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False, symlinks=True)
+    command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
+    done = subprocess.run([*command, "-c", ROOT / "constraints.txt", wheel_file], capture_output=True, text=True)
+    if done.returncode and "(from versions: none)" in done.stderr:
+        reason = "no package index answers, so the wheel's dependencies cannot be installed"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +115,51 @@ def test_every_pin_is_a_package_of_some_extra(described, requirements, pins):
     brought = set[str]().union(*(_brought_by(requirements, extra) for extra in extras))
     only_elsewhere = {"async-timeout"}  # redis on Python 3.11.0 to 3.11.2
     assert set(pins) - only_elsewhere <= brought
+
+
+def test_the_wheel_alone_brings_nothing_of_the_server(empty_environment):
+    check = (
+        "import importlib.metadata as m, sys\n"
+        "from forgetcast import ForgetcastClient, errors\n"
+        "ForgetcastClient(url='http://127.0.0.1:1').close()\n"
+        "assert not sys.modules.keys() & {'torch', 'sqlalchemy', 'redis', 'fastapi'}\n"
+        "print(*sorted(d.name.lower() for d in m.distributions()))"
+    )
+    installed = set(_run(empty_environment, "python", "-c", check).stdout.split())
+    assert CORE | {"forgetcast"} <= installed
+    assert not installed & (MODEL_LIBRARIES | WEB_FRAMEWORK | {"sqlalchemy", "alembic", "redis", "psycopg", "pyarrow"})
+
+
+def test_the_command_line_runs_from_the_wheel_alone(empty_environment, tmp_path):
+    assert "Commands:" in _run(empty_environment, "forgetcast", "--help").stdout
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(6, 1)) * generator.normal(size=60) + 0.1 * generator.normal(size=(6, 60))
+    np.savez(tmp_path / "rows.npz", forgetting=rows)
+    options = ["--probes", "8", "--draws", "1", "--methods", "additive,popularity", "--design", "random", "--json"]
+    report = json.loads(_run(empty_environment, "forgetcast", "backtest", str(tmp_path / "rows.npz"), *options).stdout)
+    assert report["methods"].keys() == {"additive", "popularity"}
+
+
+def test_a_server_command_from_the_wheel_alone_says_what_it_needs(empty_environment):
+    refused = _run(empty_environment, "forgetcast", "serve", exit_code=1)
+    assert "run from a checkout of the project" in refused.stderr
+
+
+def test_the_wheel_describes_itself(described):
+    assert described["Description-Content-Type"] == "text/markdown"
+    assert described["License-Expression"] == "Apache-2.0"
+    assert described["Summary"] and described["Requires-Python"] == ">=3.11"
+    assert "Typing :: Typed" in described.get_all("Classifier", [])
+    assert described.get_payload().startswith("# Forgetcast")
+
+
+def _run(environment: Path, program: str, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    """A program of an environment, in a folder where no checkout lies about."""
+    command = [str(environment / "bin" / program), *arguments]
+    variables = {"PATH": "/usr/bin:/bin", "HOME": str(environment)}
+    done = subprocess.run(command, cwd=environment, env=variables, capture_output=True, text=True)
+    assert done.returncode == exit_code, done.stderr
+    return done
 
 
 def _dist_info(wheel: zipfile.ZipFile) -> str:
