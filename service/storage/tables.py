@@ -2,7 +2,7 @@
 
     upstream_set --< upstream_example          matrix --< task --< measurement
                                                  |         |
-    blob (data sets, fits)                      fit       job --< event, job_attempt
+    blob (data sets, fits)                      fit       job --< event, job_attempt        worker
 
 Rows of the matrix are superseded, never overwritten: `known_row` says from which matrix version until which a task's
 row, at which row version, was known.
@@ -237,6 +237,20 @@ class Event(Table):
     message: Mapped[str]
     data: Mapped[dict[str, Any]]
     created_at: Mapped[float] = mapped_column(default=now())
+
+
+class Worker(Table):
+    """A worker that is there: written while it lives, removed when it leaves, forgotten when it is silent for long."""
+
+    __tablename__ = "worker"
+    id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)  # as in job.lease_owner
+    host: Mapped[str] = mapped_column(sa.String(255))
+    hardware: Mapped[list[str]]
+    gpu: Mapped[str | None] = mapped_column(sa.String(128))
+    version: Mapped[str] = mapped_column(sa.String(64))
+    job_id: Mapped[str | None] = mapped_column(sa.String(64))
+    started_at: Mapped[float] = mapped_column(default=now())
+    seen_at: Mapped[float] = mapped_column(default=now())
 
 
 class ApiKey(Table):
