@@ -9,7 +9,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from service.api import datasets, forecasts, health, jobs, matrices, replay_sets, rows, streaming, tasks, upstream_sets
+from service.api import (
+    datasets,
+    forecasts,
+    health,
+    jobs,
+    matrices,
+    operation,
+    replay_sets,
+    rows,
+    streaming,
+    tasks,
+    upstream_sets,
+)
 from service.api.access_log import AccessLog
 from service.api.dependencies import Parts
 from service.api.limits import Limits
@@ -19,7 +31,7 @@ from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
 
-ROUTERS = (upstream_sets, matrices, rows, datasets, tasks, streaming, jobs, forecasts, replay_sets, health)
+ROUTERS = (upstream_sets, matrices, rows, datasets, tasks, streaming, jobs, forecasts, replay_sets, operation, health)
 
 
 def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastAPI:

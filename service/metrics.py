@@ -6,12 +6,14 @@ when `/metrics` of an API process is read: every replica says the same there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from threading import Lock
 
 import prometheus_client as prometheus
 from prometheus_client import Counter, Gauge, Histogram
+
+from forgetcast.schemas import Queue, Worker
 
 CONTENT_TYPE = prometheus.CONTENT_TYPE_PLAIN_0_0_4
 VERSION = version("forgetcast")
@@ -111,6 +113,42 @@ def observe_measurement(kind: str, n_examples: int, seconds: Mapping[str, float]
     PROBED.labels(kind).inc(n_examples)
     for phase, took in seconds.items():
         JOB_SECONDS.labels(kind, _phases(phase)).observe(took)
+
+
+class QueueGauges:
+    """What the database knows, as gauges of their own: made anew for every reading of the page."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus.CollectorRegistry()
+        self._database_up = self._gauge("forgetcast_database_up", "Whether the database has answered within 2 s.")
+
+    def fill(self, queue: Queue, workers: Sequence[Worker]) -> None:
+        """Hardware classes that no worker takes are `other`: whoever orders a job may name any."""
+        self._database_up.set(1)
+        known = {name for worker in workers for name in worker.hardware} | {"any"}
+        depth = self._gauge("forgetcast_queue_depth", "Jobs that wait.", "hardware")
+        oldest = self._gauge("forgetcast_queue_oldest_age_seconds", "How long the oldest has waited.", "hardware")
+        for hardware in {*known, OTHER}:
+            waiting = [
+                jobs for jobs in queue.waiting if (jobs.hardware if jobs.hardware in known else OTHER) == hardware
+            ]
+            depth.labels(hardware).set(sum(jobs.n_jobs for jobs in waiting))
+            oldest.labels(hardware).set(max((jobs.oldest_age_s for jobs in waiting), default=0.0))
+        self._gauge("forgetcast_jobs_running", "Jobs that run.").set(queue.n_running)
+        there = self._gauge(
+            "forgetcast_workers", "Workers by what they do; silent: not seen within one lease.", "state"
+        )
+        for state in ("idle", "busy", "silent"):
+            there.labels(state).set(sum(_state(worker) == state for worker in workers))
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(name, words, labels, registry=self.registry)
+
+
+def _state(worker: Worker) -> str:
+    if not worker.alive:
+        return "silent"
+    return "idle" if worker.job is None else "busy"
 
 
 def exposition(*more: prometheus.CollectorRegistry) -> bytes:

@@ -18,6 +18,7 @@ from redis.retry import Retry
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT = timedelta(seconds=30)
+LONGEST_LIST = 10_000  # ids of one class; where every worker runs `--once`, nobody takes any out
 ANSWER_TIME = 2.0  # seconds a healthy Redis may take; a request must not hang on a dead one
 
 
@@ -29,6 +30,9 @@ class JobQueue(Protocol):
 
     def receive(self, hardware: Sequence[str], timeout: timedelta) -> str | None:
         """Wait for a job id of one of these hardware classes, `timeout` at the longest."""
+
+    def answers(self) -> bool:
+        """Whether ids can be sent and received just now."""
 
 
 class NoQueue:
@@ -44,6 +48,9 @@ class NoQueue:
         time.sleep(min(self._poll, timeout).total_seconds())
         return None
 
+    def answers(self) -> bool:
+        return True
+
 
 class RedisQueue:
     """One Redis list per hardware class. A Redis that fails is a wait."""
@@ -58,7 +65,10 @@ class RedisQueue:
 
     def send(self, job_id: str, hardware: str) -> None:
         try:
-            self._sender.rpush(self._prefix + hardware, job_id)
+            with self._sender.pipeline(transaction=False) as both:
+                both.rpush(self._prefix + hardware, job_id)
+                both.ltrim(self._prefix + hardware, -LONGEST_LIST, -1)
+                both.execute()
         except (redis.RedisError, OSError) as error:
             log.warning("the queue does not answer; workers find job %s by themselves: %s", job_id, error)
 
@@ -72,6 +82,12 @@ class RedisQueue:
             time.sleep(max(0.0, until - time.monotonic()))
             return None
         return None if found is None else str(found[1])
+
+    def answers(self) -> bool:
+        try:
+            return bool(self._sender.ping())
+        except (redis.RedisError, OSError):
+            return False
 
     def close(self) -> None:
         self._sender.close()

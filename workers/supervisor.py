@@ -38,6 +38,7 @@ from workers.gpu import Gpu
 from workers.job_directory import JobOrder, JobResult, read_result
 from workers.leases import Heartbeat, Reaper
 from workers.prepare import job_folder, sweep_folders, write_job
+from workers.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -106,21 +107,37 @@ class Supervisor:
         self._command, self._gpu = command, gpu
         self._owner = f"{socket.gethostname()[:64]}:{os.getpid()}:{new_id('worker')[-8:]}"
         self._reaper = Reaper(database, self._timing.lease)
+        self._presence = Presence(
+            database,
+            self._owner,
+            hardware=self._hardware,
+            gpu=gpu.name if gpu is not None else None,
+            every=self._timing.beat,
+            lease=self._timing.lease,
+        )
 
     def run(self, stop: threading.Event, *, once: bool = False) -> None:
         """Work until `stop` is set, or with `once` for one turn. Call it from the main thread: a child dies with it."""
         log.info("worker is ready", extra={"worker": self._owner, "hardware": self._hardware})
         sweep_folders(self._jobs_folder)
-        while not stop.is_set():
-            worked = self._turn(stop)
-            if once:
-                return
-            if not worked and not stop.is_set():
-                self._queue.receive(self._hardware, self._timing.poll)
+        try:
+            while not stop.is_set():
+                worked = self._turn(stop)
+                if once:
+                    return
+                if not worked and not stop.is_set():
+                    self._queue.receive(self._hardware, self._timing.poll)
+        finally:
+            self._presence.leave()
+
+    def _between(self) -> None:
+        """What is due besides the job at hand, if any."""
+        self._reaper.turn()
+        self._presence.turn()
 
     def _turn(self, stop: threading.Event) -> bool:
         """One job, if one is waiting; whether there was."""
-        self._reaper.turn()
+        self._between()
         claimed = self._claim()
         if claimed is not None:
             self._work(claimed, stop)
@@ -137,7 +154,9 @@ class Supervisor:
 
     def _work(self, claimed: Claimed, stop: threading.Event) -> None:
         with bound(job_id=claimed.job_id, task_id=claimed.task_id, attempt=claimed.attempt):
+            self._presence.work_on(claimed.job_id)
             self._work_on(claimed, stop)
+            self._presence.work_on(None)
 
     def _work_on(self, claimed: Claimed, stop: threading.Event) -> None:
         timing = self._timing
@@ -147,7 +166,7 @@ class Supervisor:
             lease=timing.lease,
             every=timing.beat,
             tick=min(timing.tick, timing.beat),
-            between=self._reaper.turn,
+            between=self._between,
         ) as heartbeat:
             ended = self._attempt(claimed, heartbeat, stop)
         self._settle(claimed, ended, stop)

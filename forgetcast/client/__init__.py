@@ -26,7 +26,7 @@ from forgetcast.client.replay_sets import ReplaySet
 from forgetcast.client.task_handle import TaskHandle
 from forgetcast.client.tasks import Tasks
 from forgetcast.client.upstream_sets import UpstreamSets
-from forgetcast.schemas import Ready
+from forgetcast.schemas import Model, Queue, Ready, Worker
 
 __all__ = ["DEFAULT_URL", "ForgetcastClient", "ReplaySet", "TaskHandle"]
 
@@ -60,6 +60,18 @@ class ForgetcastClient:
     def ready(self) -> Ready:
         """Whether the service can do its work, and what it misses."""
         return self._connection.read(Ready, "GET", "/readyz", accepted=(503,))
+
+    def queue(self) -> Queue:
+        """What waits, what runs, and when the next job would start."""
+        return self._connection.read(Queue, "GET", "/v1/queue")
+
+    def workers(self) -> list[Worker]:
+        """Workers seen lately, with what they work on."""
+        return list(self._connection.pages(Worker, "/v1/workers"))
+
+    def models(self) -> list[Model]:
+        """Base models that tasks can be fine-tuned from, with their revisions."""
+        return list(self._connection.pages(Model, "/v1/models"))
 
     def close(self) -> None:
         self._connection.http.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Parts:
     database: Database
     queue: JobQueue
     cache: ForecastCache = field(default_factory=ForecastCache)
+    draining: threading.Event = field(default_factory=threading.Event)  # set when this process is to end
     _open_until: float = 0.0
 
     def models(self) -> Models:
@@ -46,7 +48,7 @@ class Parts:
         return is_open
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:  # async: a `def` would wait for a free thread, also under /readyz
     found: Parts = request.app.state.parts
     return found
 

@@ -1,16 +1,61 @@
-"""Whether the process lives, and whether it can serve."""
+"""Whether the process lives, can serve, and what it has counted. The first two answer while the database hangs."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+import asyncio
+
+from fastapi import APIRouter, Request, Response
 
 from forgetcast import schemas
 from forgetcast.errors import ForgetcastError
 from service import metrics
-from service.api.dependencies import Reads, ServiceParts
+from service.api.dependencies import Parts, Reads, ServiceParts
+from service.api.looking import Look
+from service.operations.queue import read_queue
+from service.operations.workers import list_workers
 from service.storage.schema import check_schema
 
 router = APIRouter(tags=["operation"])
+
+NO_ANSWER = "the database does not answer within 2 s"
+NO_QUEUE = "the queue (Redis) does not answer: workers find jobs in the database, some seconds later"
+NO_WORKER = "no worker was seen within one lease: jobs wait; start one with `forgetcast worker`"
+
+
+class Looks:
+    """What the probes of this process ask."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.database = Look(self._ask_database)
+        self.queue = Look(parts.queue.answers)
+        self.state = Look(self._ask_state)
+
+    def _ask_database(self) -> schemas.Ready:
+        missing, warnings = [], []
+        try:
+            check_schema(self._parts.database)
+            with self._parts.database.read() as session:
+                if not any(worker.alive for worker in list_workers(session, self._parts.settings.lease)):
+                    warnings.append(NO_WORKER)
+        except ForgetcastError as error:
+            missing.append(str(error))
+        return schemas.Ready(ready=not missing, missing=missing, warnings=warnings)
+
+    def _ask_state(self) -> tuple[schemas.Queue, list[schemas.Worker]] | None:
+        lease = self._parts.settings.lease
+        try:
+            with self._parts.database.read() as session:
+                return read_queue(session, lease), list_workers(session, lease)
+        except ForgetcastError:
+            return None
+
+
+def _looks(request: Request, parts: Parts) -> Looks:
+    if not hasattr(request.app.state, "looks"):
+        request.app.state.looks = Looks(parts)
+    looks: Looks = request.app.state.looks
+    return looks
 
 
 @router.get("/healthz", summary="The process lives")
@@ -21,16 +66,23 @@ async def read_health() -> dict[str, str]:
 @router.get(
     "/readyz", summary="What is missing before requests can be served", responses={503: {"model": schemas.Ready}}
 )
-def read_readiness(response: Response, parts: ServiceParts) -> schemas.Ready:
-    missing = []
-    try:
-        check_schema(parts.database)
-    except ForgetcastError as error:
-        missing.append(str(error))
+async def read_readiness(request: Request, response: Response, parts: ServiceParts) -> schemas.Ready:
+    looks = _looks(request, parts)
+    found, queue_answers = await asyncio.gather(looks.database(), looks.queue())
+    missing = [NO_ANSWER] if found is None else list(found.missing)
+    if parts.draining.is_set():
+        missing.insert(0, "this process is ending; another one takes over")
+    warnings = [] if found is None else list(found.warnings)
+    if not queue_answers:
+        warnings.append(NO_QUEUE)
     response.status_code = 503 if missing else 200
-    return schemas.Ready(ready=not missing, missing=missing)
+    return schemas.Ready(ready=not missing, missing=missing, warnings=warnings)
 
 
 @router.get("/metrics", dependencies=[Reads], summary="What Prometheus reads", response_class=Response)
-def read_metrics() -> Response:
-    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+async def read_metrics(request: Request, parts: ServiceParts) -> Response:
+    state = await _looks(request, parts).state()
+    gauges = metrics.QueueGauges()
+    if state is not None:
+        gauges.fill(*state)
+    return Response(metrics.exposition(gauges.registry), media_type=metrics.CONTENT_TYPE)

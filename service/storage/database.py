@@ -17,6 +17,14 @@ from sqlalchemy.sql.functions import FunctionElement
 from forgetcast.errors import DatabaseUnavailable
 
 WRITES = {"forgetcast_writes": True}
+# A host that is cut off is noticed in seconds; libpq alone would wait for a quarter of an hour.
+NOTICE_SILENCE = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 15_000,  # milliseconds
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 AFTER_COMMIT = "forgetcast_after_commit"
 
 
@@ -32,6 +40,7 @@ class Database:
             self.engine = sa.create_engine(
                 self.url,
                 pool_size=pool_size,
+                connect_args={name: value for name, value in NOTICE_SILENCE.items() if name not in self.url.query},
                 pool_pre_ping=True,
                 isolation_level="READ COMMITTED",
                 hide_parameters=True,  # of a failed statement: they hold what users sent, and errors are logged

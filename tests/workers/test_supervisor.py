@@ -18,6 +18,7 @@ from service.storage.attempts import list_attempts
 from service.storage.database import now
 from service.storage.events import list_events
 from service.storage.tables import BaseValues, Job, KnownRow, Measurement
+from service.storage.workers import list_workers
 from tests.storage.rows import N_EXAMPLES, add_job
 from tests.workers.supervised import SHORT, alive, child_pids, eventually, make_supervisor
 
@@ -323,3 +324,20 @@ def test_sigterm_gives_the_job_back_without_costing_an_attempt(database, tmp_pat
     job = row(database, job_id)
     assert (job.state, job.attempt, job.error) == ("queued", 0, None)
     assert left_over(tmp_path) == []
+
+
+def test_a_worker_is_listed_while_it_lives_and_with_its_job(database, tmp_path):
+    def listed():
+        with database.read() as session:
+            return [seen.worker for seen in list_workers(session, SHORT.lease)]
+
+    go = tmp_path / "go"
+    with running(make_supervisor(database, tmp_path, f"wait_for:{go}", hardware=["a100"])):
+        (idle,) = eventually(listed)
+        assert idle.job_id is None and idle.hardware == ["a100", "any"]
+        job_id = submit(database)
+        eventually(lambda: listed()[0].job_id == job_id)
+        go.touch()
+        eventually(lambda: row(database, job_id).state == "succeeded")
+        eventually(lambda: listed()[0].job_id is None)
+    assert listed() == []

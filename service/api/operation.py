@@ -1,0 +1,31 @@
+"""What an operator looks at: models, workers, the queue."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from forgetcast import schemas
+from service.api.dependencies import Reads, ServiceParts
+from service.operations import queue, workers
+
+router = APIRouter(prefix="/v1", tags=["operation"])
+
+
+@router.get("/models", dependencies=[Reads], summary="Base models that tasks can be fine-tuned from")
+def list_models(parts: ServiceParts) -> schemas.Page[schemas.Model]:
+    entries = sorted(parts.models().entries.items())
+    models = [schemas.Model(id=model_id, revision=files.revision or None) for model_id, files in entries]
+    return schemas.Page(data=models, has_more=False, next_cursor=None)
+
+
+@router.get("/workers", dependencies=[Reads], summary="Workers, with what they work on")
+def list_workers(parts: ServiceParts) -> schemas.Page[schemas.Worker]:
+    with parts.database.read() as session:
+        found = workers.list_workers(session, parts.settings.lease)
+    return schemas.Page(data=found, has_more=False, next_cursor=None)
+
+
+@router.get("/queue", dependencies=[Reads], summary="What waits, what runs, when the next job would start")
+def read_queue(parts: ServiceParts) -> schemas.Queue:
+    with parts.database.read() as session:
+        return queue.read_queue(session, parts.settings.lease)
