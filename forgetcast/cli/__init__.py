@@ -15,6 +15,7 @@ COMMANDS = {
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
+    "doctor": Command("forgetcast.cli.doctor:doctor", "Check service, key, workers and this machine."),
     "login": Command("forgetcast.cli.login:login", "Store a service's URL and your API key for it."),
     "logout": Command("forgetcast.cli.login:logout", "Delete what login stored."),
     "completion": Command("forgetcast.cli.completion:completion", "Make a shell complete commands and options."),

@@ -26,6 +26,7 @@ from forgetcast.client.replay_sets import ReplaySet
 from forgetcast.client.task_handle import TaskHandle
 from forgetcast.client.tasks import Tasks
 from forgetcast.client.upstream_sets import UpstreamSets
+from forgetcast.errors import UnexpectedAnswer
 from forgetcast.schemas import Model, Queue, Ready, Worker
 
 __all__ = ["DEFAULT_URL", "ForgetcastClient", "ReplaySet", "TaskHandle"]
@@ -60,6 +61,13 @@ class ForgetcastClient:
     def ready(self) -> Ready:
         """Whether the service can do its work, and what it misses."""
         return self._connection.read(Ready, "GET", "/readyz", accepted=(503,))
+
+    def version(self) -> str:
+        """The service's version, which /openapi.json names."""
+        try:
+            return str(self._connection.request("GET", "/openapi.json").json()["info"]["version"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnexpectedAnswer(f"{self.url}/openapi.json names no version; is it a Forgetcast service?") from error
 
     def queue(self) -> Queue:
         """What waits, what runs, and when the next job would start."""

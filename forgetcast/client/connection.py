@@ -239,7 +239,7 @@ def _checked(url: str) -> str:
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
-    headers = {"User-Agent": _user_agent(), "Accept": "application/json"}
+    headers = {"User-Agent": f"forgetcast/{own_version()}", "Accept": "application/json"}
     if api_key:
         key = api_key.strip()
         if not (key.isascii() and key.isprintable()):
@@ -248,11 +248,12 @@ def _headers(api_key: str | None) -> dict[str, str]:
     return headers
 
 
-def _user_agent() -> str:
+def own_version() -> str:
+    """Of this package; "unknown" in a checkout that is not installed."""
     try:
-        return f"forgetcast/{version('forgetcast')}"
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "forgetcast"
+        return version("forgetcast")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _present(params: Params | None) -> dict[str, Any] | None:

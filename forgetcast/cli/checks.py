@@ -1,0 +1,160 @@
+"""The checks of `forgetcast doctor`: of a service as its clients see it, and of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forgetcast.cli.failures import NEXT
+from forgetcast.errors import Forbidden, ForgetcastError, Unauthenticated
+from forgetcast.folders import cache_folder, state_folder
+
+if TYPE_CHECKING:
+    from forgetcast.client import ForgetcastClient
+
+LITTLE, TOO_LITTLE = 5e9, 0.5e9  # bytes; one checkpoint of the bundled model takes 1.6e9
+SERVED_BY_OTHERS = "a worker of the service measures; `pip install 'forgetcast[workers]'` in a checkout makes one here"
+
+
+class State(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found, and what to do about it."""
+
+    name: str
+    state: State
+    said: str
+    next: str = ""
+
+
+def check_service(client: ForgetcastClient) -> Iterator[Check]:
+    """What a client can see of its service; stops where the rest would only fail for the same reason."""
+    try:
+        ready = client.ready()
+        yield _versions(client)
+    except ForgetcastError as error:
+        yield _failed("service", error)
+        return
+    for said in ready.missing:
+        yield Check("ready", State.FAIL, said)
+    for said in ready.warnings:
+        yield Check("ready", State.WARN, said)
+    if ready.ready:
+        yield Check("ready", State.OK, "database and schema are as they should be")
+        yield from _with_key(client)
+
+
+def check_this_machine() -> Iterator[Check]:
+    """Whether a worker could run here, and whether there is room."""
+    yield _torch()
+    yield from _models(Path(os.environ.get("FORGETCAST_MODELS") or state_folder() / "models.toml"))
+    for name, folder in (("state", state_folder()), ("cache", cache_folder())):
+        yield _room(name, folder)
+
+
+def _versions(client: ForgetcastClient) -> Check:
+    from forgetcast.client.connection import own_version
+
+    there, here = client.version(), own_version()
+    if there.split(".")[:2] == here.split(".")[:2]:
+        return Check("service", State.OK, f"{client.url}, version {there}")
+    said = f"{client.url} has version {there}, this client {here}"
+    return Check("service", State.WARN, said, f"pip install 'forgetcast=={there}'")
+
+
+def _with_key(client: ForgetcastClient) -> Iterator[Check]:
+    try:
+        matrices = list(client.matrices.list())
+    except Unauthenticated as error:
+        yield _failed("key", error)
+        return
+    except Forbidden as error:
+        yield Check("key", State.WARN, f"valid, but {error}", NEXT[Forbidden])
+        return
+    yield Check("key", State.OK, "the service lets this client read")
+    yield from _work(client)
+    if not matrices:
+        yield Check("matrix", State.WARN, "there is none yet", "forgetcast matrix import FILE.npz --spec FILE.json")
+    for matrix in matrices:
+        if matrix.fitted_version is None:
+            said = f"{matrix.id} has {matrix.n_tasks} known rows and is not fitted"
+            yield Check("matrix", State.WARN, said, f"forgetcast matrix show {matrix.id}; a worker fits new rows")
+        else:
+            said = f"{matrix.id}: {matrix.n_tasks} known rows by {matrix.n_examples} examples"
+            yield Check("matrix", State.OK, said)
+
+
+def _work(client: ForgetcastClient) -> Iterator[Check]:
+    queue = client.queue()
+    waiting = f"{queue.n_queued} jobs wait, {queue.n_running} run"
+    alive = [worker for worker in client.workers() if worker.alive]
+    if alive:
+        gpus = sum(worker.gpu is not None for worker in alive)
+        yield Check("workers", State.OK, f"{len(alive)}, {gpus} of them with a GPU; {waiting}")
+    else:
+        yield Check("workers", State.WARN, f"none; {waiting}", "forgetcast worker")
+
+
+def _torch() -> Check:
+    try:
+        installed = version("torch")
+    except PackageNotFoundError:
+        return Check("torch", State.OK, f"not installed: {SERVED_BY_OTHERS}")
+    gpus = _gpus()
+    return Check("torch", State.OK, f"{installed}; {', '.join(gpus) if gpus else 'no GPU: workers here use the CPU'}")
+
+
+def _gpus() -> list[str]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def _models(file: Path) -> Iterator[Check]:
+    """The base models that are registered on this machine; none is no fault, since a client needs none."""
+    try:
+        entries = tomllib.loads(file.read_text(encoding="utf-8")).get("models", {})
+        folders = {name: Path(entry["folder"]).expanduser() for name, entry in entries.items()}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"{file} cannot be read as registered models: {error!r}"
+        yield Check("model", State.FAIL, said, f"mend {file}")
+        return
+    for name, folder in folders.items():
+        if any(folder.glob("*.safetensors")):
+            yield Check("model", State.OK, f"{name} in {folder}")
+        else:
+            said = f"{name}: there are no *.safetensors in {folder}"
+            yield Check("model", State.FAIL, said, f"put the files back, or mend {file}")
+
+
+def _room(name: str, folder: Path) -> Check:
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    said = f"{folder}: {free / 1e9:.1f} GB free"
+    if free >= LITTLE:
+        return Check(name, State.OK, said)
+    variable = "FORGETCAST_HOME" if name == "state" else "FORGETCAST_CACHE_DIR"
+    state = State.FAIL if free < TOO_LITTLE else State.WARN
+    return Check(name, state, said, f"make room, or set {variable} to another disk")
+
+
+def _failed(name: str, error: ForgetcastError) -> Check:
+    return Check(name, State.FAIL, str(error), NEXT.get(type(error), ""))
