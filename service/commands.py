@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-import uvicorn
 
 from forgetcast.errors import ConfigurationError, ForgetcastError
 from forgetcast.schemas import Scope
@@ -20,11 +19,12 @@ from service.app import create_app
 from service.logs import configure_logs
 from service.operations.keys import create_key, has_keys
 from service.queue import open_queue
+from service.server import serve_app
 from service.settings import Settings
 from service.storage import schema
 from service.storage.database import Database
 
-DRAIN_SECONDS = 10
+WORKER_ENDS_WITHIN = 30  # seconds; it gives its job back
 
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
 port_option = click.option("--port", default=8737, show_default=True, help="Port to bind.")
@@ -106,9 +106,7 @@ def _serve(settings: Settings, database: Database, host: str, port: int) -> None
     configure_logs(settings.log_format)
     app = create_app(settings, database, open_queue(settings.redis_url))
     click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
-    # uvicorn raises the signal again after its own shutdown; as an exit it lets the worker be stopped as well.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS)
+    serve_app(app, host, port, app.state.parts.draining, settings.drain_delay)
 
 
 @contextmanager
@@ -124,7 +122,7 @@ def _worker() -> Iterator[None]:
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
         try:
-            worker.wait(3 * DRAIN_SECONDS)
+            worker.wait(WORKER_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             worker.kill()
 

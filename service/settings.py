@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     models: Path = Field(default=Path(), description="models.toml; empty: in the state folder")
     lease: timedelta = Field(default=timedelta(seconds=60), description="a worker silent for this long loses its job")
     log_format: LogFormat = Field(default="auto", description="json, text, or auto: text on a terminal")
+    drain_delay: timedelta = Field(default=timedelta(0), description="still served after SIGTERM, /readyz being 503")
     max_body_bytes: int = Field(default=1_000_000, description="of a JSON request")
     max_upload_bytes: int = Field(default=2_000_000_000, description="of an uploaded set, row or data set")
     max_examples: int = Field(default=10_000_000, description="upstream examples of one set")

@@ -92,7 +92,7 @@ async def read_job(
     while True:
         job = await run_in_threadpool(_job, parts, job_id)
         left = deadline - time.monotonic()
-        if job.terminal or left <= 0:
+        if job.terminal or left <= 0 or parts.draining.is_set():
             return job
         # A state may change between the read and the wait; a second bounds what that can cost.
         await _watch(request, parts).next_change(min(left, 1.0))
@@ -133,7 +133,10 @@ async def list_events(
 
 
 async def _follow(request: Request, parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
-    """Events as they come, a comment when there are none for long, and `done` after the last."""
+    """Events as they come, a comment when there are none for long, and `done` after the last.
+
+    A process that is to end breaks off without `done`: the reader goes on elsewhere, after the last id it has seen.
+    """
     quiet_since = time.monotonic()
     while not await request.is_disconnected():
         # The job first: if it has ended, its last event is among those read next.
@@ -144,6 +147,8 @@ async def _follow(request: Request, parts: Parts, job_id: str, after: int) -> As
             yield f"id: {event.id}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
         if job.terminal and not events:
             yield f"event: done\ndata: {json.dumps({'state': job.state})}\n\n"
+            return
+        if parts.draining.is_set():
             return
         if events:
             quiet_since = time.monotonic()
