@@ -40,7 +40,7 @@ def up(host: str, port: int) -> None:
     """
     settings = Settings()
     with _one_line_errors():
-        database = Database(settings.database)
+        database = Database(settings.database, patience=settings.database_timeout)
         schema.migrate(database)
         _check_address(database, host, port)
         with _worker():
@@ -57,7 +57,7 @@ def serve(host: str, port: int) -> None:
     """
     settings = Settings()
     with _one_line_errors():
-        database = Database(settings.database)
+        database = Database(settings.database, patience=settings.database_timeout)
         schema.check_schema(database)
         _check_address(database, host, port)
         _serve(settings, database, host, port)
@@ -70,7 +70,7 @@ def migrate() -> None:
     Example: forgetcast migrate
     """
     with _one_line_errors():
-        click.echo(f"the database has schema {schema.migrate(Database(Settings().database))}")
+        click.echo(f"the database has schema {schema.migrate(Database(Settings().database, patience=None))}")
 
 
 @click.group()

@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=state_folder, description="state folder: database, models.toml, logs")
     cache_dir: Path = Field(default_factory=cache_folder, description="what can be made again: models, memory maps")
     database_url: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    database_timeout: timedelta = Field(
+        default=timedelta(seconds=10), description="a Postgres silent for this long does not answer"
+    )
     redis_url: str = Field(default="", description="queue of job ids; empty: workers poll the database")
     models: Path = Field(default=Path(), description="models.toml; empty: in the state folder")
     lease: timedelta = Field(default=timedelta(seconds=60), description="a worker silent for this long loses its job")

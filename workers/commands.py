@@ -58,7 +58,7 @@ def worker(
     """
     settings = Settings()
     configure_logs(settings.log_format)
-    database = Database(settings.database)
+    database = Database(settings.database, patience=settings.database_timeout)
     try:
         supervisor = open_supervisor(settings, database, hardware=hardware, poll=timedelta(seconds=poll))
     except ForgetcastError as error:

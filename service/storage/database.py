@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +16,23 @@ from sqlalchemy.orm import Session as Session  # re-exported: the layers above n
 from sqlalchemy.sql.functions import FunctionElement
 
 from forgetcast.errors import DatabaseUnavailable
+from service.storage.postgres import ImpatientConnection
 
 WRITES = {"forgetcast_writes": True}
-# A host that is cut off is noticed in seconds; libpq alone would wait for a quarter of an hour.
-NOTICE_SILENCE = {
-    "connect_timeout": 5,  # seconds
-    "tcp_user_timeout": 15_000,  # milliseconds
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
 AFTER_COMMIT = "forgetcast_after_commit"
 
 
 class Database:
     """An engine and the two ways into it. Threads may share it; sessions they may not."""
 
-    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+    def __init__(self, url: str, *, pool_size: int = 20, patience: timedelta | None = timedelta(seconds=10)) -> None:
+        """`patience`: how long Postgres may be silent, and a connection be waited for; None: as long as it takes."""
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url)
         else:
-            self.engine = sa.create_engine(
-                self.url,
-                pool_size=pool_size,
-                connect_args={name: value for name, value in NOTICE_SILENCE.items() if name not in self.url.query},
-                pool_pre_ping=True,
-                isolation_level="READ COMMITTED",
-                hide_parameters=True,  # of a failed statement: they hold what users sent, and errors are logged
-            )
+            self.engine = _postgres_engine(self.url, pool_size, patience)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -71,6 +59,8 @@ class Database:
                 yield session
         except (OperationalError, InterfaceError) as error:
             raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}", retry_after=5) from error
+        except sa.exc.TimeoutError as error:
+            raise DatabaseUnavailable("every connection to the database is in use", retry_after=1) from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -79,6 +69,27 @@ class Database:
 def after_commit(session: Session, act: Callable[[], None]) -> None:
     """Call `act`, which must not fail, once this session's transaction is committed; never when it is rolled back."""
     session.info.setdefault(AFTER_COMMIT, []).append(act)
+
+
+def _postgres_engine(url: sa.URL, pool_size: int, patience: timedelta | None) -> sa.Engine:
+    seconds = None if patience is None else patience.total_seconds()
+    engine = sa.create_engine(
+        url,
+        pool_size=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=seconds,
+        isolation_level="READ COMMITTED",
+        hide_parameters=True,  # of a failed statement: they hold what users sent, and errors are logged
+    )
+    if seconds is not None:
+
+        @sa.event.listens_for(engine, "do_connect")
+        def _connect(_dialect: Any, _record: Any, arguments: list[Any], given: dict[str, Any]) -> ImpatientConnection:
+            connection = ImpatientConnection.connect(*arguments, **{"connect_timeout": ceil(seconds), **given})
+            connection.patience = seconds
+            return connection
+
+    return engine
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

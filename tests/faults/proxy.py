@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +120,7 @@ class FaultProxy:
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, connection: _Connection, *, to_server: bool
     ) -> None:
-        with suppress(OSError):  # either end may go away at any time
+        try:
             while chunk := await source.read(CHUNK):
                 await self._flowing.wait()
                 if self._delay:
@@ -132,6 +131,8 @@ class FaultProxy:
                 sink.write(chunk)
                 await sink.drain()
             sink.write_eof()
+        except OSError:  # one end was reset, so the other one is too
+            connection.abort()
 
     def _drops(self, chunk: bytes, connection: _Connection, *, to_server: bool) -> bool:
         awaited = self._awaited

@@ -1,0 +1,49 @@
+"""A connection to Postgres that gives up on a server that says nothing, as when a host hangs or a cable is pulled.
+
+TCP itself gives up after a quarter of an hour, and libpq never on a server that keeps the connection and is silent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+import psycopg
+
+LOOKS_EVERY = 0.1  # seconds; psycopg's own interval, in which it hands back what is only a time-out
+T = TypeVar("T")
+
+
+class ImpatientConnection(psycopg.Connection[Any]):
+    """Closes itself and raises ServerSilent when the server has said nothing for `patience` seconds."""
+
+    patience = 10.0
+
+    def wait(self, gen: Generator[Any, Any, T], interval: float = LOOKS_EVERY, timeout: float | None = None) -> T:
+        try:
+            return super().wait(_impatient(gen, self.patience), interval, timeout)
+        except ServerSilent:
+            self.pgconn.finish()  # its answer may still come, and would be taken for that to another question
+            raise
+
+
+class ServerSilent(psycopg.OperationalError):
+    """The server has said nothing for too long."""
+
+
+def _impatient(gen: Generator[Any, Any, T], patience: float) -> Generator[Any, Any, T]:
+    """The same conversation with the socket, ended when it is not ready for too long."""
+    heard_at = time.monotonic()
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if ready:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at >= patience:
+                raise ServerSilent(f"no answer within {patience:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: T = end.value
+        return result
