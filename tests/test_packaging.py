@@ -1,10 +1,8 @@
 """What is shipped: a wheel that holds forgetcast alone and needs little, and pins for everything it may need."""
 
 import json
-import os
 import subprocess
 import sys
-import venv
 import zipfile
 from collections.abc import Iterator
 from email.message import Message
@@ -17,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from tests.environments import environment_with, run_in
 
 ROOT = Path(__file__).parents[1]
 CORE = {"click", "httpx2", "numpy", "platformdirs", "pydantic", "rich"}
@@ -43,15 +43,7 @@ def wheel(wheel_file: Path) -> Iterator[zipfile.ZipFile]:
 @pytest.fixture(scope="module")
 def empty_environment(wheel_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment that holds the wheel and what pip brings with it, at the pinned versions."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False, symlinks=True)
-    command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-    done = subprocess.run([*command, "-c", ROOT / "constraints.txt", wheel_file], capture_output=True, text=True)
-    if done.returncode and "(from versions: none)" in done.stderr:
-        reason = "no package index answers, so the wheel's dependencies cannot be installed"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return environment_with(tmp_path_factory.mktemp("environment"), "-c", ROOT / "constraints.txt", wheel_file)
 
 
 @pytest.fixture(scope="module")
@@ -125,23 +117,25 @@ def test_the_wheel_alone_brings_nothing_of_the_server(empty_environment):
         "assert not sys.modules.keys() & {'torch', 'sqlalchemy', 'redis', 'fastapi'}\n"
         "print(*sorted(d.name.lower() for d in m.distributions()))"
     )
-    installed = set(_run(empty_environment, "python", "-c", check).stdout.split())
+    installed = set(run_in(empty_environment, "python", "-c", check).stdout.split())
     assert CORE | {"forgetcast"} <= installed
     assert not installed & (MODEL_LIBRARIES | WEB_FRAMEWORK | {"sqlalchemy", "alembic", "redis", "psycopg", "pyarrow"})
 
 
 def test_the_command_line_runs_from_the_wheel_alone(empty_environment, tmp_path):
-    assert "Commands:" in _run(empty_environment, "forgetcast", "--help").stdout
+    assert "Commands:" in run_in(empty_environment, "forgetcast", "--help").stdout
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(6, 1)) * generator.normal(size=60) + 0.1 * generator.normal(size=(6, 60))
     np.savez(tmp_path / "rows.npz", forgetting=rows)
     options = ["--probes", "8", "--draws", "1", "--methods", "additive,popularity", "--design", "random", "--json"]
-    report = json.loads(_run(empty_environment, "forgetcast", "backtest", str(tmp_path / "rows.npz"), *options).stdout)
+    report = json.loads(
+        run_in(empty_environment, "forgetcast", "backtest", str(tmp_path / "rows.npz"), *options).stdout
+    )
     assert report["methods"].keys() == {"additive", "popularity"}
 
 
 def test_a_server_command_from_the_wheel_alone_says_what_it_needs(empty_environment):
-    refused = _run(empty_environment, "forgetcast", "serve", exit_code=1)
+    refused = run_in(empty_environment, "forgetcast", "serve", exit_code=1)
     assert "run from a checkout of the project" in refused.stderr
 
 
@@ -151,15 +145,6 @@ def test_the_wheel_describes_itself(described):
     assert described["Summary"] and described["Requires-Python"] == ">=3.11"
     assert "Typing :: Typed" in described.get_all("Classifier", [])
     assert described.get_payload().startswith("# Forgetcast")
-
-
-def _run(environment: Path, program: str, *arguments: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
-    """A program of an environment, in a folder where no checkout lies about."""
-    command = [str(environment / "bin" / program), *arguments]
-    variables = {"PATH": "/usr/bin:/bin", "HOME": str(environment)}
-    done = subprocess.run(command, cwd=environment, env=variables, capture_output=True, text=True)
-    assert done.returncode == exit_code, done.stderr
-    return done
 
 
 def _dist_info(wheel: zipfile.ZipFile) -> str:
