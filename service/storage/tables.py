@@ -190,6 +190,7 @@ class Job(Table):
     not_before: Mapped[float] = mapped_column(default=0.0)
     progress: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    submitted_by: Mapped[str | None] = mapped_column(sa.String(8))  # id of the API key
     report: Mapped[dict[str, Any] | None]  # of the attempt that succeeded: seconds, device, versions, losses
     created_at: Mapped[float] = mapped_column(default=now())
     started_at: Mapped[float | None]
@@ -198,6 +199,7 @@ class Job(Table):
         sa.CheckConstraint("(state = 'running') = (lease_owner IS NOT NULL)", name="running_has_owner"),
         sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
         sa.Index("ix_job_claim", "state", "priority", "id"),
+        sa.Index("ix_job_submitted", "submitted_by", "state"),
         # At most one job of a task is active; two clients that post at once meet here.
         sa.Index(
             "uq_job_active",
@@ -262,4 +264,51 @@ class ApiKey(Table):
     secret_sha256: Mapped[str] = mapped_column(sa.String(64))
     scopes: Mapped[list[str]]
     created_at: Mapped[float] = mapped_column(default=now())
+    expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
+
+
+class Audit(Table):
+    """What administrators did. Rows are only ever added: triggers refuse to change or delete one."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    actor: Mapped[str | None] = mapped_column(sa.String(128))  # id of an API key, or who ran a command; null: no key
+    action: Mapped[str] = mapped_column(sa.String(64))
+    target: Mapped[str] = mapped_column(sa.String(512))
+    detail: Mapped[dict[str, Any]]
+    created_at: Mapped[float] = mapped_column(default=now())
+
+
+class Idempotency(Table):
+    """Answers to creating requests by the caller's Idempotency-Key, written with what they created."""
+
+    __tablename__ = "idempotency"
+    owner: Mapped[str] = mapped_column(sa.String(8), primary_key=True)  # id of the API key; empty: no key
+    key: Mapped[str] = mapped_column(sa.String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(sa.String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[dict[str, Any] | None]
+    created_at: Mapped[float] = mapped_column(default=now(), index=True)
+
+
+APPEND_ONLY = {
+    "sqlite": [
+        f"CREATE TRIGGER audit_no_{verb} BEFORE {verb} ON audit "
+        f"BEGIN SELECT RAISE(ABORT, 'rows of audit are only ever added'); END"
+        for verb in ("update", "delete")
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'rows of audit are only ever added'; END $$",
+        "CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit "
+        "FOR EACH ROW EXECUTE FUNCTION audit_append_only()",
+    ],
+}
+
+
+@sa.event.listens_for(Audit.__table__, "after_create")
+def _make_append_only(_table: sa.Table, connection: sa.Connection, **_options: Any) -> None:
+    for statement in APPEND_ONLY[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
