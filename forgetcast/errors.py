@@ -202,6 +202,12 @@ class JobNotFound(ForgetcastError):
     code = "job_not_found"
 
 
+class ApiKeyNotFound(ForgetcastError):
+    """No API key has this id."""
+
+    code = "api_key_not_found"
+
+
 class RouteNotFound(ForgetcastError):
     """There is nothing at this path."""
 
@@ -271,10 +277,18 @@ class VersionChanged(ForgetcastError):
     code = "version_changed"
 
 
-class IdempotencyConflict(ForgetcastError):
-    """The idempotency key was used for another request."""
+class WriteConflict(ForgetcastError):
+    """Another request wrote the same thing at the same moment; send this one again."""
 
-    code = "idempotency_conflict"
+    code = "write_conflict"
+    retryable = True
+
+
+class IdempotencyInFlight(ForgetcastError):
+    """A request with this idempotency key is still at work."""
+
+    code = "idempotency_in_flight"
+    retryable = True
 
 
 # Requests that are wrong as sent
@@ -304,6 +318,12 @@ class Sha256Mismatch(ForgetcastError):
     code = "sha256_mismatch"
 
 
+class IdempotencyConflict(ForgetcastError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
 class MethodNotAllowed(ForgetcastError):
     """This path does not answer to this method."""
 
@@ -329,6 +349,20 @@ class Forbidden(ForgetcastError):
     """The API key lacks the scope for this."""
 
     code = "forbidden"
+
+
+class RateLimited(ForgetcastError):
+    """Too many requests in too short a time."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class TooManyJobs(ForgetcastError):
+    """As many jobs of this API key are waiting as may wait."""
+
+    code = "too_many_jobs"
+    retryable = True
 
 
 # Availability

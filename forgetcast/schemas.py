@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+DAY = 24 * 3600  # seconds
+YEAR = 365 * DAY
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 # Bidirectional marks let one id look like another in a terminal or a log.
@@ -465,6 +467,40 @@ class Scope(StrEnum):
     SUBMIT = "submit"
     MEASURE = "measure"
     ADMIN = "admin"
+
+
+class ApiKeyCreate(Shape):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
+    expires_in: int | None = Field(default=None, ge=1, le=10 * YEAR, description="seconds; null: never")
+
+
+class ApiKeyRotate(Shape):
+    overlap: int = Field(default=DAY, ge=0, le=YEAR, description="seconds for which the old key goes on")
+
+
+class ApiKey(Shape):
+    """A key as it is listed: without its secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class ApiKeyCreated(ApiKey):
+    key: str | None = Field(description="shown once; null when the answer is a replay of an earlier one")
+
+
+class AuditEntry(Shape):
+    id: int
+    actor: str | None = Field(description="id of the API key, or `command line`; null: a service without keys")
+    action: str
+    target: str
+    detail: dict[str, Any]
+    created_at: datetime
 
 
 class Ready(Shape):

@@ -14,6 +14,7 @@ from service.api import (
     forecasts,
     health,
     jobs,
+    keys,
     matrices,
     operation,
     replay_sets,
@@ -22,7 +23,9 @@ from service.api import (
     tasks,
     upstream_sets,
 )
+from service.api.access import Access
 from service.api.access_log import AccessLog
+from service.api.compression import compressed
 from service.api.dependencies import Parts
 from service.api.limits import Limits
 from service.api.problems import add_problem_handlers
@@ -31,7 +34,9 @@ from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
 
-ROUTERS = (upstream_sets, matrices, rows, datasets, tasks, streaming, jobs, forecasts, replay_sets, operation, health)
+ROUTERS = (
+    upstream_sets, matrices, rows, datasets, tasks, streaming, jobs, forecasts, replay_sets, keys, operation, health,
+)
 
 
 def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastAPI:
@@ -49,18 +54,19 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect is no problem document, and clients would repeat the body
     )
     app.state.parts = Parts(settings, database, queue)
     add_problem_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)
-    app.add_middleware(_as_middleware, settings=settings)
-    app.add_middleware(AccessLog)
+    app.add_middleware(_layers, settings=settings, database=database)
     return app
 
 
-def _as_middleware(app: Any, settings: Settings) -> Limits:
-    return Limits(app, settings)
+def _layers(app: Any, settings: Settings, database: Database) -> AccessLog:
+    """From the outside in: a request's log line, its limits, who asks, compression of the answer."""
+    return AccessLog(Limits(Access(compressed(app), settings, database), settings))
 
 
 def _operation_id(route: APIRoute) -> str:

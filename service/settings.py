@@ -33,7 +33,12 @@ class Settings(BaseSettings):
     max_examples: int = Field(default=10_000_000, description="upstream examples of one set")
     max_dataset_lines: int = Field(default=5_000_000, description="lines of one fine-tuning data set")
     max_steps: int = Field(default=100_000, description="fine-tuning steps of a recipe")
+    max_queued_jobs: int = Field(default=10_000, description="waiting jobs of one API key")
     concurrent_requests: int = Field(default=64, description="beyond this a request is answered 503")
+    waiting_requests: int = Field(default=1000, description="event streams and ?wait=; beyond this 503")
+    body_idle: timedelta = Field(default=timedelta(seconds=10), description="a body may pause for so long")
+    rate_limit: str = Field(default="300000/minute", description="requests of one API key")
+    failed_logins: str = Field(default="20/minute", description="wrong keys from one address")
 
     @property
     def database(self) -> str:

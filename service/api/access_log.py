@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPMethod
-from typing import Any
 
 from service import metrics
+from service.api.asgi import App, Message, Receive, Scope, Send, header
 from service.logs import bind, unbind_all
 
 log = logging.getLogger(__name__)
 
-Scope = dict[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-KEY_ID = "forgetcast.key_id"  # in a request's scope, once its API key is known
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")  # a caller may name its own
 ASKED_OFTEN = {"/healthz", "/readyz", "/metrics"}  # by machines; a line each would hide the others
 METHODS = frozenset(HTTPMethod)
 LONGEST_ID = 128
@@ -28,14 +23,15 @@ LONGEST_ID = 128
 class AccessLog:
     """ASGI layer around everything: what it binds stands in every log line of the request."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = request_id = uuid.uuid4().hex
+        named = header(scope, b"x-request-id")
+        scope["request_id"] = request_id = named if REQUEST_ID.fullmatch(named) else uuid.uuid4().hex
         unbind_all()
         bind(request_id=request_id)
         began = time.perf_counter()
@@ -62,7 +58,8 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     if not log.isEnabledFor(level):
         return
     fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
-    fields |= {"key_id": scope[KEY_ID]} if KEY_ID in scope else {}
+    caller = scope.get("caller")
+    fields |= {"key_id": caller.key_id} if caller is not None and caller.key_id is not None else {}
     for name in ("task_id", "job_id"):
         if name in scope.get("path_params", {}):
             fields[name] = str(scope["path_params"][name])[:LONGEST_ID]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from forgetcast import schemas
+from service.api.compression import matches
 from service.api.dependencies import Parts, Reads, ServiceParts
 from service.api.rows import NPY, npy
 from service.api.upstream_sets import JSON_LINES, PARQUET
@@ -99,8 +100,9 @@ def unless_known(
 ) -> Response:
     """The body with its ETag, or 304 when the caller has it already."""
     headers = {"ETag": completed.etag, "Cache-Control": "private, no-cache"}
-    if if_none_match is not None and completed.etag in (tag.strip() for tag in if_none_match.split(",")):
-        return Response(status_code=304, headers=headers)
+    known = matches(completed.etag, if_none_match)
+    if known is not None:
+        return Response(status_code=304, headers=headers | {"ETag": known})
     return Response(body(), media_type=media_type, headers=headers)
 
 

@@ -7,20 +7,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from forgetcast import schemas
-from service.api.dependencies import Administers, Reads, ServiceParts
+from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
+from service.api.once import Created, OncePerKey
 from service.api.pages import after, page
-from service.operations import fits, matrices
+from service.operations import audit, fits, matrices
+from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/matrices", tags=["matrices"])
 
 
-@router.post("", status_code=201, dependencies=[Administers], summary="Create a matrix")
-def create_matrix(wanted: schemas.MatrixCreate, response: Response, parts: ServiceParts) -> schemas.Matrix:
-    with parts.database.transaction() as session:
+@router.post("", status_code=201, dependencies=[Administers], summary="Create a matrix", response_model=schemas.Matrix)
+def create_matrix(wanted: schemas.MatrixCreate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey) -> Response:
+    def create(session: Session) -> Created:
         created, is_new = matrices.create_matrix(session, wanted, parts.models, parts.settings.max_steps)
-    response.status_code = 201 if is_new else 200
-    response.headers["Location"] = f"/v1/matrices/{created.id}"
-    return created
+        if is_new:
+            audit.record(session, caller, "matrix.create", created.id)
+        return Created(created, 201 if is_new else 200, {"Location": f"/v1/matrices/{created.id}"})
+
+    return once.answer(create)
 
 
 @router.get("", dependencies=[Reads], summary="List matrices")

@@ -30,6 +30,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.DatasetNotFound: 404,
     errors.TaskNotFound: 404,
     errors.JobNotFound: 404,
+    errors.ApiKeyNotFound: 404,
     errors.RouteNotFound: 404,
     errors.MethodNotAllowed: 405,
     # 409: in conflict with what is stored
@@ -43,7 +44,8 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.JobActive: 409,
     errors.JobEnded: 409,
     errors.NotMeasured: 409,
-    errors.IdempotencyConflict: 409,
+    errors.WriteConflict: 409,
+    errors.IdempotencyInFlight: 409,
     errors.TooFewRows: 409,
     errors.ModelMismatch: 409,
     errors.VersionChanged: 412,
@@ -52,6 +54,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.InvalidRequest: 422,
     errors.UnknownReference: 422,
     errors.LimitExceeded: 422,
+    errors.IdempotencyConflict: 422,
     errors.Sha256Mismatch: 422,
     errors.BadDataset: 422,
     errors.WrongShape: 422,
@@ -68,6 +71,9 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.UnsupportedModel: 422,
     errors.LossNotFinite: 422,
     errors.JobFailed: 422,
+    # 429: too much, too fast
+    errors.RateLimited: 429,
+    errors.TooManyJobs: 429,
     # 5xx: not the caller's doing
     errors.RequestTimeout: 408,
     errors.FitPending: 503,
@@ -89,7 +95,6 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ForgetcastError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_anything)
 
 
 def problem_response(error: ForgetcastError, path: str, request_id: str, status: int | None = None) -> JSONResponse:
@@ -142,12 +147,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         response = _respond(request, errors.MethodNotAllowed(f"{request.url.path} does not answer to {request.method}"))
         response.headers.update(error.headers or {})
         return response
-    return _respond(request, errors.InvalidRequest(str(error.detail)), error.status_code)
-
-
-async def _on_anything(request: Request, error: Exception) -> JSONResponse:
-    log.exception("request %s failed", request.scope.get("request_id"), exc_info=error)
-    return _respond(request, errors.Internal())
+    # What is left is the framework's 400 for a body that it cannot parse.
+    return _respond(request, errors.InvalidRequest(f"the body cannot be read as JSON: {error.detail}"))
 
 
 def _pointer(location: tuple[Any, ...]) -> str:

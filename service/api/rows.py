@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from forgetcast import schemas
 from forgetcast.errors import FieldError, InvalidRequest
-from service.api.dependencies import Administers, Reads, ServiceParts
+from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
-from service.operations import rows
+from service.operations import audit, rows
 from service.operations.parquet import write_table
 
 router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
@@ -29,6 +29,7 @@ async def put_row(
     task_id: schemas.Id,
     request: Request,
     response: Response,
+    caller: WhoAsks,
     parts: ServiceParts,
     family: Annotated[str | None, Query(max_length=128)] = None,
     n_examples: Annotated[int | None, Query(ge=1)] = None,
@@ -52,7 +53,9 @@ async def put_row(
     def store(body: BinaryIO) -> tuple[schemas.Task, bool]:
         with parts.database.transaction() as session:
             values = rows.parse_npy(body) if media_type == NPY else rows.parse_json_row(session, matrix_id, body)
-            return rows.import_row(session, matrix_id, task_id, values, origin)
+            imported = rows.import_row(session, matrix_id, task_id, values, origin)
+            audit.record(session, caller, "row.import", task_id, matrix=matrix_id, row_version=imported[0].row_version)
+            return imported
 
     task, is_new = await spooled(request, store)
     response.status_code = 201 if is_new else 200
@@ -71,6 +74,7 @@ def read_row(matrix_id: str, task_id: str, parts: ServiceParts) -> Response:
 def delete_row(
     matrix_id: str,
     task_id: str,
+    caller: WhoAsks,
     parts: ServiceParts,
     if_match: Annotated[str, Header(description="the row's ETag")],
 ) -> None:
@@ -79,6 +83,7 @@ def delete_row(
         raise InvalidRequest("If-Match is the ETag with which the row was read")
     with parts.database.transaction() as session:
         rows.remove_row(session, matrix_id, task_id, int(row_version))
+        audit.record(session, caller, "row.remove", task_id, matrix=matrix_id, row_version=int(row_version))
 
 
 @router.get("/rows.npy", dependencies=[Reads], summary="All known rows, float32 (M, N)", response_class=Response)

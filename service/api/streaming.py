@@ -94,6 +94,7 @@ async def read_job(
         left = deadline - time.monotonic()
         if job.terminal or left <= 0 or parts.draining.is_set():
             return job
+        request.scope["slot"].wait()
         # A state may change between the read and the wait; a second bounds what that can cost.
         await _watch(request, parts).next_change(min(left, 1.0))
 
@@ -119,6 +120,7 @@ async def list_events(
                 raise InvalidRequest("Last-Event-ID is the id of an event of this job")
             after = int(last_event_id)
         await run_in_threadpool(_job, parts, job_id)
+        request.scope["slot"].wait()
         return StreamingResponse(
             _follow(request, parts, job_id, after),
             media_type="text/event-stream",

@@ -7,26 +7,36 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from forgetcast import schemas
-from service.api.dependencies import Measures, Parts, Reads, ServiceParts, Submits
+from service.api.dependencies import Measures, Reads, ServiceParts, Submits, WhoAsks
+from service.api.once import REPLAYED, Created, OncePerKey
 from service.api.pages import after, page
 from service.operations import forecasts, jobs, tasks
 from service.operations.measurements import post_measurements
+from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 POLL_AFTER = "2"  # seconds, for clients that poll instead of waiting
 
 
-@router.post("", status_code=202, dependencies=[Submits], summary="Register a task and order its measuring")
-def register_task(wanted: schemas.TaskCreate, response: Response, parts: ServiceParts) -> schemas.Task:
-    with parts.database.transaction() as session:
-        registered = tasks.register_task(session, wanted)
-    if registered.job_id is not None:
-        _announce(response, parts, registered.job_id, registered.hardware)
-    else:
-        response.status_code = 201 if registered.is_new else 200
-        response.headers["Location"] = f"/v1/tasks/{registered.task.id}"
-    return registered.task
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[Submits],
+    summary="Register a task and order its measuring",
+    response_model=schemas.Task,
+)
+def register_task(wanted: schemas.TaskCreate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey) -> Response:
+    submitter = tasks.Submitter(caller.key_id, parts.settings.max_queued_jobs)
+
+    def create(session: Session) -> Created:
+        registered = tasks.register_task(session, wanted, submitter)
+        if registered.job_id is not None:
+            return _ordered(registered.task, registered.job_id, registered.hardware)
+        location = {"Location": f"/v1/tasks/{registered.task.id}"}
+        return Created(registered.task, 201 if registered.is_new else 200, location)
+
+    return once.answer(create)
 
 
 @router.get("", dependencies=[Reads], summary="List tasks")
@@ -47,24 +57,39 @@ def read_task(task_id: str, parts: ServiceParts) -> schemas.Task:
         return tasks.read_task(session, task_id)
 
 
-@router.post("/{task_id}/jobs", status_code=202, dependencies=[Submits], summary="Order a further measuring")
-def create_job(task_id: str, order: schemas.JobCreate, response: Response, parts: ServiceParts) -> schemas.Job:
-    with parts.database.transaction() as session:
-        job = jobs.view(session, tasks.create_job(session, task_id, order))
-    _announce(response, parts, job.id, job.hardware)
-    return job
+@router.post(
+    "/{task_id}/jobs",
+    status_code=202,
+    dependencies=[Submits],
+    summary="Order a further measuring",
+    response_model=schemas.Job,
+)
+def create_job(
+    task_id: str, order: schemas.JobCreate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey
+) -> Response:
+    submitter = tasks.Submitter(caller.key_id, parts.settings.max_queued_jobs)
+
+    def create(session: Session) -> Created:
+        job = jobs.view(session, tasks.create_job(session, task_id, order, submitter))
+        return _ordered(job, job.id, job.hardware)
+
+    return once.answer(create)
 
 
 @router.post("/{task_id}/measurements", dependencies=[Measures], summary="Post cells that a training run measured")
-def create_measurements(task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts) -> schemas.Forecast:
+def create_measurements(
+    task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts, once: OncePerKey, response: Response
+) -> schemas.Forecast:
     with parts.database.transaction() as session:
-        post_measurements(session, task_id, posted)
+        is_replay = once.is_replay(session)
+        if not is_replay:
+            post_measurements(session, task_id, posted)
+    if is_replay:
+        response.headers.update(REPLAYED)
     with parts.database.read() as session:
         return forecasts.summary(forecasts.complete(session, parts.cache, task_id))
 
 
-def _announce(response: Response, parts: Parts, job_id: str, hardware: str) -> None:
-    """After the commit: what is in the queue may be lost or doubled, the job row may not."""
-    parts.queue.send(job_id, hardware)
-    response.headers["Location"] = f"/v1/jobs/{job_id}"
-    response.headers["Retry-After"] = POLL_AFTER
+def _ordered(body: schemas.Task | schemas.Job, job_id: str, hardware: str) -> Created:
+    headers = {"Location": f"/v1/jobs/{job_id}", "Retry-After": POLL_AFTER}
+    return Created(body, 202, headers, job=(job_id, hardware))

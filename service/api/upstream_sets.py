@@ -9,12 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from forgetcast import schemas
 from forgetcast.errors import UnsupportedMediaType
-from service.api.dependencies import Administers, Reads, ServiceParts
+from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
+from service.api.once import Created, OncePerKey
 from service.api.pages import after_position, page
 from service.api.streaming import spooled
-from service.operations import upstream_sets
+from service.operations import audit, upstream_sets
 from service.operations.json_lines import parse_lines
 from service.operations.parquet import read_rows
+from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/upstream-sets", tags=["upstream sets"])
 
@@ -22,25 +24,33 @@ JSON_LINES = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
 
 
-@router.post("", status_code=201, dependencies=[Administers], summary="Create an empty upstream set")
-def create_upstream_set(
-    wanted: schemas.UpstreamSetCreate, response: Response, parts: ServiceParts
-) -> schemas.UpstreamSet:
-    with parts.database.transaction() as session:
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Administers],
+    summary="Create an empty upstream set",
+    response_model=schemas.UpstreamSet,
+)
+def create_upstream_set(wanted: schemas.UpstreamSetCreate, caller: WhoAsks, once: OncePerKey) -> Response:
+    def create(session: Session) -> Created:
         created, is_new = upstream_sets.create_upstream_set(session, wanted)
-    response.status_code = 201 if is_new else 200
-    response.headers["Location"] = f"/v1/upstream-sets/{created.id}"
-    return created
+        if is_new:
+            audit.record(session, caller, "upstream_set.create", created.id)
+        return Created(created, 201 if is_new else 200, {"Location": f"/v1/upstream-sets/{created.id}"})
+
+    return once.answer(create)
 
 
 @router.put("/{set_id}/examples", dependencies=[Administers], summary="Fill a set with all its examples and seal it")
-async def put_examples(set_id: str, request: Request, parts: ServiceParts) -> schemas.UpstreamSet:
+async def put_examples(set_id: str, request: Request, caller: WhoAsks, parts: ServiceParts) -> schemas.UpstreamSet:
     media_type = media_type_of(request, {JSON_LINES, PARQUET})
 
     def register(body: BinaryIO) -> schemas.UpstreamSet:
         with parts.database.transaction() as session:
             examples = _examples(body, media_type)
-            return upstream_sets.register_examples(session, set_id, examples, parts.settings.max_examples)
+            sealed = upstream_sets.register_examples(session, set_id, examples, parts.settings.max_examples)
+            audit.record(session, caller, "upstream_set.seal", set_id, sha256=sealed.sha256)
+            return sealed
 
     return await spooled(request, register)
 
@@ -66,8 +76,6 @@ def list_examples(
 def media_type_of(request: Request, accepted: set[str]) -> str:
     """The body's media type, the first accepted one when none is named. Raises UnsupportedMediaType."""
     named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("a compressed body is not read here; send it as it is")
     if named in ("", "application/octet-stream"):
         return sorted(accepted)[-1]
     if named not in accepted:

@@ -37,8 +37,6 @@ def list_events(session: Session, job_id: str, after: int, limit: int) -> list[s
 def view(session: Session, job: Job) -> schemas.Job:
     if job.created_at is None:
         session.refresh(job)
-    created_at = moment(job.created_at)
-    assert created_at is not None
     state = schemas.JobState(job.state)
     return schemas.Job(
         id=job.id,
@@ -56,7 +54,7 @@ def view(session: Session, job: Job) -> schemas.Job:
         seconds=None if job.report is None else job.report.get("seconds"),
         priority=job.priority,
         hardware=job.hardware,
-        created_at=created_at,
+        created_at=moment(job.created_at),
         started_at=moment(job.started_at),
         finished_at=moment(job.finished_at),
     )
@@ -92,8 +90,6 @@ def _attempt(found: JobAttempt) -> schemas.Attempt:
 
 
 def _event(found: Event) -> schemas.Event:
-    created_at = moment(found.created_at)
-    assert created_at is not None
     return schemas.Event.model_validate(
         {
             "id": found.id,
@@ -101,6 +97,6 @@ def _event(found: Event) -> schemas.Event:
             "level": found.level,
             "message": found.message,
             "data": found.data,
-            "created_at": created_at,
+            "created_at": moment(found.created_at),
         }
     )

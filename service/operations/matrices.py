@@ -85,8 +85,7 @@ def probe_set(session: Session, matrix_id: str, size: int, design: schemas.Desig
 def view(session: Session, found: Matrix) -> schemas.Matrix:
     fit = storage.newest_fit(session, found.id, MODEL_VERSION, None)
     upstream_set = session.get_one(UpstreamSet, found.upstream_set_id)
-    created_at = moment(found.created_at)
-    assert upstream_set.n_examples is not None and created_at is not None
+    assert upstream_set.n_examples is not None
     return schemas.Matrix(
         id=found.id,
         upstream_set=found.upstream_set_id,
@@ -99,7 +98,7 @@ def view(session: Session, found: Matrix) -> schemas.Matrix:
         n_examples=upstream_set.n_examples,
         fitted_version=None if fit is None else fit.matrix_version,
         quality=None if fit is None or fit.quality is None else schemas.Quality.model_validate(fit.quality),
-        created_at=created_at,
+        created_at=moment(found.created_at),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.completion import random_probes
-from forgetcast.errors import TaskExists, TextsMissing, TooManyExamplesAsked, UnknownReference
+from forgetcast.errors import TaskExists, TextsMissing, TooManyExamplesAsked, TooManyJobs, UnknownReference
 from service.operations.canonical import sha256_of
 from service.operations.matrices import unknown
 from service.storage import jobs as job_storage
@@ -32,7 +32,15 @@ class Registered:
     hardware: str
 
 
-def register_task(session: Session, wanted: schemas.TaskCreate) -> Registered:
+@dataclass(frozen=True)
+class Submitter:
+    """Who orders jobs, by the id of an API key, and how many of theirs may wait."""
+
+    key_id: str | None = None
+    max_queued_jobs: int | None = None
+
+
+def register_task(session: Session, wanted: schemas.TaskCreate, submitter: Submitter = Submitter()) -> Registered:
     """Register a task and order its measuring. What was ordered before is not measured again.
 
     Raises
@@ -41,6 +49,7 @@ def register_task(session: Session, wanted: schemas.TaskCreate) -> Registered:
     TaskExists : the id is taken by a task with other content
     TextsMissing : a worker would have to measure examples without texts
     TooManyExamplesAsked : more probes than upstream examples
+    TooManyJobs : as many jobs of this submitter are waiting as may wait
     """
     matrix = session.get(Matrix, wanted.matrix)
     if matrix is None:
@@ -76,12 +85,12 @@ def register_task(session: Session, wanted: schemas.TaskCreate) -> Registered:
         hardware=wanted.hardware,
         deadline=wanted.deadline,
     )
-    job = order_job(session, task, order)
+    job = order_job(session, task, order, submitter)
     return Registered(view(session, task), True, job.id, job.hardware)
 
 
-def order_job(session: Session, task: Task, order: schemas.JobCreate) -> Job:
-    """Order one measuring of a task. Raises JobActive, TextsMissing, TooManyExamplesAsked, UnknownReference."""
+def order_job(session: Session, task: Task, order: schemas.JobCreate, submitter: Submitter = Submitter()) -> Job:
+    """Order one measuring. Raises JobActive, TextsMissing, TooManyExamplesAsked, TooManyJobs, UnknownReference."""
     matrix = get_matrix(session, task.matrix_id)
     upstream_set = session.get_one(UpstreamSet, matrix.upstream_set_id)
     if not upstream_set.has_texts:
@@ -93,6 +102,7 @@ def order_job(session: Session, task: Task, order: schemas.JobCreate) -> Job:
         raise UnknownReference("the task has no data set, so it cannot be fine-tuned; register one with a data set")
     assert upstream_set.n_examples is not None
     positions = _positions(session, upstream_set, order)
+    _check_queue(session, submitter)
     return job_storage.insert_job(
         session,
         task_id=task.id,
@@ -102,12 +112,13 @@ def order_job(session: Session, task: Task, order: schemas.JobCreate) -> Job:
         hardware=order.hardware,
         priority=order.priority,
         deadline=_seconds(order.deadline),
+        submitted_by=submitter.key_id,
     )
 
 
-def create_job(session: Session, task_id: str, order: schemas.JobCreate) -> Job:
+def create_job(session: Session, task_id: str, order: schemas.JobCreate, submitter: Submitter = Submitter()) -> Job:
     """Order a further measuring. Raises TaskNotFound and whatever order_job raises."""
-    return order_job(session, storage.get_task(session, task_id, lock=True), order)
+    return order_job(session, storage.get_task(session, task_id, lock=True), order, submitter)
 
 
 def read_task(session: Session, task_id: str) -> schemas.Task:
@@ -122,8 +133,6 @@ def view(session: Session, task: Task) -> schemas.Task:
     job = storage.newest_job(session, task.id)
     if task.created_at is None:
         session.refresh(task)
-    created_at = moment(task.created_at)
-    assert created_at is not None
     return schemas.Task(
         id=task.id,
         matrix=task.matrix_id,
@@ -140,7 +149,7 @@ def view(session: Session, task: Task) -> schemas.Task:
         row_version=task.row_version,
         n_measured=task.n_measured,
         job=None if job is None else job.id,
-        created_at=created_at,
+        created_at=moment(task.created_at),
     )
 
 
@@ -192,6 +201,16 @@ def _positions(session: Session, upstream_set: UpstreamSet, order: schemas.JobCr
     if order.design != schemas.Design.RANDOM:
         raise unknown("/design", f'the probe design {order.design!r} is not built yet; use "random"')
     return random_probes(upstream_set.n_examples, order.size, order.probe_seed)
+
+
+def _check_queue(session: Session, submitter: Submitter) -> None:
+    """Two requests at once may each take the last place: the cap holds a flood, not the last job."""
+    most = submitter.max_queued_jobs
+    if most is not None and job_storage.count_queued(session, submitter.key_id, most) >= most:
+        raise TooManyJobs(
+            f"{most} jobs of this API key are waiting (FORGETCAST_MAX_QUEUED_JOBS); send this one when some are done",
+            retry_after=60,
+        )
 
 
 def _seconds(deadline: datetime | None) -> float | None:

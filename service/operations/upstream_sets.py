@@ -104,8 +104,6 @@ def read_examples(session: Session, set_id: str, after: int, limit: int) -> list
 
 
 def view(found: UpstreamSet) -> schemas.UpstreamSet:
-    created_at = moment(found.created_at)
-    assert created_at is not None
     return schemas.UpstreamSet(
         id=found.id,
         sealed=found.sha256 is not None,
@@ -114,7 +112,7 @@ def view(found: UpstreamSet) -> schemas.UpstreamSet:
         has_texts=found.has_texts,
         sha256=found.sha256,
         domains=found.domains,
-        created_at=created_at,
+        created_at=moment(found.created_at),
     )
 
 

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session as Session  # re-exported: the layers above name it, and import no SQLAlchemy
 from sqlalchemy.sql.functions import FunctionElement
 
-from forgetcast.errors import DatabaseUnavailable
+from forgetcast.errors import DatabaseUnavailable, WriteConflict
 from service.storage.postgres import ImpatientConnection
 
 WRITES = {"forgetcast_writes": True}
@@ -57,6 +57,9 @@ class Database:
                 Session(connection, expire_on_commit=False) as session,
             ):
                 yield session
+        except IntegrityError as error:
+            # Whoever writes has looked before: another transaction wrote the same in between.
+            raise WriteConflict(retry_after=1) from error
         except (OperationalError, InterfaceError) as error:
             raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}", retry_after=5) from error
         except sa.exc.TimeoutError as error:
@@ -131,6 +134,12 @@ def _now_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
+@overload
+def moment(seconds: float) -> datetime: ...
+@overload
+def moment(seconds: None) -> None: ...
+@overload
+def moment(seconds: float | None) -> datetime | None: ...
 def moment(seconds: float | None) -> datetime | None:
     """A stored time as a UTC datetime."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

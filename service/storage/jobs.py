@@ -73,6 +73,7 @@ def insert_job(
     hardware: str = ANY_HARDWARE,
     priority: int = 0,
     deadline: float | None = None,
+    submitted_by: str | None = None,
 ) -> Job:
     """Order a job. Raises JobActive when the task has one that has not ended."""
     job = Job(
@@ -84,6 +85,7 @@ def insert_job(
         hardware=hardware,
         priority=priority,
         deadline=deadline,
+        submitted_by=submitted_by,
     )
     try:
         with session.begin_nested():
@@ -98,6 +100,12 @@ def insert_job(
     data = {"state": JobState.QUEUED, "attempt": 0, "task": task_id}
     append_event(session, job.id, "state", "info", "queued", data)
     return job
+
+
+def count_queued(session: Session, submitted_by: str | None, most: int) -> int:
+    """How many jobs of this API key are waiting, counted up to `most`."""
+    waiting = sa.select(Job.id).where(Job.submitted_by.is_not_distinct_from(submitted_by), Job.state == JobState.QUEUED)
+    return session.scalar(sa.select(sa.func.count()).select_from(waiting.limit(most).subquery())) or 0
 
 
 def get_job(session: Session, job_id: str) -> Job:

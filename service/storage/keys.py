@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from forgetcast.errors import ApiKeyNotFound
+from service.storage.database import now
 from service.storage.tables import ApiKey
 
 
-def insert_key(session: Session, key_id: str, name: str, secret_sha256: str, scopes: list[str]) -> None:
-    session.add(ApiKey(id=key_id, name=name, secret_sha256=secret_sha256, scopes=scopes))
+def insert_key(
+    session: Session, key_id: str, name: str, secret_sha256: str, scopes: list[str], expires_in: float | None
+) -> ApiKey:
+    """A new key; `expires_in` seconds on the database's clock, None for never."""
+    expires_at = None if expires_in is None else now() + expires_in
+    key = ApiKey(id=key_id, name=name, secret_sha256=secret_sha256, scopes=scopes, expires_at=expires_at)
+    session.add(key)
     session.flush()
+    session.refresh(key)
+    return key
 
 
-def find_key(session: Session, key_id: str) -> ApiKey | None:
-    return session.get(ApiKey, key_id)
+def find_live_key(session: Session, key_id: str) -> ApiKey | None:
+    """The key with this id, unless it is revoked or has expired."""
+    live = sa.select(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
+    return session.scalar(live.where(sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now())))
+
+
+def get_key(session: Session, key_id: str) -> ApiKey:
+    """The key with this id, dead or alive, locked. Raises ApiKeyNotFound."""
+    found = session.get(ApiKey, key_id, with_for_update=True, populate_existing=True)
+    if found is None:
+        raise ApiKeyNotFound(f"no API key has the id {key_id!r}")
+    return found
+
+
+def list_keys(session: Session, after: str, limit: int) -> Sequence[ApiKey]:
+    return session.scalars(sa.select(ApiKey).where(ApiKey.id > after).order_by(ApiKey.id).limit(limit)).all()
+
+
+def end_key(session: Session, key: ApiKey, within: float) -> None:
+    """Let a key end in `within` seconds, or earlier if it would anyway; 0 revokes it. An ended key stays as it is."""
+    ending = sa.update(ApiKey).where(ApiKey.id == key.id)
+    if within <= 0:
+        ending = ending.where(ApiKey.revoked_at.is_(None)).values(revoked_at=now())
+    else:
+        would_outlive = sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now() + within)
+        ending = ending.where(would_outlive).values(expires_at=now() + within)
+    session.execute(ending)
+    session.refresh(key)
 
 
 def any_key(session: Session) -> bool:

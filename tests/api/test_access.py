@@ -18,8 +18,7 @@ OPEN = {"/healthz", "/readyz"}
 def keys(client: TestClient, database: Database) -> dict[Scope, str]:
     """A key for every scope. The service notices within seconds; here it is made to look at once."""
     with database.transaction() as session:
-        made = {scope: create_key(session, scope.value, [scope]) for scope in Scope}
-    return made
+        return {scope: create_key(session, scope.value, [scope]) for scope in Scope}
 
 
 def routes(client: TestClient) -> list[tuple[str, str]]:

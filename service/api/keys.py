@@ -1,0 +1,82 @@
+"""API keys, and what administrators did. A secret is in one answer only: that which makes its key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from forgetcast import schemas
+from service.api.dependencies import Administers, ServiceParts, WhoAsks
+from service.api.once import Created, OncePerKey
+from service.api.pages import after, after_position, page
+from service.operations import audit, keys
+from service.storage.database import Session
+
+router = APIRouter(prefix="/v1", tags=["keys"], dependencies=[Administers])
+
+SECRET = frozenset({"key"})
+
+
+@router.post("/api-keys", status_code=201, summary="Make an API key", response_model=schemas.ApiKeyCreated)
+def create_api_key(wanted: schemas.ApiKeyCreate, caller: WhoAsks, once: OncePerKey) -> Response:
+    def create(session: Session) -> Created:
+        expires_in = None if wanted.expires_in is None else timedelta(seconds=wanted.expires_in)
+        created = keys.new_key(session, wanted.name, wanted.scopes, expires_in)
+        audit.record(session, caller, "key.create", created.id, name=created.name, scopes=created.scopes)
+        return _created(created)
+
+    return once.answer(create)
+
+
+@router.get("/api-keys", summary="List API keys, without their secrets")
+def list_api_keys(
+    parts: ServiceParts, limit: Annotated[int, Query(ge=1, le=1000)] = 20, cursor: str | None = None
+) -> schemas.Page[schemas.ApiKey]:
+    with parts.database.read() as session:
+        found = keys.list_keys(session, after(cursor), limit + 1)
+    return page([(key.id, key) for key in found], limit)
+
+
+@router.get("/api-keys/{key_id}", summary="Read an API key, without its secret")
+def read_api_key(key_id: str, parts: ServiceParts) -> schemas.ApiKey:
+    with parts.database.read() as session:
+        return keys.read_key(session, key_id)
+
+
+@router.post(
+    "/api-keys/{key_id}/rotate",
+    status_code=201,
+    summary="Make a key's successor; both work for a while",
+    response_model=schemas.ApiKeyCreated,
+)
+def rotate_api_key(key_id: str, wanted: schemas.ApiKeyRotate, caller: WhoAsks, once: OncePerKey) -> Response:
+    def create(session: Session) -> Created:
+        created = keys.rotate_key(session, key_id, timedelta(seconds=wanted.overlap))
+        audit.record(session, caller, "key.rotate", key_id, successor=created.id, overlap=wanted.overlap)
+        return _created(created)
+
+    return once.answer(create)
+
+
+@router.delete("/api-keys/{key_id}", summary="Revoke an API key")
+def revoke_api_key(key_id: str, caller: WhoAsks, parts: ServiceParts) -> schemas.ApiKey:
+    with parts.database.transaction() as session:
+        revoked = keys.revoke_key(session, key_id)
+        audit.record(session, caller, "key.revoke", key_id)
+    return revoked
+
+
+@router.get("/audit", summary="What administrators did, newest first")
+def list_audit(
+    parts: ServiceParts, limit: Annotated[int, Query(ge=1, le=1000)] = 20, cursor: str | None = None
+) -> schemas.Page[schemas.AuditEntry]:
+    before = after_position(cursor)
+    with parts.database.read() as session:
+        found = audit.list_audit(session, None if before < 0 else before, limit + 1)
+    return page([(str(entry.id), entry) for entry in found], limit)
+
+
+def _created(created: schemas.ApiKeyCreated) -> Created:
+    return Created(created, 201, {"Location": f"/v1/api-keys/{created.id}"}, secret=SECRET)
