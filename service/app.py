@@ -23,7 +23,7 @@ from service.api import (
     tasks,
     upstream_sets,
 )
-from service.api.access import Access
+from service.api.access import Access, KnownKeys
 from service.api.access_log import AccessLog
 from service.api.compression import compressed
 from service.api.dependencies import Parts
@@ -56,17 +56,17 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
         redoc_url=None,
         redirect_slashes=False,  # a redirect is no problem document, and clients would repeat the body
     )
-    app.state.parts = Parts(settings, database, queue)
+    parts = app.state.parts = Parts(settings, database, queue, KnownKeys(database))
     add_problem_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)
-    app.add_middleware(_layers, settings=settings, database=database)
+    app.add_middleware(_layers, parts=parts)
     return app
 
 
-def _layers(app: Any, settings: Settings, database: Database) -> AccessLog:
+def _layers(app: Any, parts: Parts) -> AccessLog:
     """From the outside in: a request's log line, its limits, who asks, compression of the answer."""
-    return AccessLog(Limits(Access(compressed(app), settings, database), settings))
+    return AccessLog(Limits(Access(compressed(app), parts.settings, parts.known_keys), parts.settings))
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -66,3 +66,16 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"FORGETCAST_HOME": str(home), "FORGETCAST_CACHE_DIR": str(home), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", "forgetcast.cli", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_keys_are_made_listed_rotated_and_revoked_on_the_command_line(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    made = run(tmp_path, "key", "create", "--name", "ci", "--scope", "read", "--days", "9").stdout.strip()
+    key_id = made.split("_")[1]
+    successor = run(tmp_path, "key", "rotate", key_id, "--overlap", "1").stdout.strip()
+    assert run(tmp_path, "key", "revoke", successor.split("_")[1]).returncode == 0
+    listed = run(tmp_path, "key", "ls").stdout
+    assert len(listed.splitlines()) == 2 and "until" in listed and "revoked" in listed
+    assert made.split("_")[2] not in listed
+    absent = run(tmp_path, "key", "revoke", "nobody")
+    assert absent.returncode == 1 and "no API key has the id 'nobody'" in absent.stderr

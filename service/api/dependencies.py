@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from forgetcast.errors import Forbidden
 from forgetcast.schemas import Scope
+from service.api.access import KnownKeys
 from service.models import Models
 from service.operations.forecasts import ForecastCache
 from service.operations.keys import Caller
@@ -25,6 +26,7 @@ class Parts:
     settings: Settings
     database: Database
     queue: JobQueue
+    known_keys: KnownKeys
     cache: ForecastCache = field(default_factory=ForecastCache)
     draining: threading.Event = field(default_factory=threading.Event)  # set when this process is to end
 

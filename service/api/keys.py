@@ -20,14 +20,16 @@ SECRET = frozenset({"key"})
 
 
 @router.post("/api-keys", status_code=201, summary="Make an API key", response_model=schemas.ApiKeyCreated)
-def create_api_key(wanted: schemas.ApiKeyCreate, caller: WhoAsks, once: OncePerKey) -> Response:
+def create_api_key(wanted: schemas.ApiKeyCreate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey) -> Response:
     def create(session: Session) -> Created:
         expires_in = None if wanted.expires_in is None else timedelta(seconds=wanted.expires_in)
         created = keys.new_key(session, wanted.name, wanted.scopes, expires_in)
         audit.record(session, caller, "key.create", created.id, name=created.name, scopes=created.scopes)
         return _created(created)
 
-    return once.answer(create)
+    answer = once.answer(create)
+    parts.known_keys.forget()
+    return answer
 
 
 @router.get("/api-keys", summary="List API keys, without their secrets")
@@ -51,13 +53,17 @@ def read_api_key(key_id: str, parts: ServiceParts) -> schemas.ApiKey:
     summary="Make a key's successor; both work for a while",
     response_model=schemas.ApiKeyCreated,
 )
-def rotate_api_key(key_id: str, wanted: schemas.ApiKeyRotate, caller: WhoAsks, once: OncePerKey) -> Response:
+def rotate_api_key(
+    key_id: str, wanted: schemas.ApiKeyRotate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey
+) -> Response:
     def create(session: Session) -> Created:
         created = keys.rotate_key(session, key_id, timedelta(seconds=wanted.overlap))
         audit.record(session, caller, "key.rotate", key_id, successor=created.id, overlap=wanted.overlap)
         return _created(created)
 
-    return once.answer(create)
+    answer = once.answer(create)
+    parts.known_keys.forget()
+    return answer
 
 
 @router.delete("/api-keys/{key_id}", summary="Revoke an API key")
@@ -65,6 +71,7 @@ def revoke_api_key(key_id: str, caller: WhoAsks, parts: ServiceParts) -> schemas
     with parts.database.transaction() as session:
         revoked = keys.revoke_key(session, key_id)
         audit.record(session, caller, "key.revoke", key_id)
+    parts.known_keys.forget()
     return revoked
 
 

@@ -90,13 +90,15 @@ class World:
     def post_task(self, **fields: Any) -> Any:
         return self.client.post("/v1/tasks", json={"matrix": "m", **fields})
 
-    def measure(self, task_id: str, row: NDArray[Any], n_probes: int = 20, **fields: Any) -> Any:
+    def measure(
+        self, task_id: str, row: NDArray[Any], n_probes: int = 20, headers: dict[str, str] | None = None, **fields: Any
+    ) -> Any:
         cells = [
             {"example_id": f"example-{i}", "forgetting": float(row[i])}
             for i in range(0, N_EXAMPLES, N_EXAMPLES // n_probes)
         ]
         body = {"setting": SETTING, "recipe": RECIPE, "cells": cells, **fields}
-        return self.client.post(f"/v1/tasks/{task_id}/measurements", json=body)
+        return self.client.post(f"/v1/tasks/{task_id}/measurements", json=body, headers=headers)
 
 
 def low_rank_rows(n_tasks: int, seed: int = 0) -> NDArray[np.float32]:
