@@ -35,7 +35,18 @@ from service.settings import Settings
 from service.storage.database import Database
 
 ROUTERS = (
-    upstream_sets, matrices, rows, datasets, tasks, streaming, jobs, forecasts, replay_sets, keys, operation, health,
+    upstream_sets,
+    matrices,
+    rows,
+    datasets,
+    tasks,
+    streaming,
+    jobs,
+    forecasts,
+    replay_sets,
+    keys,
+    operation,
+    health,
 )
 
 

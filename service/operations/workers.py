@@ -16,8 +16,6 @@ def list_workers(session: Session, lease: timedelta) -> list[schemas.Worker]:
 
 def _view(seen: storage.Seen, lease: timedelta) -> schemas.Worker:
     worker = seen.worker
-    started_at, seen_at = moment(worker.started_at), moment(worker.seen_at)
-    assert started_at is not None and seen_at is not None
     return schemas.Worker(
         id=worker.id,
         host=worker.host,
@@ -26,6 +24,6 @@ def _view(seen: storage.Seen, lease: timedelta) -> schemas.Worker:
         version=worker.version,
         job=worker.job_id,
         alive=seen.silent <= lease.total_seconds(),
-        started_at=started_at,
-        seen_at=seen_at,
+        started_at=moment(worker.started_at),
+        seen_at=moment(worker.seen_at),
     )
