@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from forgetcast.cli.lazy_group import Command, RootGroup
 
 COMMANDS = {
@@ -39,3 +41,4 @@ main = RootGroup(
     help="Forecast which upstream examples a language model forgets when it is fine-tuned on a new task.",
     epilog=EPILOG,
 )
+click.version_option(package_name="forgetcast", message="%(prog)s %(version)s")(main)

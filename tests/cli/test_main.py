@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import click
 import httpx2
@@ -15,7 +16,7 @@ import pytest
 
 from forgetcast import errors
 from forgetcast.cli import COMMANDS, main
-from forgetcast.cli.failures import failure_of
+from forgetcast.cli.failures import NEXT, failure_of
 from tests.client.answers import problem
 
 OWN_COMMANDS = [name for name, command in COMMANDS.items() if command.target.startswith("forgetcast.")]
@@ -123,6 +124,22 @@ def test_an_unknown_task_names_the_command_that_lists_them(run, service):
     result = run("task", "get", "unknown")
     assert result.exit_code == 1
     assert "forgetcast task ls" in result.stderr
+
+
+def test_what_an_error_names_to_try_next_is_a_command():
+    named = [words for said in NEXT.values() for words in re.findall(r"`forgetcast ([^`]+)`", said)]
+    assert len(named) > 15
+    for words in named:
+        context = click.Context(main)
+        path = words.split()
+        command = main.get_command(context, path[0])
+        assert command is not None, words
+        assert not isinstance(command, click.Group) or command.get_command(context, path[1]), words
+
+
+def test_the_version_is_said():
+    done = subprocess.run([sys.executable, "-m", "forgetcast.cli", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"forgetcast {metadata.version('forgetcast')}\n"
 
 
 def test_what_is_wrong_in_a_request_is_named_by_its_field():
