@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,9 +26,13 @@ from service.storage.jobs import ANY_HARDWARE
 from service.storage.schema import check_schema
 from workers.fit_loop import start_fit_loop
 from workers.gpu import take_gpu
+from workers.leases import Reaper
 from workers.supervisor import Supervisor, Timing
 
+log = logging.getLogger(__name__)
+
 BEATS_A_LEASE = 12
+Run = Callable[[threading.Event], None]
 
 
 @click.command()
@@ -46,21 +52,41 @@ BEATS_A_LEASE = 12
     type=click.FloatRange(0.1, 30),
     help="Seconds between two looks for work; at most one without Redis.",
 )
+@click.option(
+    "--no-jobs",
+    is_flag=True,
+    help="Run no job; fit matrices and put back the jobs of dead workers. For where workers are started per job.",
+)
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer /metrics here; off by default.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address for --metrics-port.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop at end of file on stdin: end with the parent.")
 def worker(
-    once: bool, hardware: tuple[str, ...], poll: float, metrics_port: int | None, metrics_host: str, until_eof: bool
+    once: bool,
+    no_jobs: bool,
+    hardware: tuple[str, ...],
+    poll: float,
+    metrics_port: int | None,
+    metrics_host: str,
+    until_eof: bool,
 ) -> None:
     """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it.
 
     Example: forgetcast worker --hardware a100
     """
+    if once and no_jobs:
+        raise click.UsageError("--once runs one job and --no-jobs runs none; leave one of them out")
     settings = Settings()
     configure_logs(settings.log_format)
     database = Database(settings.database, patience=settings.database_timeout)
     try:
-        supervisor = open_supervisor(settings, database, hardware=hardware, poll=timedelta(seconds=poll))
+        check_schema(database)
+        run: Run = (
+            partial(reap_only, Reaper(database, settings.lease), timedelta(seconds=poll))
+            if no_jobs
+            else partial(
+                open_supervisor(settings, database, hardware=hardware, poll=timedelta(seconds=poll)).run, once=once
+            )
+        )
     except ForgetcastError as error:
         raise click.ClickException(str(error)) from error
     if metrics_port is not None:
@@ -71,7 +97,7 @@ def worker(
     fit_due = partial(fit_due_matrices, database)
     if not once:
         start_fit_loop(fit_due, stop)
-    supervisor.run(stop, once=once)
+    run(stop)
     while once and not stop.is_set() and fit_due():
         pass
 
@@ -79,8 +105,7 @@ def worker(
 def open_supervisor(
     settings: Settings, database: Database, *, hardware: tuple[str, ...], poll: timedelta
 ) -> Supervisor:
-    """A supervisor on this deployment's database, queue and models. Raises SchemaMismatch, ConfigurationError."""
-    check_schema(database)
+    """A supervisor on this deployment's database, queue and models. Raises ConfigurationError."""
 
     def model_folder(model: str, revision: str) -> Path:
         return Models.read(settings.models_file).folder(model, revision)
@@ -94,6 +119,13 @@ def open_supervisor(
         timing=Timing(lease=settings.lease, beat=settings.lease / BEATS_A_LEASE, poll=poll),
         gpu=take_gpu(),
     )
+
+
+def reap_only(reaper: Reaper, poll: timedelta, stop: threading.Event) -> None:
+    """What a worker does besides jobs."""
+    log.info("worker runs no jobs")
+    while not stop.wait(poll.total_seconds()):
+        reaper.turn()
 
 
 def _answer_metrics(host: str, port: int) -> None:

@@ -1,13 +1,18 @@
 """`forgetcast worker` on a database that is not ready, and on one that is."""
 
 import signal
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
 from service.settings import Settings
+from service.storage import jobs
 from service.storage.database import Database
 from service.storage.schema import migrate
+from tests.storage.rows import add_job
+from tests.test_end_to_end import forgetcast
+from tests.workers.supervised import eventually
 from workers.commands import stop_on_signal, worker
 
 
@@ -49,3 +54,30 @@ def test_a_signal_stops_the_worker_and_a_second_ctrl_c_ends_it():
     assert stop.is_set()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_worker_without_jobs_puts_back_what_dead_ones_left_and_leaves_the_rest(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'forgetcast.db'}")
+    migrate(database)
+    with database.transaction() as session:
+        lost = add_job(session).id
+        claimed = jobs.claim(session, "dead", ["any"], timedelta(0))
+        assert claimed is not None and claimed.job_id == lost
+        waiting = add_job(session).id
+
+    def states():
+        with database.read() as session:
+            return [jobs.get_job(session, job_id).state for job_id in (lost, waiting)]
+
+    with forgetcast(tmp_path, "worker", "--no-jobs", "--poll", "0.1", FORGETCAST_LEASE="PT1S") as process:
+        eventually(lambda: states() == ["queued", "queued"])
+        assert process.poll() is None
+    assert process.returncode == 0
+    with database.read() as session:
+        assert jobs.get_job(session, lost).attempt == 1  # nobody has begun a second
+    database.close()
+
+
+def test_one_job_and_no_jobs_exclude_each_other(home):
+    ended = CliRunner().invoke(worker, ["--once", "--no-jobs"])
+    assert ended.exit_code == 2 and "leave one of them out" in ended.output
