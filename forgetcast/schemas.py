@@ -494,6 +494,13 @@ class ApiKeyCreated(ApiKey):
     key: str | None = Field(description="shown once; null when the answer is a replay of an earlier one")
 
 
+class Caller(Shape):
+    """Who asks, as the service sees it."""
+
+    key: ApiKey | None = Field(description="null: a service without keys, which only this machine can reach")
+    scopes: list[Scope] = Field(description="what may be done; `admin` includes the others")
+
+
 class AuditEntry(Shape):
     id: int
     actor: str | None = Field(description="id of the API key, or `command line`; null: a service without keys")

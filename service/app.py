@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from service.api import (
+    caller,
     datasets,
     forecasts,
     health,
@@ -45,6 +46,7 @@ ROUTERS = (
     forecasts,
     replay_sets,
     keys,
+    caller,
     operation,
     health,
 )

@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +20,11 @@ from forgetcast.folders import cache_folder, state_folder
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
+    from forgetcast.schemas import Caller
 
 LITTLE, TOO_LITTLE = 5e9, 0.5e9  # bytes; one checkpoint of the bundled model takes 1.6e9
+EXPIRES_SOON = timedelta(days=7)
+NEXT_KEY = "ask an operator for the next one: `forgetcast key rotate {}`"
 SERVED_BY_OTHERS = "a worker of the service measures; `pip install 'forgetcast[workers]'` in a checkout makes one here"
 
 
@@ -77,15 +81,16 @@ def _versions(client: ForgetcastClient) -> Check:
 
 def _with_key(client: ForgetcastClient) -> Iterator[Check]:
     try:
-        matrices = list(client.matrices.list())
+        caller = client.caller()
     except Unauthenticated as error:
         yield _failed("key", error)
         return
     except Forbidden as error:
         yield Check("key", State.WARN, f"valid, but {error}", NEXT[Forbidden])
         return
-    yield Check("key", State.OK, "the service lets this client read")
+    yield _key(caller)
     yield from _work(client)
+    matrices = list(client.matrices.list())
     if not matrices:
         yield Check("matrix", State.WARN, "there is none yet", "forgetcast matrix import FILE.npz --spec FILE.json")
     for matrix in matrices:
@@ -95,6 +100,19 @@ def _with_key(client: ForgetcastClient) -> Iterator[Check]:
         else:
             said = f"{matrix.id}: {matrix.n_tasks} known rows by {matrix.n_examples} examples"
             yield Check("matrix", State.OK, said)
+
+
+def _key(caller: Caller) -> Check:
+    scopes = ", ".join(caller.scopes)
+    if caller.key is None:
+        return Check("key", State.OK, f"the service has none; anybody on its machine may {scopes}")
+    said = f"{caller.key.id} ({caller.key.name}) may {scopes}"
+    ends = caller.key.expires_at
+    if ends is None:
+        return Check("key", State.OK, said)
+    soon = ends - datetime.now(UTC) < EXPIRES_SOON
+    said += f" until {ends:%Y-%m-%d %H:%M} UTC"
+    return Check("key", State.WARN, said, NEXT_KEY.format(caller.key.id)) if soon else Check("key", State.OK, said)
 
 
 def _work(client: ForgetcastClient) -> Iterator[Check]:

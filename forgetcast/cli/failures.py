@@ -43,6 +43,8 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.FitPending: "try again in some seconds; a worker must be running (`forgetcast worker`)",
     errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",
     errors.WaitTimedOut: "`forgetcast task wait TASK` goes on waiting",
+    errors.TooManyJobs: "`forgetcast task wait TASK` waits for one of them",
+    errors.RateLimited: "try again in some seconds",
     errors.RouteNotFound: "`forgetcast doctor` compares the versions of client and service",
     errors.UnexpectedAnswer: "`forgetcast doctor` compares the versions of client and service",
     errors.DatabaseUnavailable: "`forgetcast doctor` says what the service misses",

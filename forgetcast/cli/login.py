@@ -50,7 +50,7 @@ def logout() -> None:
 def check_key(client: ForgetcastClient) -> None:
     """Raise Unauthenticated unless the service takes the client's key, whatever that key may do."""
     with contextlib.suppress(Forbidden):
-        next(client.matrices.list(), None)
+        client.caller()
 
 
 def _read_key() -> str:

@@ -27,7 +27,7 @@ from forgetcast.client.task_handle import TaskHandle
 from forgetcast.client.tasks import Tasks
 from forgetcast.client.upstream_sets import UpstreamSets
 from forgetcast.errors import UnexpectedAnswer
-from forgetcast.schemas import Model, Queue, Ready, Worker
+from forgetcast.schemas import Caller, Model, Queue, Ready, Worker
 
 __all__ = ["DEFAULT_URL", "ForgetcastClient", "ReplaySet", "TaskHandle"]
 
@@ -61,6 +61,10 @@ class ForgetcastClient:
     def ready(self) -> Ready:
         """Whether the service can do its work, and what it misses."""
         return self._connection.read(Ready, "GET", "/readyz", accepted=(503,))
+
+    def caller(self) -> Caller:
+        """Who this client is to the service, and what it may do; needs the scope to read."""
+        return self._connection.read(Caller, "GET", "/v1/caller")
 
     def version(self) -> str:
         """The service's version, which /openapi.json names."""

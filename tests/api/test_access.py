@@ -71,6 +71,16 @@ def test_a_key_opens_what_its_scope_names_and_nothing_else(client: TestClient, k
     assert client.post("/v1/upstream-sets", json={}, headers=bearer(keys[Scope.ADMIN])).status_code == 201
 
 
+def test_a_caller_learns_what_its_key_may_do(client: TestClient, keys: dict[Scope, str]) -> None:
+    said = client.get("/v1/caller", headers=bearer(keys[Scope.READ])).json()
+    assert (said["key"]["name"], said["scopes"]) == ("read", ["read"])
+    assert keys[Scope.READ] not in str(said)
+
+
+def test_without_keys_the_caller_is_anybody(client: TestClient) -> None:
+    assert client.get("/v1/caller").json() == {"key": None, "scopes": ["admin", "measure", "read", "submit"]}
+
+
 def test_the_secret_is_nowhere_in_the_database(database: Database, keys: dict[Scope, str]) -> None:
     with database.read() as session:
         stored = repr([vars(row) for row in session.scalars(sa.select(ApiKey))])

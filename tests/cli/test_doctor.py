@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
 
@@ -110,13 +111,23 @@ def test_what_the_service_misses(run, healthy):
 
 
 def test_a_key_that_is_refused_has_its_exit_code(run, healthy):
-    healthy.answers["GET", "/v1/matrices"] = problem("unauthenticated", 401)
+    healthy.answers["GET", "/v1/caller"] = problem("unauthenticated", 401)
     assert "forgetcast login" in found(run, exit_code=4)["key"][0][2]
 
 
 def test_a_key_that_may_not_read(run, healthy):
-    healthy.answers["GET", "/v1/matrices"] = problem("forbidden", 403, "the API key lacks the scope 'read'")
+    healthy.answers["GET", "/v1/caller"] = problem("forbidden", 403, "the API key lacks the scope 'read'")
     assert found(run)["key"][0][:2] == ("warn", "valid, but the API key lacks the scope 'read'")
+
+
+@pytest.mark.parametrize(("days", "state"), [(30, "ok"), (2, "warn")])
+def test_a_key_that_ends(run, healthy, days, state):
+    key = {"id": "4f7x2k9q", "name": "ci", "scopes": ["read"], "created_at": CREATED, "revoked_at": None}
+    ends = datetime.now(UTC) + timedelta(days=days)
+    healthy.answers["GET", "/v1/caller"] = ok({"key": {**key, "expires_at": ends.isoformat()}, "scopes": ["read"]})
+    ((found_state, said, todo),) = found(run)["key"]
+    assert (found_state, said) == (state, f"4f7x2k9q (ci) may read until {ends:%Y-%m-%d %H:%M} UTC")
+    assert ("forgetcast key rotate 4f7x2k9q" in todo) == (state == "warn")
 
 
 def test_no_worker_and_a_matrix_that_nobody_fitted(run, healthy):

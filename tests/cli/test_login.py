@@ -38,14 +38,14 @@ def test_commands_take_what_is_stored(run, service):
 
 
 def test_a_key_that_the_service_refuses_is_not_stored(service, config_folder):
-    service.answers["GET", "/v1/matrices"] = problem("unauthenticated", 401)
+    service.answers["GET", "/v1/caller"] = problem("unauthenticated", 401)
     result = log_in("--url", URL)
     assert result.exit_code == 4
     assert not config_folder.exists()
 
 
 def test_a_key_without_the_scope_to_read_is_a_key(service, config_folder):
-    service.answers["GET", "/v1/matrices"] = problem("forbidden", 403)
+    service.answers["GET", "/v1/caller"] = problem("forbidden", 403)
     assert log_in("--url", URL).exit_code == 0
 
 

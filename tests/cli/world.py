@@ -140,6 +140,7 @@ class Service:
     def __init__(self) -> None:
         self.requests: list[httpx2.Request] = []
         self.answers: dict[tuple[str, str], Answer | list[Answer]] = {
+            ("GET", "/v1/caller"): ok({"key": None, "scopes": ["admin", "measure", "read", "submit"]}),
             ("GET", "/v1/matrices"): page([MATRIX]),
             ("GET", "/v1/matrices/m"): ok(MATRIX),
             ("GET", "/v1/upstream-sets/s"): ok(UPSTREAM_SET),
