@@ -2,9 +2,11 @@
 
 Notation
     N  number of upstream examples      S  number of probes asked for
-    L  loadings under what the probes chosen so far leave unknown    (R, N)  nats per token
+    L  loadings before any probe                                     (R, N)  nats per token
+    T  what the probes chosen so far leave unknown of w: TL are the loadings that remain   (R, R)
     v  noise variance of every column                                (N,)    squared nats per token
-    u  how much an example's variance matters                        (N,)
+    u  how much an example's variance matters; 0 once it is measured (N,)
+    G  L diag(u) L'                                                  (R, R)
 
 Source: greedy choice for Gaussian models, Krause, Singh and Guestrin (2008), here for the summed variance left.
 """
@@ -20,6 +22,7 @@ from forgetcast.completion.factor_model import FactorModel
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongShape
 
+MOST_GREEDY = 100  # of one set; beyond, all are random: what is left unknown by then is noise
 LOADING_DOUBT = 0.3  # share of a cell's factor variance taken for noise, lest the extremes of noisy loadings be picked
 
 
@@ -81,10 +84,11 @@ def design_probes(
     Parameters
     ----------
     size : S, at most the number of eligible examples
-    design : ``mixed`` (first, third, ... greedy, the others random), ``optimal`` (all greedy) or ``random``
+    design : ``mixed`` (first, third, ... greedy, the others random), ``optimal`` (all greedy) or ``random``; after
+        ``MOST_GREEDY`` greedy ones all are random
     seed : non-negative, of the random ones
     eligible : (N,) bools, which examples may be measured; all by default
-    importance : (N,) floats, not negative, u: a domain's share, say; equal by default
+    importance : (N,) floats, not negative, u: 1 for the cells that matter, say; equal by default
 
     Raises
     ------
@@ -93,42 +97,46 @@ def design_probes(
     if design not in set(Design):
         raise UnknownMethod(f"No probe design is called {design!r}; there are {', '.join(Design)}.")
     drawn = random_probes(model.n_examples, size, seed, eligible=eligible)
+    if design == Design.RANDOM:
+        return ProbeSet(drawn, np.ones(size, dtype=np.bool_))
     remaining = np.zeros(model.n_examples, dtype=np.bool_)
     remaining[eligible_positions(model.n_examples, eligible)] = True
-    weight = np.ones(model.n_examples) if importance is None else importance
-    left, noise = _doubted(model)
-    chosen: list[int] = []
-    at_random: list[bool] = []
+    unknown = _Unknown(*_doubted(model), _importance(model, importance))
+    every = 1 if design == Design.OPTIMAL else 2
+    positions, at_random = np.zeros(size, dtype=np.intp), np.ones(size, dtype=np.bool_)
+    next_drawn = iter(drawn.tolist())
     for place in range(size):
-        greedy = design == Design.OPTIMAL or (design == Design.MIXED and place % 2 == 0)
-        probe = _next_greedy(left, noise, weight, remaining) if greedy else int(drawn[remaining[drawn]][0])
-        chosen.append(probe)
-        at_random.append(not greedy)
-        remaining[probe] = False
-        left = _after(left, noise, probe)
-    positions = np.array(chosen, dtype=np.intp)
-    return ProbeSet(positions, np.array(at_random, dtype=np.bool_))
+        if place % every == 0 and place // every < MOST_GREEDY:
+            probe, at_random[place] = unknown.most_telling(remaining), False
+        else:
+            probe = next(position for position in next_drawn if remaining[position])
+        positions[place], remaining[probe] = probe, False
+        unknown.measure(probe)
+    return ProbeSet(positions, at_random)
 
 
-def expected_error(model: FactorModel, positions: Indices) -> Floats:
-    """Error to expect on the cells outside a probe set after each probe: what one more of them buys.
+def expected_error(model: FactorModel, positions: Indices, *, importance: Floats | None = None) -> Floats:
+    """Error to expect on the cells outside a probe set before and after each probe: what one more of them buys.
 
     Parameters
     ----------
     positions : (S,) ints, distinct, in the order they are measured
+    importance : (N,) floats, not negative, u: 1 for the cells that matter, say; equal by default
 
     Returns
     -------
-    (S,) floats, nats per token, root mean variance of the cells outside; 0 once every cell is in the set
+    (S + 1,) floats, nats per token, root mean variance of the cells outside; 0 once every cell is in the set
+
+    Raises
+    ------
+    OutOfRange, WrongShape
     """
-    left, outside = model.loadings, np.ones(model.n_examples, dtype=np.bool_)
-    errors = np.zeros(positions.size)
-    for place, probe in enumerate(positions):
-        left = _after(left, model.noise, int(probe))
-        outside[probe] = False
-        variance = np.sum(left**2, axis=0) + model.noise
-        errors[place] = np.sqrt(variance[outside].mean()) if outside.any() else 0.0
-    return errors
+    unknown = _Unknown(model.loadings, model.noise, _importance(model, importance))
+    errors = [unknown.error()]
+    for probe in positions.tolist():
+        unknown.measure(probe)
+        errors.append(unknown.error())
+    return np.array(errors)
 
 
 def eligible_positions(n_examples: int, eligible: Mask | None) -> Indices:
@@ -147,20 +155,53 @@ def _doubted(model: FactorModel) -> tuple[Floats, Floats]:
     return loadings, model.noise + LOADING_DOUBT * np.sum(model.loadings[1:] ** 2, axis=0)
 
 
-def _next_greedy(left: Floats, noise: Floats, weight: Floats, remaining: Mask) -> int:
-    """The remaining example whose measurement lowers the weighted variance of the others most; ties by position."""
-    toward = ((left * weight) @ left.T) @ left
-    own = np.sum(left**2, axis=0)
-    gain = (np.sum(left * toward, axis=0) - weight * own**2) / (own + noise)
-    return int(np.argmax(np.where(remaining, gain, -np.inf)))
+def _importance(model: FactorModel, importance: Floats | None) -> Floats:
+    """u as a copy."""
+    if importance is None:
+        return np.ones(model.n_examples)
+    if importance.shape != (model.n_examples,):
+        raise WrongShape(f"The importance of examples has shape {importance.shape}, not ({model.n_examples},).")
+    if not (np.isfinite(importance).all() and (importance >= 0).all()):
+        raise OutOfRange("An example's importance must be finite and not negative.")
+    return importance.copy()
 
 
-def _after(left: Floats, noise: Floats, probe: int) -> Floats:
-    """Loadings once a probe is measured: L'L loses (L'l)(l'L) / (l'l + v), l the probe's own. (R, N)"""
-    loading = left[:, probe].copy()
-    own = float(loading @ loading)
-    if own == 0.0:
-        return left
-    share = (1.0 - np.sqrt(noise[probe] / (own + noise[probe]))) / own
-    after: Floats = left - share * np.outer(loading, loading @ left)
-    return after
+class _Unknown:
+    """What stays unknown of a row while probes are measured: R x R numbers, so that a probe costs no pass over N."""
+
+    def __init__(self, loadings: Floats, noise: Floats, importance: Floats) -> None:
+        self._loadings, self._noise, self._importance = loadings, noise, importance
+        self._root = np.eye(loadings.shape[0])  # T
+        self._gram = (loadings * importance) @ loadings.T  # G
+        self._noise_outside = float(importance @ noise)
+        self._outside = float(importance.sum())
+        self._n_outside = int(np.count_nonzero(importance))
+
+    def measure(self, probe: int) -> None:
+        """L'T'TL loses (L'T'l)(l'TL) / (l'l + v), l the probe's own column of TL."""
+        loading, weight = self._loadings[:, probe], self._importance[probe]
+        left, noise = self._root @ loading, float(self._noise[probe])
+        own = float(left @ left)
+        if own > 0:
+            share = (1.0 - np.sqrt(noise / (own + noise))) / own
+            self._root = self._root - share * np.outer(left, left @ self._root)
+        self._gram = self._gram - weight * np.outer(loading, loading)
+        self._noise_outside -= weight * noise
+        self._outside -= weight
+        self._n_outside -= int(weight > 0)
+        self._importance[probe] = 0.0
+
+    def error(self) -> float:
+        """Root mean variance of the cells outside; 0 when none that matters is left."""
+        if self._n_outside == 0:
+            return 0.0
+        variance = float(np.sum((self._root @ self._gram) * self._root)) + self._noise_outside
+        return float(np.sqrt(max(variance, 0.0) / self._outside))
+
+    def most_telling(self, remaining: Mask) -> int:
+        """The remaining example whose measurement lowers the weighted variance of the others most; ties by position."""
+        left = self._root @ self._loadings
+        toward = (self._root @ self._gram @ self._root.T) @ left
+        own = np.einsum("rn,rn->n", left, left)
+        gain = (np.einsum("rn,rn->n", left, toward) - self._importance * own**2) / (own + self._noise)
+        return int(np.argmax(np.where(remaining, gain, -np.inf)))

@@ -87,8 +87,42 @@ def test_expected_error_is_the_root_mean_variance_of_the_cells_outside():
     fitted = model()
     probes = random_probes(30, 6, 0)
     found = expected_error(fitted, probes)
-    for k in (1, 3, 6):
-        assert found[k - 1] == pytest.approx(np.sqrt(variance_left(fitted, probes[:k]) / (30 - k)))
+    for k in (0, 1, 3, 6):
+        assert found[k] == pytest.approx(np.sqrt(variance_left(fitted, probes[:k]) / (30 - k)))
+
+
+def test_expected_error_of_some_examples_counts_those_outside_alone():
+    fitted, some = model(), np.arange(30) % 3 == 0
+    probes = np.array([3, 4, 21])
+    left = fold_in(fitted, probes, fitted.mean[probes]).variance[some].sum()
+    assert expected_error(fitted, probes, importance=some * 2.0)[-1] == pytest.approx(np.sqrt(left / (some.sum() - 2)))
+
+
+def test_what_is_measured_already_makes_no_probe_worthwhile(monkeypatch):
+    """A direction whose only cells are measured is no reason to measure more of it."""
+    monkeypatch.setattr("forgetcast.completion.probes.LOADING_DOUBT", 0.0)
+    loadings = np.zeros((2, 20))
+    loadings[1] = 0.2
+    loadings[0, :2] = 5.0
+    fitted = FactorModel(np.zeros(20), loadings, np.full(20, 1.0))
+    found = design_probes(fitted, 3, design="optimal").positions
+    assert set(found[:2].tolist()) != {0, 1}
+
+
+def test_after_many_greedy_probes_the_rest_is_random(monkeypatch):
+    monkeypatch.setattr("forgetcast.completion.probes.MOST_GREEDY", 2)
+    for design, greedy in (("mixed", [0, 2]), ("optimal", [0, 1])):
+        found = design_probes(model(), 20, design=design)
+        assert np.flatnonzero(~found.at_random).tolist() == greedy
+        assert len(set(found.positions.tolist())) == 20
+
+
+@pytest.mark.parametrize("wrong", [np.full(30, -1.0), np.full(30, np.nan)])
+def test_an_importance_that_is_no_weight_is_refused(wrong):
+    with pytest.raises(OutOfRange):
+        design_probes(model(), 3, importance=wrong)
+    with pytest.raises(WrongShape):
+        expected_error(model(), np.array([1]), importance=np.ones(3))
 
 
 def test_greedy_probes_leave_less_variance_than_random_ones():
