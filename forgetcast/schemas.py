@@ -179,12 +179,32 @@ class Design(StrEnum):
     RANDOM = "random"
 
 
+class Probe(Shape):
+    place: int
+    example_id: ExampleId
+    domain: str
+    at_random: bool
+    expected_error: float | None = Field(description="of the cells outside, once it is measured; null without a fit")
+
+
+class ProbeSet(Shape):
+    """Probes in the order they are chosen: the first 10 of 30 are the 10. Errors are nats per token."""
+
+    matrix: Id
+    matrix_version: int | None = Field(description="whose fit chose them; null for random ones without a fit")
+    design: Design
+    seed: Seed
+    domains: list[str] = Field(description="that the errors are about, and the choice; empty for all")
+    expected_error: float | None = Field(description="before any probe")
+    data: list[Probe]
+
+
 class TaskCreate(Shape):
     id: Id | None = None
     matrix: Id
     dataset: Sha256 | None = None
     measure: Literal["probe", "full", "none"] = "probe"
-    design: Design = Design.RANDOM
+    design: Design = Design.MIXED
     size: int = Field(default=30, ge=1, le=100_000, description="probes")
     probe_seed: Seed = 0
     seed: Seed = Field(default=1, description="of fine-tuning")
@@ -207,7 +227,8 @@ class Task(Shape):
     matrix: Id
     dataset: Sha256 | None
     measure: Measure
-    design: Design | None
+    design: Design | None = Field(description="that was used: random where there was no fit to design probes from")
+    designed_from: int | None = Field(default=None, description="matrix version whose fit chose probes, if one did")
     size: int | None
     probe_seed: int | None
     seed: int
@@ -223,7 +244,7 @@ class Task(Shape):
 
 class JobCreate(Shape):
     measure: Literal["probe", "full", "examples"] = "probe"
-    design: Design = Design.RANDOM
+    design: Design = Design.MIXED
     size: int = Field(default=30, ge=1, le=100_000)
     probe_seed: Seed = 0
     examples: list[ExampleId] | None = Field(default=None, max_length=100_000)
@@ -290,6 +311,8 @@ class Job(Shape):
     task: Id
     measure: Measure
     n_examples: int = Field(description="upstream examples to measure")
+    design: Design | None = Field(default=None, description="of the probes, as used; null when examples were named")
+    designed_from: int | None = Field(default=None, description="matrix version whose fit chose probes, if one did")
     state: JobState
     terminal: bool
     attempt: int
@@ -322,6 +345,7 @@ class Cell(Shape):
     before: Finite | None = None
     after: Finite | None = None
     forgetting: Finite | None = None
+    at_random: bool | None = Field(default=None, description="whether it was drawn at random, where cells differ")
 
     @model_validator(mode="after")
     def _one_form(self) -> Cell:
@@ -344,7 +368,9 @@ class MeasurementsCreate(Shape):
     recipe: Recipe
     source: str = Field(default="", max_length=512)
     seed: Seed = 0
-    probes_at_random: bool = Field(default=True, description="whether the examples were drawn at random")
+    probes_at_random: bool = Field(
+        default=True, description="whether the examples were drawn at random, where a cell does not say it"
+    )
     cells: list[Cell] = Field(min_length=1, max_length=1_000_000)
 
 

@@ -79,7 +79,7 @@ class TaskHandle:
             wanted = JobCreate(measure="full")
         else:
             size, seed = self.task.size or 30, self.task.probe_seed or 0
-            wanted = JobCreate(measure="probe", design=self.task.design or Design.RANDOM, size=size, probe_seed=seed)
+            wanted = JobCreate(measure="probe", design=self.task.design or Design.MIXED, size=size, probe_seed=seed)
         job = self._tasks.create_job(self.id, wanted)
         self.task = self.task.model_copy(update={"job": job.id})
 

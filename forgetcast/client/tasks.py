@@ -58,7 +58,7 @@ class Tasks:
         matrix: str,
         id: str | None = None,
         measure: Literal["probe", "full", "none"] | None = None,
-        design: Design = Design.RANDOM,
+        design: Design = Design.MIXED,
         size: int = 30,
         probe_seed: int = 0,
         seed: int = 1,

@@ -14,6 +14,7 @@ from service.api.access import KnownKeys
 from service.models import Models
 from service.operations.forecasts import ForecastCache
 from service.operations.keys import Caller
+from service.operations.probe_sets import ProbeSets
 from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
@@ -28,7 +29,11 @@ class Parts:
     queue: JobQueue
     known_keys: KnownKeys
     cache: ForecastCache = field(default_factory=ForecastCache)
+    probe_sets: ProbeSets = field(init=False)
     draining: threading.Event = field(default_factory=threading.Event)  # set when this process is to end
+
+    def __post_init__(self) -> None:
+        self.probe_sets = ProbeSets(self.cache)
 
     def models(self) -> Models:
         """Read anew each time: an operator adds a model without a restart."""

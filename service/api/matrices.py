@@ -11,6 +11,7 @@ from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.once import Created, OncePerKey
 from service.api.pages import after, page
 from service.operations import audit, fits, matrices
+from service.operations.probe_sets import read_probe_set as read_designed
 from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/matrices", tags=["matrices"])
@@ -53,8 +54,11 @@ def read_probe_set(
     matrix_id: str,
     parts: ServiceParts,
     size: Annotated[int, Query(ge=1, le=100_000)] = 30,
-    design: schemas.Design = schemas.Design.RANDOM,
-    seed: Annotated[int, Query(ge=0)] = 0,
-) -> dict[str, Any]:
+    design: schemas.Design = schemas.Design.MIXED,
+    seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    domain: Annotated[list[str] | None, Query(max_length=100, description="whose error is to be low")] = None,
+) -> schemas.ProbeSet:
     with parts.database.read() as session:
-        return matrices.probe_set(session, matrix_id, size, design, seed)
+        return read_designed(
+            session, parts.probe_sets, matrix_id, size=size, design=design, seed=seed, domains=domain or ()
+        )

@@ -27,10 +27,12 @@ POLL_AFTER = "2"  # seconds, for clients that poll instead of waiting
     response_model=schemas.Task,
 )
 def register_task(wanted: schemas.TaskCreate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey) -> Response:
+    with parts.database.read() as session:
+        probes = parts.probe_sets.for_order(session, wanted.matrix, wanted)  # before the transaction: it may take time
     submitter = tasks.Submitter(caller.key_id, parts.settings.max_queued_jobs)
 
     def create(session: Session) -> Created:
-        registered = tasks.register_task(session, wanted, submitter)
+        registered = tasks.register_task(session, wanted, submitter, probes)
         if registered.job_id is not None:
             return _ordered(registered.task, registered.job_id, registered.hardware)
         location = {"Location": f"/v1/tasks/{registered.task.id}"}
@@ -67,10 +69,12 @@ def read_task(task_id: str, parts: ServiceParts) -> schemas.Task:
 def create_job(
     task_id: str, order: schemas.JobCreate, caller: WhoAsks, parts: ServiceParts, once: OncePerKey
 ) -> Response:
+    with parts.database.read() as session:
+        probes = parts.probe_sets.for_order(session, tasks.read_task(session, task_id).matrix, order)
     submitter = tasks.Submitter(caller.key_id, parts.settings.max_queued_jobs)
 
     def create(session: Session) -> Created:
-        job = jobs.view(session, tasks.create_job(session, task_id, order, submitter))
+        job = jobs.view(session, tasks.create_job(session, task_id, order, submitter, probes))
         return _ordered(job, job.id, job.hardware)
 
     return once.answer(create)

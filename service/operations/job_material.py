@@ -78,7 +78,7 @@ def record_measurement(session: Session, job_id: str, before: Values, after: Val
         task,
         None if job.positions is None else positions,
         after.astype(np.float64) - before.astype(np.float64),
-        at_random=job.at_random,
+        random_positions=None if job.random_positions is None else np.frombuffer(job.random_positions, "<i4"),
         model_revision=matrix.model_revision,
         recipe=matrix.recipe,
         setting=matrix.setting,

@@ -43,6 +43,8 @@ def view(session: Session, job: Job) -> schemas.Job:
         task=job.task_id,
         measure=schemas.Measure(job.measure),
         n_examples=_n_examples(session, job),
+        design=None if job.design is None else schemas.Design(job.design),
+        designed_from=job.designed_from,
         state=state,
         terminal=state.terminal,
         attempt=job.attempt,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from forgetcast import schemas
-from forgetcast.completion import MODEL_VERSION, random_probes
+from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import FieldError, IdInUse, LimitExceeded, ModelNotFound, UnknownReference, UpstreamSetOpen
 from service.models import Models
 from service.operations.canonical import sha256_of
@@ -14,7 +14,6 @@ from service.storage import matrices as storage
 from service.storage.database import Session, moment
 from service.storage.ids import new_id
 from service.storage.tables import Matrix, UpstreamSet
-from service.storage.upstream_sets import read_columns
 
 
 def create_matrix(
@@ -65,21 +64,6 @@ def read_matrix(session: Session, matrix_id: str) -> schemas.Matrix:
 
 def list_matrices(session: Session, after: str, limit: int) -> list[schemas.Matrix]:
     return [view(session, found) for found in storage.list_matrices(session, after, limit)]
-
-
-def probe_set(session: Session, matrix_id: str, size: int, design: schemas.Design, seed: int) -> dict[str, Any]:
-    """Which upstream examples to measure for a new task. Raises TooManyExamplesAsked, UnknownReference."""
-    matrix = storage.get_matrix(session, matrix_id)
-    columns = read_columns(session, matrix.upstream_set_id)
-    if design != schemas.Design.RANDOM:
-        raise unknown("/design", f'the probe design {design.value!r} is not built yet; use "random"')
-    positions = random_probes(len(columns.example_ids), size, seed)
-    return {
-        "matrix": matrix.id,
-        "design": design,
-        "seed": seed,
-        "data": [{"example_id": columns.example_ids[position]} for position in positions.tolist()],
-    }
 
 
 def view(session: Session, found: Matrix) -> schemas.Matrix:

@@ -40,6 +40,7 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
         )
     place = {name: position for position, name in enumerate(read_columns(session, matrix.upstream_set_id).example_ids)}
     value_at: dict[int, float] = {}
+    at_random: list[int] = []
     for number, cell in enumerate(posted.cells):
         pointer = f"/cells/{number}/example_id"
         if cell.example_id not in place:
@@ -49,13 +50,15 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
             detail = f"the example {cell.example_id!r} appears twice"
             raise RepeatedExample(detail, errors=(FieldError(pointer, detail),))
         value_at[place[cell.example_id]] = cell.value
+        if posted.probes_at_random if cell.at_random is None else cell.at_random:
+            at_random.append(place[cell.example_id])
     positions = np.array(sorted(value_at), dtype=np.intp)
     storage.add_measurement(
         session,
         task,
         positions,
         np.array([value_at[position] for position in positions.tolist()]),
-        at_random=posted.probes_at_random,
+        random_positions=np.array(sorted(at_random), dtype=np.intp),
         model_revision=matrix.model_revision,
         recipe=posted.recipe.model_dump(mode="json"),
         setting=setting,

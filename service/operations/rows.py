@@ -204,7 +204,6 @@ def _dense(session: Session, matrix: Matrix, task_id: str, row_version: int) -> 
 
 def _provenance(matrix: Matrix, origin: RowOrigin) -> dict[str, Any]:
     return {
-        "at_random": False,
         "model_revision": matrix.model_revision,
         "recipe": matrix.recipe,
         "setting": matrix.setting,

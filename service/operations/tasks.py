@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetcast import schemas
-from forgetcast.completion import random_probes
-from forgetcast.errors import TaskExists, TextsMissing, TooManyExamplesAsked, TooManyJobs, UnknownReference
+from forgetcast.errors import TaskExists, TextsMissing, TooManyJobs, UnknownReference
 from service.operations.canonical import sha256_of
 from service.operations.matrices import unknown
+from service.operations.probe_sets import DesignedProbes, draw
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
 from service.storage.database import Session, moment
@@ -40,8 +40,15 @@ class Submitter:
     max_queued_jobs: int | None = None
 
 
-def register_task(session: Session, wanted: schemas.TaskCreate, submitter: Submitter = Submitter()) -> Registered:
+def register_task(
+    session: Session,
+    wanted: schemas.TaskCreate,
+    submitter: Submitter = Submitter(),
+    probes: DesignedProbes | None = None,
+) -> Registered:
     """Register a task and order its measuring. What was ordered before is not measured again.
+
+    `probes` were designed ahead for this order; without them they are drawn at random.
 
     Raises
     ------
@@ -72,6 +79,7 @@ def register_task(session: Session, wanted: schemas.TaskCreate, submitter: Submi
         return Registered(view(session, same), False, None, "")
     task = _insert_task(session, wanted, natural_key)
     if same is not None and same.row_version:
+        task.design, task.designed_from = same.design, same.designed_from
         storage.copy_measurements(session, same, task)
         return Registered(view(session, task), True, None, "")
     if wanted.measure == "none":
@@ -85,12 +93,24 @@ def register_task(session: Session, wanted: schemas.TaskCreate, submitter: Submi
         hardware=wanted.hardware,
         deadline=wanted.deadline,
     )
-    job = order_job(session, task, order, submitter)
+    job = order_job(session, task, order, submitter, probes)
+    task.design, task.designed_from = job.design, job.designed_from
     return Registered(view(session, task), True, job.id, job.hardware)
 
 
-def order_job(session: Session, task: Task, order: schemas.JobCreate, submitter: Submitter = Submitter()) -> Job:
-    """Order one measuring. Raises JobActive, TextsMissing, TooManyExamplesAsked, TooManyJobs, UnknownReference."""
+def order_job(
+    session: Session,
+    task: Task,
+    order: schemas.JobCreate,
+    submitter: Submitter = Submitter(),
+    probes: DesignedProbes | None = None,
+) -> Job:
+    """Order one measuring of a task, of these probes if it measures probes.
+
+    Raises
+    ------
+    JobActive, TextsMissing, TooManyExamplesAsked, TooManyJobs, UnknownReference
+    """
     matrix = get_matrix(session, task.matrix_id)
     upstream_set = session.get_one(UpstreamSet, matrix.upstream_set_id)
     if not upstream_set.has_texts:
@@ -100,15 +120,18 @@ def order_job(session: Session, task: Task, order: schemas.JobCreate, submitter:
         )
     if task.dataset_sha256 is None:
         raise UnknownReference("the task has no data set, so it cannot be fine-tuned; register one with a data set")
-    assert upstream_set.n_examples is not None
-    positions = _positions(session, upstream_set, order)
+    if order.measure == "probe" and probes is None:
+        probes = draw(session, matrix, order.size, order.probe_seed)
+    at_random = None if probes is None else probes.probes.positions[probes.probes.at_random]
     _check_queue(session, submitter)
     return job_storage.insert_job(
         session,
         task_id=task.id,
         measure=order.measure,
-        positions=None if positions is None else positions.astype("<i4").tobytes(),
-        at_random=order.measure == "probe",
+        positions=_packed(_named(session, upstream_set, order) if probes is None else probes.probes.positions),
+        random_positions=_packed(at_random),
+        design=None if probes is None else probes.design,
+        designed_from=None if probes is None else probes.designed_from,
         hardware=order.hardware,
         priority=order.priority,
         deadline=_seconds(order.deadline),
@@ -116,9 +139,15 @@ def order_job(session: Session, task: Task, order: schemas.JobCreate, submitter:
     )
 
 
-def create_job(session: Session, task_id: str, order: schemas.JobCreate, submitter: Submitter = Submitter()) -> Job:
+def create_job(
+    session: Session,
+    task_id: str,
+    order: schemas.JobCreate,
+    submitter: Submitter = Submitter(),
+    probes: DesignedProbes | None = None,
+) -> Job:
     """Order a further measuring. Raises TaskNotFound and whatever order_job raises."""
-    return order_job(session, storage.get_task(session, task_id, lock=True), order, submitter)
+    return order_job(session, storage.get_task(session, task_id, lock=True), order, submitter, probes)
 
 
 def read_task(session: Session, task_id: str) -> schemas.Task:
@@ -139,6 +168,7 @@ def view(session: Session, task: Task) -> schemas.Task:
         dataset=task.dataset_sha256,
         measure=schemas.Measure(task.measure),
         design=None if task.design is None else schemas.Design(task.design),
+        designed_from=task.designed_from,
         size=task.size,
         probe_seed=task.probe_seed,
         seed=task.seed,
@@ -161,7 +191,6 @@ def _insert_task(session: Session, wanted: schemas.TaskCreate, natural_key: str 
         matrix_id=wanted.matrix,
         dataset_sha256=wanted.dataset,
         measure=wanted.measure,
-        design=wanted.design if is_probed else None,
         size=wanted.size if is_probed else None,
         probe_seed=wanted.probe_seed if is_probed else None,
         seed=wanted.seed,
@@ -183,24 +212,19 @@ def _natural_key(wanted: schemas.TaskCreate) -> str | None:
     return sha256_of([wanted.dataset, wanted.measure, probes, wanted.seed])
 
 
-def _positions(session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate) -> NDArray[np.intp] | None:
-    """Which upstream examples a job measures; None for all."""
-    assert upstream_set.n_examples is not None
-    if order.measure == "full":
+def _named(session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate) -> NDArray[np.intp] | None:
+    """The upstream examples that an order names, None when it measures all."""
+    if order.examples is None:
         return None
-    if order.examples is not None:
-        place = {name: position for position, name in enumerate(read_columns(session, upstream_set.id).example_ids)}
-        absent = [name for name in order.examples if name not in place]
-        if absent:
-            raise unknown("/examples", f"the upstream set has no example {absent[0]!r}")
-        return np.unique([place[name] for name in order.examples])
-    if order.size > upstream_set.n_examples:
-        raise TooManyExamplesAsked(
-            f"{order.size} probes of {upstream_set.n_examples} upstream examples cannot be drawn"
-        )
-    if order.design != schemas.Design.RANDOM:
-        raise unknown("/design", f'the probe design {order.design!r} is not built yet; use "random"')
-    return random_probes(upstream_set.n_examples, order.size, order.probe_seed)
+    place = {name: position for position, name in enumerate(read_columns(session, upstream_set.id).example_ids)}
+    absent = [name for name in order.examples if name not in place]
+    if absent:
+        raise unknown("/examples", f"the upstream set has no example {absent[0]!r}")
+    return np.unique([place[name] for name in order.examples])
+
+
+def _packed(positions: NDArray[np.intp] | None) -> bytes | None:
+    return None if positions is None else positions.astype("<i4").tobytes()
 
 
 def _check_queue(session: Session, submitter: Submitter) -> None:

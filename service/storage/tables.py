@@ -116,6 +116,7 @@ class Task(Table):
     design: Mapped[str | None] = mapped_column(sa.String(16))
     size: Mapped[int | None]
     probe_seed: Mapped[int | None]
+    designed_from: Mapped[int | None]  # matrix version whose fit chose the probes; null when all were drawn at random
     seed: Mapped[int]
     family: Mapped[str | None] = mapped_column(sa.String(128))
     n_examples: Mapped[int | None]
@@ -129,14 +130,17 @@ class Task(Table):
 
 
 class Measurement(Table):
-    """Cells measured together. `positions` is int32, null for all N in order; `forgetting` float32, as many."""
+    """Cells measured together. `positions` is int32, null for all N in order; `forgetting` float32, as many.
+
+    `random_positions` (int32, null for none): those of them that were drawn at random.
+    """
 
     __tablename__ = "measurement"
     task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), primary_key=True)
     row_version: Mapped[int] = mapped_column(primary_key=True)
     positions: Mapped[bytes | None]
     forgetting: Mapped[bytes]
-    at_random: Mapped[bool]
+    random_positions: Mapped[bytes | None]
     model_revision: Mapped[str] = mapped_column(sa.String(64))
     recipe: Mapped[dict[str, Any]]
     setting: Mapped[dict[str, Any]]
@@ -175,7 +179,9 @@ class Job(Table):
     task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), index=True)
     measure: Mapped[str] = mapped_column(sa.String(16))
     positions: Mapped[bytes | None]  # int32, the upstream examples to measure; null for all
-    at_random: Mapped[bool]
+    random_positions: Mapped[bytes | None]  # int32, those of them that were drawn at random; null for none
+    design: Mapped[str | None] = mapped_column(sa.String(16))  # of the probes; null when none were chosen
+    designed_from: Mapped[int | None]  # matrix version whose fit chose probes
     hardware: Mapped[str] = mapped_column(sa.String(128))
     priority: Mapped[int]
     deadline: Mapped[float | None]

@@ -65,6 +65,7 @@ def add_measurement(
     task: Task,
     positions: Positions | None,
     forgetting: NDArray[np.floating[Any]],
+    random_positions: Positions | None = None,
     **provenance: Any,
 ) -> None:
     """Add cells to a task and raise its row version; the caller holds the task's lock.
@@ -73,7 +74,8 @@ def add_measurement(
     ----------
     positions : (S,) positions in the upstream set; None for all N in order
     forgetting : as many values, nats per token; NaN where an imported row has no value
-    provenance : at_random, model_revision, recipe, setting, seed, source, job_id
+    random_positions : those of the positions that were drawn at random; None for none
+    provenance : model_revision, recipe, setting, seed, source, job_id
     """
     observed = np.isfinite(forgetting)
     if positions is None and not observed.all():
@@ -86,6 +88,7 @@ def add_measurement(
             row_version=task.row_version,
             positions=None if positions is None else positions.astype("<i4").tobytes(),
             forgetting=forgetting.astype("<f4").tobytes(),
+            random_positions=None if random_positions is None else random_positions.astype("<i4").tobytes(),
             **provenance,
         )
     )
@@ -110,7 +113,9 @@ def read_cells(session: Session, task_id: str, row_version: int, recipe: dict[st
         np.arange(cells.size) if one.positions is None else np.frombuffer(one.positions, "<i4")
         for one, cells in zip(found, values, strict=True)
     ]
-    drawn = [np.full(cells.size, one.at_random) for one, cells in zip(found, values, strict=True)]
+    drawn = [
+        np.isin(at, np.frombuffer(one.random_positions or b"", "<i4")) for one, at in zip(found, positions, strict=True)
+    ]
     if not found:
         return MeasuredCells(np.zeros(0, np.intp), np.zeros(0), np.zeros(0, np.bool_), True)
     # Newest first: the first place at which a position is met is its newest measurement.

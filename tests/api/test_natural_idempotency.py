@@ -21,7 +21,9 @@ def give_cells(world: World, task_id: str) -> None:
             "source": "",
             "job_id": None,
         }
-        tasks.add_measurement(session, task, np.arange(5), np.full(5, 0.25), at_random=True, **provenance)
+        tasks.add_measurement(
+            session, task, np.arange(5), np.full(5, 0.25), random_positions=np.arange(5), **provenance
+        )
 
 
 def test_the_same_order_is_the_same_task(empty_world: World) -> None:

@@ -38,7 +38,6 @@ def add_job(session: Session, *, hardware: str = "any", priority: int = 0, deadl
         task_id=add_task(session).id,
         measure="full",
         positions=None,
-        at_random=False,
         hardware=hardware,
         priority=priority,
         deadline=deadline,

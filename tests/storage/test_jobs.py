@@ -96,7 +96,7 @@ def test_a_job_runs_from_queued_to_succeeded_and_every_step_is_an_event(database
 def test_a_task_has_one_active_job(database):
     with database.transaction() as session:
         task = add_task(session)
-        order: dict[str, Any] = {"task_id": task.id, "measure": "full", "positions": None, "at_random": False}
+        order: dict[str, Any] = {"task_id": task.id, "measure": "full", "positions": None}
         first = jobs.insert_job(session, **order)
         with pytest.raises(JobActive, match=first.id):
             jobs.insert_job(session, **order)
@@ -107,7 +107,7 @@ def test_a_task_has_one_active_job(database):
 
 def test_a_job_of_an_unknown_task_is_no_active_job(database):
     with pytest.raises(sa.exc.IntegrityError), database.transaction() as session:
-        jobs.insert_job(session, task_id="absent", measure="full", positions=None, at_random=False)
+        jobs.insert_job(session, task_id="absent", measure="full", positions=None)
 
 
 def test_an_unknown_job_is_not_found(database):
