@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from forgetcast.completion import DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
+from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
+from forgetcast.completion.fitted import BASELINES
 from forgetcast.errors import FitPending, MatrixEmpty, TooFewRows
 from service import metrics
 from service.storage import matrices as storage
@@ -20,6 +21,7 @@ QUIET = timedelta(seconds=1)  # after a change of the rows: many rows that are i
 PROBES = 30  # of the paper's protocol, and the default size of a probe
 BACKTEST_DRAWS = 2
 FEWEST_ROWS_FOR_BACKTEST = 3
+MOST_CELLS_REFITTED = 1_000_000  # known cells; methods that are fitted anew for every forecast take too long beyond
 MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leaves out every row
 
 
@@ -131,8 +133,8 @@ def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
     if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
         return None
     left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
-    methods = (DEFAULT_METHOD, "popularity")
-    return backtest(known, test=left_out, n_probes=PROBES, design="random", methods=methods, draws=BACKTEST_DRAWS)
+    methods = ALL_METHODS if known.observed.size <= MOST_CELLS_REFITTED else (DEFAULT_METHOD, *BASELINES)
+    return backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS)
 
 
 def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, Any]:
