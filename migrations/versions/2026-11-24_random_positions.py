@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_random_positions"
-down_revision = "0003_worker"
+revision = "0005_random_positions"
+down_revision = "0004_keys"
 branch_labels = None
 depends_on = None
 

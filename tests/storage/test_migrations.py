@@ -26,16 +26,16 @@ def test_probes_measured_before_random_positions_were_kept_stay_random(tmp_path)
     config = Config()
     config.set_main_option("script_location", str(CHECKOUT / "migrations"))
     config.attributes["engine"] = database.engine
-    upgrade(config, "0003_worker")
+    upgrade(config, "0004_keys")
     # Apart from the service's engine, which would ask for the rows around these.
     with closing(sqlite3.connect(path)) as connection, connection:
         cells = np.zeros(3, "<f4").tobytes()
         connection.executemany(MEASUREMENT, [(1, PROBES, cells, True), (2, PROBES, cells, False)])
-    upgrade(config, "0004_random_positions")
+    upgrade(config, "0005_random_positions")
     with closing(sqlite3.connect(path)) as connection:
         kept = connection.execute("SELECT random_positions FROM measurement ORDER BY row_version").fetchall()
     assert kept == [(PROBES,), (None,)]
-    downgrade(config, "0003_worker")
+    downgrade(config, "0004_keys")
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT at_random FROM measurement ORDER BY row_version").fetchall() == [(1,), (0,)]
     database.close()
