@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults lint types check imports schema format matrix clean
+.PHONY: help setup run test faults lint types check imports schema format openapi matrix clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ imports: setup ## who may import whom
 schema: setup ## the migrations make exactly the tables that the code maps
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export FORGETCAST_HOME="$$home" && unset FORGETCAST_DATABASE_URL && \
 		$(RUN) -m alembic --raiseerr upgrade head && $(RUN) -m alembic check
+
+openapi: setup ## write openapi.json, the contract that clients are generated from
+	@$(RUN) -m service.write_openapi > openapi.json
 
 format: setup ## put the code into the project's form
 	@$(RUN) -m ruff format --quiet

@@ -166,6 +166,14 @@ class Matrix(Shape):
 # Tasks, jobs and measurements
 
 
+class Dataset(Shape):
+    """Fine-tuning data, named by the sha256 of its bytes."""
+
+    sha256: Sha256
+    n_lines: int
+    n_bytes: int
+
+
 class Measure(StrEnum):
     PROBE = "probe"
     FULL = "full"

@@ -29,6 +29,7 @@ from service.api.access_log import AccessLog
 from service.api.compression import compressed
 from service.api.dependencies import Parts
 from service.api.limits import Limits
+from service.api.openapi import add_openapi
 from service.api.problems import add_problem_handlers
 from service.metrics import VERSION
 from service.queue import JobQueue
@@ -71,6 +72,7 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
     )
     parts = app.state.parts = Parts(settings, database, queue, KnownKeys(database))
     add_problem_handlers(app)
+    add_openapi(app)
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_middleware(_layers, parts=parts)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from fastapi import APIRouter, Request, Response
 
-from forgetcast.schemas import Sha256
+from forgetcast import schemas
 from service.api.dependencies import ServiceParts, Submits
 from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, media_type_of
@@ -16,10 +16,12 @@ router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
 
 
 @router.put("/{sha256}", status_code=201, dependencies=[Submits], summary="Upload fine-tuning data, JSON Lines")
-async def put_dataset(sha256: Sha256, request: Request, response: Response, parts: ServiceParts) -> dict[str, Any]:
+async def put_dataset(
+    sha256: schemas.Sha256, request: Request, response: Response, parts: ServiceParts
+) -> schemas.Dataset:
     media_type_of(request, {JSON_LINES, "application/jsonl", "text/plain"})
 
-    def store(body: BinaryIO) -> tuple[dict[str, Any], bool]:
+    def store(body: BinaryIO) -> tuple[schemas.Dataset, bool]:
         with parts.database.transaction() as session:
             return store_dataset(session, sha256, body, parts.settings.max_dataset_lines)
 

@@ -18,6 +18,7 @@ from forgetcast.schemas import Problem, ProblemField
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+SOON = "5"  # seconds, where an error does not say when to ask again
 
 STATUS: dict[type[ForgetcastError], int] = {
     # 401, 403: who asks
@@ -99,8 +100,23 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 def problem_response(error: ForgetcastError, path: str, request_id: str, status: int | None = None) -> JSONResponse:
     """The answer for an error."""
+    problem = problem_body(error, path, request_id, status)
+    headers = {}
+    if error.location:
+        headers["Location"] = error.location
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    elif problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = SOON
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+
+
+def problem_body(error: ForgetcastError, path: str, request_id: str, status: int | None = None) -> Problem:
+    """What is said of an error; of one that is not the caller's doing, nothing from inside."""
     status = status or STATUS[type(error)]
-    problem = Problem(
+    return Problem(
         type=f"/problems/{error.code}",
         code=error.code,
         title=str(type(error).__doc__),
@@ -111,14 +127,6 @@ def problem_response(error: ForgetcastError, path: str, request_id: str, status:
         retryable=error.retryable,
         errors=[ProblemField(pointer=pointer, detail=detail) for pointer, detail in error.errors],
     )
-    headers = {}
-    if error.location:
-        headers["Location"] = error.location
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(problem.model_dump(), status, headers, MEDIA_TYPE)
 
 
 def _respond(request: Request, error: ForgetcastError, status: int | None = None) -> JSONResponse:

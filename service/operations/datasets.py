@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from forgetcast import schemas
 from forgetcast.errors import BadDataset, DatasetNotFound, LimitExceeded, Sha256Mismatch
 from forgetcast.schemas import Message
 from service.operations.json_lines import parse_lines
@@ -41,7 +42,7 @@ class DatasetLine(BaseModel):
         return self
 
 
-def store_dataset(session: Session, sha256: str, source: BinaryIO, max_lines: int) -> tuple[dict[str, Any], bool]:
+def store_dataset(session: Session, sha256: str, source: BinaryIO, max_lines: int) -> tuple[schemas.Dataset, bool]:
     """Check and keep a data set, and say whether it is new.
 
     Raises
@@ -78,5 +79,5 @@ def read_dataset(session: Session, sha256: str) -> bytes:
     return b"".join(read_blob(session, sha256))
 
 
-def _view(found: Dataset) -> dict[str, Any]:
-    return {"sha256": found.sha256, "n_lines": found.n_lines, "n_bytes": found.n_bytes}
+def _view(found: Dataset) -> schemas.Dataset:
+    return schemas.Dataset(sha256=found.sha256, n_lines=found.n_lines, n_bytes=found.n_bytes)
