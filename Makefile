@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults lint types check imports schema format openapi matrix clean
+.PHONY: help setup run test faults soak lint types check imports schema format openapi matrix clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ test: setup ## run the tests (what needs Postgres or Redis is skipped when there
 
 faults: setup ## kill, freeze and cut off real processes over servers of its own; prints fault -> test -> result
 	@$(RUN) -m pytest -q -m faults
+
+soak: setup ## half an hour of random kills while jobs are submitted, at the end of which the ledger balances; SECONDS=n
+	@$(RUN) -m tests.faults.soak --seconds $(or $(SECONDS),1800)
 
 check: lint types imports schema ## everything but the tests
 

@@ -87,8 +87,11 @@ class Api(Running):
         return self.request("GET", path, **given)
 
     def post_task(self, behaviour: str, *, headers: dict[str, str] | None = None, **fields: Any) -> httpx2.Response:
+        """Order a task whose child will do as told."""
+        return self.send_task(dataset(behaviour), headers=headers, **fields)
+
+    def send_task(self, content: bytes, *, headers: dict[str, str] | None = None, **fields: Any) -> httpx2.Response:
         """Send a data set and order a task on it, as a user does."""
-        content = dataset(behaviour)
         digest = sha256(content).hexdigest()
         sent = self.request("PUT", f"/v1/datasets/{digest}", content=content)
         if sent.status_code not in (200, 201):
@@ -147,13 +150,20 @@ class Deployment:
         settings = {"FORGETCAST_CACHE_DIR": str(self.home / f"cache-{host}"), **settings}
         return self._start(Running, [*command, *options], "worker", settings)
 
-    def api(self, *options: str, before: Sequence[str] = (), host: str = "127.0.0.1", **settings: str) -> Api:
+    def api(self, *options: str, **where: Any) -> Api:
         """An API replica that answers."""
-        port = free_port() if host == "127.0.0.1" else 8737
+        api = self.start_api(*options, **where)
+        eventually(lambda: _answers(api), STARTS_WITHIN)
+        return api
+
+    def start_api(
+        self, *options: str, before: Sequence[str] = (), host: str = "127.0.0.1", port: int = 0, **settings: str
+    ) -> Api:
+        """An API replica, on a free port when none is named; it may not answer yet."""
+        port = port or free_port(host)
         command = [*before, *FORGETCAST, "serve", "--host", host, "--port", str(port), *options]
         api = self._start(Api, command, "api", settings)
         api.url = f"http://{host}:{port}"
-        eventually(lambda: _answers(api), STARTS_WITHIN)
         return api
 
     def command(self, *arguments: str, **settings: str) -> Running:

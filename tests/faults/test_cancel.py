@@ -28,7 +28,7 @@ def test_a_waiting_job_is_cancelled_by_the_request_itself(deployment: Deployment
     api = deployment.api()
     job_id = deployment.submit("slow:0")
     assert api.cancel(job_id).json()["state"] == "cancelled"
-    deployment.worker("--once")
+    assert deployment.worker("--once").process.wait(60) == 0
     assert state(deployment.database, job_id) == "cancelled" and deployment.starts() == []
 
 

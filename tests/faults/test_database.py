@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from service.storage.database import Database
-from tests.faults.conftest import Servers
 from tests.faults.deployment import LEASE, Api, Deployment
 from tests.faults.ledger import assert_succeeded_once, error_codes, row
+from tests.faults.stage import Servers
 from tests.workers.supervised import eventually
 
 TTL = LEASE.total_seconds()

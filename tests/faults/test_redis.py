@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from service.storage.tables import Job
-from tests.faults.conftest import Servers
 from tests.faults.deployment import Deployment
 from tests.faults.ledger import assert_succeeded_once, row
+from tests.faults.stage import Servers
 from tests.workers.supervised import alive, eventually
 
 BUSY = 10.0  # seconds more than promised, on a busy machine
