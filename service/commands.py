@@ -1,4 +1,4 @@
-"""The command line's server commands: up, serve, migrate, key."""
+"""The command line's server commands: up, serve, migrate."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import click
 
 from forgetcast.errors import ConfigurationError, ForgetcastError
-from forgetcast.schemas import ApiKeyCreated, Scope
 from service.app import create_app
 from service.logs import configure_logs
-from service.operations import audit, keys
+from service.operations import keys
 from service.queue import open_queue
 from service.server import serve_app
 from service.settings import Settings
 from service.storage import schema
-from service.storage.database import Database, Session
+from service.storage.database import Database
 
 WORKER_ENDS_WITHIN = 30  # seconds; it gives its job back
 
@@ -72,93 +70,6 @@ def migrate() -> None:
     """
     with _one_line_errors():
         click.echo(f"the database has schema {schema.migrate(Database(Settings().database, patience=None))}")
-
-
-@click.group()
-def key() -> None:
-    """API keys, written straight to the database."""
-
-
-@key.command("create")
-@click.option("--name", required=True, help="What the key is for.")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    required=True,
-    type=click.Choice([scope.value for scope in Scope]),
-    help="What it may do; may be given several times.",
-)
-@click.option("--days", type=click.IntRange(1, 3650), help="How long it works; for ever when not given.")
-def create(name: str, scopes: tuple[str, ...], days: int | None) -> None:
-    """Make a key and show it once.
-
-    Example: forgetcast key create --name ci --scope read --scope submit --days 90
-    """
-    expires_in = None if days is None else timedelta(days=days)
-    with _transaction() as session:
-        created = keys.new_key(session, name, [Scope(scope) for scope in scopes], expires_in)
-        audit.record(session, keys.COMMAND_LINE, "key.create", created.id, name=name, scopes=list(scopes))
-    _show(created)
-
-
-@key.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def ls(as_json: bool) -> None:
-    """List keys, without their secrets.
-
-    Example: forgetcast key ls
-    """
-    with _transaction() as session:
-        found = keys.list_keys(session, "", 100_000)
-    for one in found:
-        if as_json:
-            click.echo(one.model_dump_json())
-            continue
-        end = f"revoked {one.revoked_at:%Y-%m-%d}" if one.revoked_at else ""
-        end = end or (f"until {one.expires_at:%Y-%m-%d %H:%M} UTC" if one.expires_at else "")
-        click.echo(f"{one.id}  {','.join(one.scopes):<24}  {one.created_at:%Y-%m-%d}  {one.name}  {end}".rstrip())
-
-
-@key.command("revoke")
-@click.argument("key_id")
-def revoke(key_id: str) -> None:
-    """End a key; running services notice within 5 seconds.
-
-    Example: forgetcast key revoke 4f7x2k9q
-    """
-    with _transaction() as session:
-        keys.revoke_key(session, key_id)
-        audit.record(session, keys.COMMAND_LINE, "key.revoke", key_id)
-    click.echo(f"{key_id} is revoked", err=True)
-
-
-@key.command("rotate")
-@click.argument("key_id")
-@click.option("--overlap", default=24, show_default=True, type=click.IntRange(0, 8760), help="Hours both keys work.")
-def rotate(key_id: str, overlap: int) -> None:
-    """Make a key's successor, of the same name and scopes, and show it once.
-
-    Example: forgetcast key rotate 4f7x2k9q --overlap 48
-    """
-    with _transaction() as session:
-        created = keys.rotate_key(session, key_id, timedelta(hours=overlap))
-        audit.record(session, keys.COMMAND_LINE, "key.rotate", key_id, successor=created.id, overlap=overlap * 3600)
-    _show(created)
-
-
-def _show(created: ApiKeyCreated) -> None:
-    click.echo(created.key)
-    click.echo("Keep it: it is not shown again. Clients read it from FORGETCAST_API_KEY.", err=True)
-
-
-@contextmanager
-def _transaction() -> Iterator[Session]:
-    with _one_line_errors():
-        database = Database(Settings().database)
-        schema.check_schema(database)
-        with database.transaction() as session:
-            yield session
 
 
 def _serve(settings: Settings, database: Database, host: str, port: int) -> None:

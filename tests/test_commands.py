@@ -75,7 +75,7 @@ def test_keys_are_made_listed_rotated_and_revoked_on_the_command_line(tmp_path: 
     successor = run(tmp_path, "key", "rotate", key_id, "--overlap", "1").stdout.strip()
     assert run(tmp_path, "key", "revoke", successor.split("_")[1]).returncode == 0
     listed = run(tmp_path, "key", "ls").stdout
-    assert len(listed.splitlines()) == 2 and "until" in listed and "revoked" in listed
+    assert len(listed.splitlines()) == 3 and "until" in listed and "revoked" in listed
     assert made.split("_")[2] not in listed
     absent = run(tmp_path, "key", "revoke", "nobody")
     assert absent.returncode == 1 and "no API key has the id 'nobody'" in absent.stderr

@@ -17,6 +17,7 @@ COMMANDS = {
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
+    "key": Command("forgetcast.cli.key:key", "Make, list, rotate and revoke API keys."),
     "doctor": Command("forgetcast.cli.doctor:doctor", "Check service, key, workers and this machine."),
     "login": Command("forgetcast.cli.login:login", "Store a service's URL and your API key for it."),
     "logout": Command("forgetcast.cli.login:logout", "Delete what login stored."),
@@ -26,7 +27,6 @@ COMMANDS = {
     "serve": Command("service.commands:serve", "Run the API."),
     "worker": Command("workers.commands:worker", "Run a worker, which fine-tunes and measures."),
     "migrate": Command("service.commands:migrate", "Bring the database to this version's schema."),
-    "key": Command("service.commands:key", "Make API keys."),
 }
 
 EPILOG = """\b

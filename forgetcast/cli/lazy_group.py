@@ -36,7 +36,11 @@ class RootGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         known = self._known.get(cmd_name)
-        return None if known is None else _imported(cmd_name, known.target)
+        if known is None:
+            return None
+        command = imported(cmd_name, known.target)
+        assert isinstance(command, click.Command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -74,7 +78,8 @@ class RootGroup(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-def _imported(name: str, target: str) -> click.Command:
+def imported(name: str, target: str) -> Any:
+    """What `target` (`module:name`) names, for the command `name`; says what to install where that is not here."""
     module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -83,13 +88,11 @@ def _imported(name: str, target: str) -> click.Command:
         if package not in SERVER_PACKAGES:
             raise
         raise click.ClickException(_how_to_install(name, package, error.name)) from error
-    command = getattr(module, attribute)
-    assert isinstance(command, click.Command)
-    return command
+    return getattr(module, attribute)
 
 
 def _how_to_install(name: str, package: str, missing: str | None) -> str:
-    if missing in (package, f"{package}.commands"):
+    if missing is not None and missing.partition(".")[0] == package:
         return (
             f"`forgetcast {name}` is run from a checkout of the project (or its image) after "
             f"`pip install 'forgetcast[{package}]'`; the package alone has the client"

@@ -18,6 +18,7 @@ from typing import Self
 
 import httpx2
 
+from forgetcast.client.api_keys import ApiKeys
 from forgetcast.client.connection import DEFAULT_URL, Connection
 from forgetcast.client.datasets import Datasets
 from forgetcast.client.jobs import Jobs
@@ -33,7 +34,7 @@ __all__ = ["DEFAULT_URL", "ForgetcastClient", "ReplaySet", "TaskHandle"]
 
 
 class ForgetcastClient:
-    """A service: `upstream_sets`, `matrices`, `datasets`, `tasks`, `jobs`.
+    """A service: `upstream_sets`, `matrices`, `datasets`, `tasks`, `jobs`, `api_keys`.
 
     Without `url` and `api_key` FORGETCAST_URL and FORGETCAST_API_KEY are taken, then what `forgetcast login` stored,
     then the embedded service on this machine. `timeout` is how long one call may wait for an answer and come back for
@@ -48,6 +49,7 @@ class ForgetcastClient:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._connection = Connection(url, api_key, timeout, transport)
+        self.api_keys = ApiKeys(self._connection)
         self.upstream_sets = UpstreamSets(self._connection)
         self.matrices = Matrices(self._connection)
         self.datasets = Datasets(self._connection)
