@@ -18,7 +18,7 @@ NOTE_EVERY = 5.0  # seconds of work after which a person wants to hear how far i
 LARGE_SHARE = 0.25  # of all squared error, from which on a task is named
 
 
-@click.command(epilog="Example: forgetcast backtest rows.npz --train 0:46 --test 46: --methods local,popularity")
+@click.command(epilog="Example: forgetcast backtest rows.npz --train 0:46 --test 46: --methods blend,popularity")
 @click.argument("matrix")
 @click.option("--probes", type=click.IntRange(0), help="Measured examples of a left-out task.  [default: 30]")
 @click.option("--design", type=click.Choice(["mixed", "optimal", "random"]), help="Of the probes.  [default: mixed]")

@@ -184,7 +184,7 @@ def _score_task(
     level: float,
 ) -> TaskScores:
     task = TaskScores(matrix.task_ids[row])
-    truth, observed = matrix.forgetting[row], matrix.observed[row]
+    truth, observed = matrix.row(row), matrix.observed[row]
     for split in splits:
         start = time.perf_counter()
         forecast = _forecast(model, split.probes, truth[split.probes.positions], level)

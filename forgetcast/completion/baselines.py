@@ -6,13 +6,8 @@ Notation
 
 from __future__ import annotations
 
-from forgetcast.completion.factor_model import FactorModel, Posterior, fit_factor_model, fold_in
-from forgetcast.completion.types import Floats, Indices, Mask
-
-
-def fit_additive(forgetting: Floats, observed: Mask) -> FactorModel:
-    """Column mean + row shift, shrunk: the factor model of rank 0. (M, N) arrays; unobserved cells are never read."""
-    return fit_factor_model(forgetting, observed, rank=0)
+from forgetcast.completion.factor_model import FactorModel, Posterior, fold_in
+from forgetcast.completion.types import Floats, Indices
 
 
 def popularity(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterior:

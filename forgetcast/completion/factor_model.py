@@ -19,20 +19,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetcast.completion.types import Floats, Indices, Mask
+from forgetcast.completion.blocks import column_blocks, column_slices
+from forgetcast.completion.known_rows import KnownRows
+from forgetcast.completion.types import Floats, Indices, Mask, Values
 from forgetcast.errors import NotFinite, RepeatedExample, UnknownExample, WrongShape
 
 NOISE_PSEUDO_ROWS = 8.0  # rows' worth of the pooled variance in every column's
-EM_ROUNDS = 20  # fills of the missing cells; none when every cell is observed
 
 
 @dataclass(frozen=True, eq=False)
 class FactorModel:
-    """Prior of a row. mean (N,), loadings (R, N) with the row shift first, noise (N,) positive."""
+    """Prior of a row. mean (N,), loadings (R, N) with the row shift first, noise (N,) positive; float32 or float64."""
 
-    mean: Floats
-    loadings: Floats
-    noise: Floats
+    mean: Values
+    loadings: Values
+    noise: Values
 
     @property
     def n_examples(self) -> int:
@@ -49,42 +50,50 @@ class Posterior:
 
     mean: Floats
     variance: Floats
-    loadings: Floats
-    noise: Floats
+    loadings: Values
+    noise: Values
     root: Floats  # (R, R), root @ root.T is the posterior covariance of w
     measured: Mask
 
     def average(self, positions: Indices) -> tuple[float, float]:
         """Mean and variance of the average of these cells, with their shared covariance; positions not empty."""
-        unmeasured = positions[~self.measured[positions]]
-        shared = self.root.T @ self.loadings[:, unmeasured].sum(axis=1)
-        variance = shared @ shared + self.noise[unmeasured].sum()
-        return float(self.mean[positions].mean()), float(variance) / positions.size**2
+        if positions.size == self.mean.size:  # the whole row: one product instead of a gather
+            loadings, noise = self.loadings @ (~self.measured).astype(self.loadings.dtype), self.noise[~self.measured]
+        else:
+            unmeasured = positions[~self.measured[positions]]
+            loadings, noise = self.loadings[:, unmeasured].sum(axis=1), self.noise[unmeasured]
+        shared = self.root.T @ loadings
+        variance = float(shared @ shared) + float(noise.sum(dtype=np.float64))
+        return float(self.mean[positions].mean()), variance / positions.size**2
 
 
-def fit_factor_model(forgetting: Floats, observed: Mask, rank: int) -> FactorModel:
-    """Fit by the eigenvectors of the M x M Gram matrix; missing cells are filled and refilled (EM).
+def fit_factor_model(rows: KnownRows, rank: int) -> FactorModel:
+    """Fit by the eigenvectors of the M x M products of the rows; the columns are read once, block by block.
 
     Parameters
     ----------
-    forgetting : (M, N) floats, nats per token; unobserved cells are never read
-    observed : (M, N) bools, every row with at least one
     rank : number of factors beside the row shift; at most M - 2 of them are used
     """
-    n_tasks, _ = forgetting.shape
-    rank = max(0, min(rank, n_tasks - 2))
-    filled, mean, shift = _additive_fit(forgetting, observed)
-    residual = np.where(observed, filled - mean - shift[:, None], 0.0)
-    factors = _principal(residual, rank)
-    if rank and not observed.all():
-        for _ in range(EM_ROUNDS):
-            residual = np.where(observed, filled - mean - shift[:, None], factors)
-            factors = _principal(residual, rank)
-    spread = _spread(forgetting[observed])
-    noise = column_noise(np.where(observed, residual - factors, 0.0), observed, rank, spread)
-    loadings = _loadings(factors, rank)
-    row = np.full((1, mean.size), np.sqrt(_shift_variance(shift, spread)))
-    return FactorModel(mean, np.concatenate([row, loadings]), noise)
+    rank = max(0, min(rank, rows.n_tasks - 2))
+    shift = rows.gram.row_shifts()
+    vectors = _leading(rows.gram.deviations() - rows.n_examples * np.outer(shift, shift), rank)
+    mean, offset = rows.mean, float(rows.mean.mean())
+    loadings = np.empty((1 + rank, rows.n_examples), dtype=rows.values.dtype)
+    square = np.empty(rows.n_examples)
+    cells_sum = cells_square = 0.0
+    for block, cells in column_blocks(rows.values):
+        observed = None if rows.observed is None else rows.observed[:, block]
+        seen = (cells if observed is None else cells[observed]) - offset
+        cells_sum, cells_square = cells_sum + float(seen.sum()), cells_square + float(np.vdot(seen, seen))
+        cells -= mean[block] + shift[:, None]
+        scores = vectors.T @ cells
+        loadings[1:, block] = scores / np.sqrt(max(1, rows.n_tasks - 1))
+        cells -= vectors @ scores
+        square[block] = np.sum(cells**2, axis=0, where=True if observed is None else observed)
+    spread = _spread(cells_sum, cells_square, float(rows.n_observed.sum()), offset)
+    noise = column_noise(square, rows.n_observed, rows.n_tasks, rank, spread)
+    loadings[0] = np.sqrt(_shift_variance(shift, spread))
+    return FactorModel(mean, loadings, noise.astype(loadings.dtype))
 
 
 def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterior:
@@ -99,12 +108,9 @@ def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterio
     ------
     UnknownExample, RepeatedExample, WrongShape, NotFinite
     """
-    check_probes(probes, forgetting, model.n_examples)
-    loadings, noise = model.loadings[:, probes], model.noise[probes]
-    root = _posterior_root(loadings, noise)
-    w = root @ (root.T @ (loadings @ ((forgetting - model.mean[probes]) / noise)))
-    mean = model.mean + w @ model.loadings
-    variance = np.sum((root.T @ model.loadings) ** 2, axis=0) + model.noise
+    w, root = row_posterior(model, probes, forgetting)
+    mean: Floats = (model.mean + w.astype(model.loadings.dtype) @ model.loadings).astype(np.float64)
+    variance = _variances(model.loadings, model.noise, root)
     measured = np.zeros(model.n_examples, dtype=np.bool_)
     measured[probes] = True
     mean[probes] = forgetting
@@ -112,13 +118,12 @@ def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterio
     return Posterior(mean, variance, model.loadings, model.noise, root, measured)
 
 
-def fill_missing(model: FactorModel, forgetting: Floats, observed: Mask) -> Floats:
-    """Known rows with every missing cell at its posterior mean given the row's other cells. (M, N), a copy"""
-    filled = np.where(observed, forgetting, 0.0)
-    for row in np.flatnonzero(~observed.all(axis=1)):
-        seen = np.flatnonzero(observed[row])
-        filled[row] = fold_in(model, seen, forgetting[row, seen]).mean
-    return filled
+def row_posterior(model: FactorModel, probes: Indices, forgetting: Floats) -> tuple[Floats, Floats]:
+    """Posterior mean of w (R,) and a root of its covariance (R, R). Raises what fold_in raises."""
+    check_probes(probes, forgetting, model.n_examples)
+    loadings, noise = _columns(model.loadings, probes), _columns(model.noise, probes)
+    root = _posterior_root(loadings, noise)
+    return root @ (root.T @ (loadings @ ((forgetting - model.mean[probes]) / noise))), root
 
 
 def left_out_residuals(model: FactorModel, probes: Indices, forgetting: Floats) -> tuple[Floats, float]:
@@ -132,7 +137,7 @@ def left_out_residuals(model: FactorModel, probes: Indices, forgetting: Floats) 
     """
     if probes.size == 0:
         return np.zeros(0), 0.0
-    loadings, noise = model.loadings[:, probes], model.noise[probes]
+    loadings, noise = _columns(model.loadings, probes), _columns(model.noise, probes)
     root = _posterior_root(loadings, noise)
     deviation = forgetting - model.mean[probes]
     # Woodbury, so that a row with every cell measured costs R x R and never S x S.
@@ -153,62 +158,54 @@ def check_probes(probes: Indices, forgetting: Floats, n_examples: int) -> None:
         raise NotFinite("The forgetting of a probe is not a finite number.")
 
 
+def _columns(values: Values, probes: Indices) -> Floats:
+    return np.asarray(values[..., probes], dtype=np.float64)
+
+
 def _posterior_root(loadings: Floats, noise: Floats) -> Floats:
     """Root of the posterior covariance (I + B_S diag(1/v_S) B_S')^-1. (R, R), root @ root.T is the covariance."""
     precision = np.eye(loadings.shape[0]) + (loadings / noise) @ loadings.T
     return np.asarray(np.linalg.inv(np.linalg.cholesky(precision)).T)
 
 
-def _additive_fit(forgetting: Floats, observed: Mask) -> tuple[Floats, Floats, Floats]:
-    """Z with zeros where missing (M, N), column means (N,) and row shifts (M,), by least squares on observed cells."""
-    filled = np.where(observed, forgetting, 0.0)
-    per_column, per_row = observed.sum(axis=0), observed.sum(axis=1)
-    shift = np.zeros(filled.shape[0])
-    grand = filled.sum() / per_row.sum()
-    for _ in range(1 if observed.all() else EM_ROUNDS):
-        total = np.where(observed, filled - shift[:, None], 0.0).sum(axis=0)
-        mean = np.where(per_column > 0, total / np.maximum(per_column, 1), grand)
-        shift = np.where(observed, filled - mean, 0.0).sum(axis=1) / per_row
-        shift -= shift.mean()
-    return filled, mean, shift
+def _leading(products: Floats, rank: int) -> Floats:
+    """The first ``rank`` eigenvectors of the products of the rows' residuals. (M, rank)"""
+    vectors: Floats = np.linalg.eigh(products)[1][:, ::-1][:, :rank]
+    return vectors
 
 
-def _principal(residual: Floats, rank: int) -> Floats:
-    """Projection of the residual on its first ``rank`` directions. (M, N)"""
-    if rank == 0:
-        return np.zeros_like(residual)
-    _, vectors = np.linalg.eigh(residual @ residual.T)
-    leading = vectors[:, ::-1][:, :rank]
-    return np.asarray(leading @ (leading.T @ residual))
+def _variances(loadings: Values, noise: Values, root: Floats) -> Floats:
+    """Variance of every cell given the posterior covariance root @ root.T of w. (N,)"""
+    variance = np.empty(noise.size)
+    narrow = np.ascontiguousarray(root.T, dtype=loadings.dtype)
+    for block in column_slices(loadings.shape[0], noise.size):
+        spread = narrow @ loadings[:, block]
+        variance[block] = np.einsum("rn,rn->n", spread, spread)
+        variance[block] += noise[block]
+    return variance
 
 
-def _loadings(factors: Floats, rank: int) -> Floats:
-    """Loadings whose scores have unit variance over the known rows, from the M x N fit. (rank, N)"""
-    if rank == 0:
-        return np.zeros((0, factors.shape[1]))
-    _, vectors = np.linalg.eigh(factors @ factors.T)
-    leading: Floats = vectors[:, ::-1][:, :rank]
-    loadings: Floats = leading.T @ factors / np.sqrt(factors.shape[0] - 1)
-    return loadings
-
-
-def column_noise(residual: Floats, observed: Mask, rank: int, spread: float) -> Floats:
+def column_noise(square: Floats, n_observed: Floats, n_tasks: int, rank: int, spread: float) -> Floats:
     """Noise variance of every column, shrunk toward the typical column. (N,)
 
     The typical column is the median, so that one column far larger than the rest moves no other. With one known
-    row nothing tells noise from mean: half the variance of its cells is taken. ``spread`` is the variance of all cells.
+    row nothing tells noise from mean: half the variance of its cells is taken.
+
+    Parameters
+    ----------
+    square : (N,) floats, summed squared residuals of every column's observed cells
+    n_observed : (N,) floats, how many there were
+    spread : variance of all cells
     """
-    n_tasks = residual.shape[0]
     floor = 1e-9 * spread
-    freedom = np.maximum(observed.sum(axis=0) * (1.0 - (1.0 + rank) / n_tasks), 0.0)
-    square = np.sum(residual**2, axis=0)
+    freedom = np.maximum(n_observed * (1.0 - (1.0 + rank) / n_tasks), 0.0)
     known = freedom > 0.5
     if not known.any():
-        return np.full(residual.shape[1], max(spread / 2, floor))
+        return np.full(square.size, max(spread / 2, floor))
     # Wilson and Hilferty: the median of chi2_d / d is near (1 - 2 / 9d)^3.
     typical = float(np.median(square[known] / freedom[known] / (1 - 2 / (9 * freedom[known])) ** 3))
     noise = (square + NOISE_PSEUDO_ROWS * typical) / (freedom + NOISE_PSEUDO_ROWS)
-    floored: Floats = np.maximum(noise * (1.0 + 1.0 / np.maximum(observed.sum(axis=0), 1)), floor)
+    floored: Floats = np.maximum(noise * (1.0 + 1.0 / np.maximum(n_observed, 1.0)), floor)
     return floored
 
 
@@ -217,6 +214,11 @@ def _shift_variance(shift: Floats, spread: float) -> float:
     return (float(shift @ shift) + 2.0 * spread) / (shift.size + 1.0)
 
 
-def _spread(cells: Floats) -> float:
-    """Variance of the measured cells; where all are alike, a trace of their square, so that nothing divides by 0."""
-    return max(float(np.var(cells)), 1e-12 * float(np.mean(cells**2)), 1e-30)
+def _spread(total: float, square: float, n_cells: float, offset: float) -> float:
+    """Variance of the measured cells, from sums of cell - offset and its square.
+
+    Where all cells are alike it is a trace of their square, so that nothing divides by 0.
+    """
+    mean = total / n_cells
+    variance = square / n_cells - mean**2
+    return max(variance, 1e-12 * (variance + (mean + offset) ** 2), 1e-30)

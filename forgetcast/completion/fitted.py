@@ -18,21 +18,25 @@ from forgetcast.completion.calibration import Calibration, row_scale
 from forgetcast.completion.factor_model import (
     FactorModel,
     Posterior,
-    fill_missing,
     fit_factor_model,
     fold_in,
     left_out_residuals,
+    row_posterior,
 )
-from forgetcast.completion.local_model import LocalModel, fit_local_model, local_mean
+from forgetcast.completion.known_rows import KnownRows, known_rows
+from forgetcast.completion.local_model import LocalModel, combine, fit_local_model
 from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.row_forecast import RowForecast, make_row_forecast
+from forgetcast.completion.row_mean import FACTOR_SHARE, RowMean
+from forgetcast.completion.task_gram import TaskGram
 from forgetcast.completion.types import Floats, Indices
 from forgetcast.errors import IncompatibleFit
 
-MODEL_VERSION = 2  # raised by every change of the code that changes a forecast
-DEFAULT_METHOD = "local"
+MODEL_VERSION = 3  # raised by every change of the code that changes a forecast
+DEFAULT_METHOD = "blend"
 BASELINES = ("popularity", "additive")  # rank every task alike
-METHODS = ("local", "factor", *BASELINES)
+METHODS = ("blend", "local", "factor", *BASELINES)
+FACTOR_SHARES = {"blend": FACTOR_SHARE, "local": 0.0}  # of methods that combine known rows
 LARGEST_RANK = 8  # log score of left-out cells: flat from 8 to 12
 
 
@@ -40,15 +44,20 @@ LARGEST_RANK = 8  # log score of left-out cells: flat from 8 to 12
 class Fitted:
     """A method fitted to the known rows; forecasts need nothing else.
 
-    spread : what the variance of every cell and average comes from, and the mean too of all methods but ``local``
-    local : what the mean comes from; None unless the method is ``local``
+    spread : what the variance of every cell and average comes from, and the mean too or a share of it
+    local : what the rest of the mean comes from; None unless the method is ``blend`` or ``local``
+    gram : products of the known rows, which the fit of the next version takes over
     """
 
     method: str
     spread: FactorModel
     local: LocalModel | None
     calibration: Calibration
-    n_tasks: int
+    gram: TaskGram
+
+    @property
+    def n_tasks(self) -> int:
+        return int(self.gram.sums.size)
 
     def forecast(
         self,
@@ -84,12 +93,11 @@ class Fitted:
         arrays: dict[str, NDArray[Any]] = {
             "model_version": np.array(MODEL_VERSION),
             "method": np.array(self.method),
-            "n_tasks": np.array(self.n_tasks),
         }
-        for part in (self.spread, self.local, self.calibration):
+        for part in (self.spread, self.local, self.calibration, self.gram):
             if part is not None:
                 name = type(part).__name__
-                arrays |= {f"{name}.{field.name}": np.array(getattr(part, field.name)) for field in fields(part)}
+                arrays |= {f"{name}.{field.name}": np.asarray(getattr(part, field.name)) for field in fields(part)}
         return arrays
 
     @classmethod
@@ -101,10 +109,23 @@ class Fitted:
         return cls(
             method=method,
             spread=_part(FactorModel, arrays),
-            local=_part(LocalModel, arrays) if method == "local" else None,
+            local=_part(LocalModel, arrays) if method in FACTOR_SHARES else None,
             calibration=_part(Calibration, arrays),
-            n_tasks=int(arrays["n_tasks"]),
+            gram=_part(TaskGram, arrays),
         )
+
+    def mean(self, probes: Indices, forgetting: Floats) -> RowMean:
+        """Mean of a new task's row, not yet written down: for rows too wide to be. Not for ``popularity``.
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, NotFinite
+        """
+        w, _ = row_posterior(self.spread, probes, forgetting)
+        if self.local is None:
+            return RowMean(self.spread, w, probes, forgetting)
+        combination = combine(self.local, probes, forgetting)
+        return RowMean(self.spread, w, probes, forgetting, self.local, combination, FACTOR_SHARES[self.method])
 
     def _complete(self, probes: Indices, forgetting: Floats) -> Posterior:
         if self.method == "popularity":
@@ -112,20 +133,29 @@ class Fitted:
         posterior = fold_in(self.spread, probes, forgetting)
         if self.local is None:
             return posterior
-        return replace(posterior, mean=local_mean(self.local, probes, forgetting))
+        return replace(posterior, mean=self.mean(probes, forgetting).all_columns())
 
 
-def fit_with(matrix: ForgettingMatrix, method: str, noise_share: float, calibration: Calibration) -> Fitted:
-    """Fit with every choice already made. ``noise_share`` is that of the local model; other methods do not use it."""
+def fit_with(
+    matrix: ForgettingMatrix,
+    method: str,
+    noise_share: float,
+    calibration: Calibration,
+    earlier: TaskGram | None = None,
+) -> Fitted:
+    """Fit with every choice already made. ``noise_share`` is that of the local model; other methods do not use it.
+
+    ``earlier``: products of an earlier version's rows; those that are known still are not multiplied again.
+    """
     rank = 0 if method in BASELINES else min(LARGEST_RANK, matrix.n_tasks // 4)
-    spread = fit_factor_model(matrix.forgetting, matrix.observed, rank)
-    local = _fit_local(matrix, noise_share) if method == "local" else None
-    return Fitted(method, spread, local, calibration, matrix.n_tasks)
+    rows = known_rows(matrix, rank, earlier)
+    spread = fit_factor_model(rows, rank)
+    local = _fit_local(rows, noise_share) if method in FACTOR_SHARES else None
+    return Fitted(method, spread, local, calibration, rows.gram)
 
 
-def _fit_local(matrix: ForgettingMatrix, noise_share: float) -> LocalModel:
-    additive = fit_factor_model(matrix.forgetting, matrix.observed, rank=0)
-    return fit_local_model(fill_missing(additive, matrix.forgetting, matrix.observed), additive, noise_share)
+def _fit_local(rows: KnownRows, noise_share: float) -> LocalModel:
+    return fit_local_model(rows, fit_factor_model(rows, rank=0), noise_share)
 
 
 def _part(kind: type[Any], arrays: Mapping[str, NDArray[Any]]) -> Any:

@@ -8,13 +8,15 @@ from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.errors import UnknownMethod
 
 
-def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0) -> Fitted:
+def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0, earlier: Fitted | None = None) -> Fitted:
     """Fit a method to the known rows.
 
     Parameters
     ----------
-    method : ``local``, ``factor``, ``additive`` or ``popularity``
+    method : ``blend``, ``local``, ``factor``, ``additive`` or ``popularity``
     seed : non-negative; decides which rows and columns the choices look at and which cells play the probes
+    earlier : the fit of another version of this matrix. Rows it knew are not multiplied with each other again: one
+        row more costs M x N, not M x M x N; the fit is the same up to rounding. Not used when a cell is missing
 
     Raises
     ------
@@ -23,4 +25,5 @@ def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0) -
     if method not in METHODS:
         raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
     choices = choose(matrix, method, seed)
-    return fit_with(matrix, method, choices.noise_share, choices.calibration)
+    gram = None if earlier is None else earlier.gram
+    return fit_with(matrix, method, choices.noise_share, choices.calibration, gram)

@@ -21,18 +21,16 @@ from forgetcast.completion.calibration import (
     wider,
 )
 from forgetcast.completion.factor_model import left_out_residuals
-from forgetcast.completion.fitted import Fitted, fit_with
-from forgetcast.completion.local_model import local_mean
+from forgetcast.completion.fitted import FACTOR_SHARES, Fitted, fit_with
 from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.probes import random_probes
 from forgetcast.completion.types import Floats, Indices
 
 NOISE_SHARES = (0.1, 0.25, 0.4, 0.6, 0.7, 0.8, 0.9)
 USUAL_NOISE_SHARE = 0.8  # where too few rows are known to choose
-INDIFFERENCE = 0.005  # of RMSE: among shares this close to the best the largest is taken, for rows unlike the known
+INDIFFERENCE = 0.003  # of RMSE: among shares this close to the best the largest is taken, for rows unlike the known
 PROBE_COUNTS = (0, 10, 30)  # choices and widths are made at these
 LEFT_OUT_GROUPS = 32  # tasks or families left out, at most
-SHARE_STRIDE = 2  # every second group chooses the share: its loss is flat, and half the time goes there
 CHOICE_COLUMNS = 2048  # columns that choices look at; a random subset of a wider matrix
 
 
@@ -62,7 +60,7 @@ def choose(matrix: ForgettingMatrix, method: str, seed: int) -> Choices:
     families = matrix.left_out_together()
     partitions = [alone] if families == alone else [alone, families]
     remainders = [_remainders(matrix, partition, method, seed) for partition in partitions]
-    share = _best_noise_share(matrix, remainders[-1][::SHARE_STRIDE], seed) if method == "local" else USUAL_NOISE_SHARE
+    share = _best_noise_share(matrix, remainders[-1], seed) if method in FACTOR_SHARES else USUAL_NOISE_SHARE
     calibration = _calibrate(matrix, remainders[0], share, seed)
     if len(remainders) == 2:
         calibration = wider(calibration, _calibrate(matrix, remainders[1], share, seed))
@@ -82,8 +80,7 @@ def _best_noise_share(matrix: ForgettingMatrix, remainders: list[Remainder], see
     """Noise share with the lowest mean log RMSE over left-out rows completed from their probes."""
     losses: list[list[float]] = []
     for fitted, truth, probes, others in _left_out_rows(matrix, remainders, PROBE_COUNTS[1:], seed):
-        assert fitted.local is not None
-        forecasts = [local_mean(fitted.local.with_noise_share(s), probes, truth[probes]) for s in NOISE_SHARES]
+        forecasts = [_with_noise_share(fitted, s).mean(probes, truth[probes]).all_columns() for s in NOISE_SHARES]
         losses.append([0.5 * np.log(np.mean((f - truth)[others] ** 2) + 1e-300) for f in forecasts])
     if not losses:
         return USUAL_NOISE_SHARE
@@ -124,7 +121,7 @@ def _left_out_rows(
                 probes = random_probes(matrix.n_examples, size, seed * 1_000_003 + row, eligible=observed)
                 others = np.setdiff1d(np.flatnonzero(observed), probes)
                 if others.size:
-                    yield remainder.fitted, matrix.forgetting[row], probes, others
+                    yield remainder.fitted, matrix.row(row), probes, others
 
 
 def _column_sample(matrix: ForgettingMatrix, seed: int) -> ForgettingMatrix:

@@ -3,18 +3,19 @@
 Notation
     Z      known rows, missing cells filled                       (M, N)  nats per token
     mu     mean of every column                                   (N,)
-    X      deviations of the smoothed known rows from mu          (M, N)
+    W      smoother over tasks: damps the rows' own noise         (M, M)
+    X      deviations of the smoothed known rows, W (Z - mu)      (M, N)  never written down
+    J      the columns that distances are taken over              (J,)    all, or a sample of a wide matrix
     g      mu less its own mean: the direction of a row's gain    (N,)
-    a      weight of every column in a distance, 1 / noise, sum 1 (N,)
+    a      weight of every column in a distance, 1 / noise, sum 1 (J,)
     d      distance of a known row from the new one               (M,)    squared nats per token
     w      weight of a known row, proportional to d^-P, sum 1     (M,)
-    omega  the same pulled toward equal weights                   (M,)
     rho    squared scale factor of a known row, typical row 1     (M,)
     x_i    X_i less the weighted mean row and its own shift       (N,)
     y      new row, y = mu + w'X + shift + gain g + sum_i c_i x_i + noise, all but y, mu, X, w Gaussian
     lam    share of a column's local variance that is noise; chosen by leaving rows out
 
-A forecast is mu + q'X + kappa g + k: M + 2 numbers, found from the probed columns and M x M Gram matrices alone;
+A forecast is mu + q'X + kappa g + k: M + 2 numbers, found from the probed columns and M x M products alone;
 the other columns are read once, to write the answer down.
 
 Source: locally weighted learning, Atkeson, Moore and Schaal (1997); the shrunk covariance is that of Ledoit and
@@ -28,11 +29,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forgetcast.completion.factor_model import FactorModel, check_probes
-from forgetcast.completion.types import Floats, Indices
+from forgetcast.completion.known_rows import KnownRows
+from forgetcast.completion.types import Floats, Indices, Values
 
 # Chosen on the published OLMo-7B matrix over eight splits, sizes and designs; each is flat around its value.
 DISTANCE_POWER = 1.25  # P: 1 to 1.5 within 0.1% of RMSE, 2 costs 0.6%
-EQUAL_SHARE = 0.2  # of omega: 0 to 0.5 within 0.1%
 SCALE_POWER = 0.5  # rho is (row variance)^-SCALE_POWER: 0 costs 0.2%, 1 the same as 0.5
 GAIN = 0.03  # variance of the gain, as a share of noise over spread of mu: gains 0.9% on far tasks, costs 0.3% near
 SMOOTHING = 0.3  # of the Wiener filter over known rows: gains 0.15% of RMSE and 0.001 of recall
@@ -43,27 +44,29 @@ POOLED_SHARE = 0.1  # of the pooled noise in a column's local variance
 class LocalModel:
     """Fitted to the known rows.
 
-    mean : (N,) floats                      deviations : (M, N) floats, X
-    column_weights : (N,) floats, a         gram : (M + 1, M + 1) floats, of X and g under a
-    weighted_means : (M + 1,) floats, of X and g under a
-    plain_means : (M,) floats, of X         row_scales : (M,) floats, rho
-    noise : (N,) floats, pooled             shift_variance, gain_variance : floats
+    rows : (M, N) floats, Z                 mean : (N,) floats
     low, high : (N,) floats, what a forecast may be before row shifts
-    noise_share : lam
+    noise : (N,) floats, pooled             shift_variance, gain_variance : floats
+    smoother : (M, M) floats, W             mean_of_mean : float, of mu over all columns
+    gram : (M + 1, M + 1) floats, of X and g under a, over J
+    weighted_means : (M + 1,) floats, of X and g under a, over J
+    plain_means : (M,) floats, of X over all columns
+    row_scales : (M,) floats, rho           noise_share : lam
     """
 
-    mean: Floats
-    deviations: Floats
-    column_weights: Floats
+    rows: Values
+    mean: Values
+    low: Values
+    high: Values
+    noise: Values
+    smoother: Floats
     gram: Floats
     weighted_means: Floats
     plain_means: Floats
     row_scales: Floats
-    noise: Floats
     shift_variance: float
     gain_variance: float
-    low: Floats
-    high: Floats
+    mean_of_mean: float
     noise_share: float
 
     def with_noise_share(self, noise_share: float) -> LocalModel:
@@ -79,45 +82,50 @@ class Combination:
     constant: float  # k
 
 
-def fit_local_model(filled: Floats, additive: FactorModel, noise_share: float) -> LocalModel:
-    """Fit to known rows.
+def fit_local_model(rows: KnownRows, additive: FactorModel, noise_share: float) -> LocalModel:
+    """Fit to known rows; reads every column twice, and keeps the rows themselves.
 
     Parameters
     ----------
-    filled : (M, N) floats, nats per token, every missing cell filled
     additive : rank 0 model of the same rows, for column means, noise and the variance of row shifts
     noise_share : lam, in (0, 1]
     """
     mean, noise = additive.mean, additive.noise
-    weights = 1.0 / noise
+    mean_of_mean = float(mean.mean(dtype=np.float64))
+    sample = rows.sample
+    weights = 1.0 / np.asarray(noise[sample], dtype=np.float64)
     weights /= weights.sum()
-    deviations = _smoothed(filled - mean, weights)
-    gain = mean - mean.mean()
-    basis = np.concatenate([deviations, gain[None]])
+    deviations = np.asarray(rows.values[:, sample] - mean[sample], dtype=np.float64)
+    smoother = _smoother(deviations, weights)
+    gain = np.asarray(mean[sample] - mean_of_mean, dtype=np.float64)
+    basis = np.concatenate([smoother @ deviations, gain[None]])
     weighted = basis * weights
     spread = float(np.mean(gain**2))
     gain_variance = GAIN * float(np.median(noise)) / spread if spread > 1e-12 * float(np.mean(noise)) else 0.0
-    low, high = filled.min(axis=0), filled.max(axis=0)
+    low, high = rows.values.min(axis=0), rows.values.max(axis=0)
     margin = np.maximum((high - low) / 2, 3 * np.sqrt(noise))
+    plain_means = smoother @ rows.gram.row_shifts()
+    variances = np.diag(smoother @ rows.gram.deviations() @ smoother) / rows.n_examples - plain_means**2
     return LocalModel(
+        rows=rows.values,
         mean=mean,
-        deviations=deviations,
-        column_weights=weights,
-        gram=weighted @ basis.T,
-        weighted_means=weighted.sum(axis=1),
-        plain_means=deviations.mean(axis=1),
-        row_scales=_row_scales(deviations),
-        noise=noise,
-        shift_variance=float(additive.loadings[0, 0] ** 2),
-        gain_variance=gain_variance,
         low=low - margin,
         high=high + margin,
+        noise=noise,
+        smoother=smoother,
+        gram=weighted @ basis.T,
+        weighted_means=weighted.sum(axis=1),
+        plain_means=plain_means,
+        row_scales=_row_scales(np.maximum(variances, 0.0)),
+        shift_variance=float(additive.loadings[0, 0] ** 2),
+        gain_variance=gain_variance,
+        mean_of_mean=mean_of_mean,
         noise_share=noise_share,
     )
 
 
-def local_mean(model: LocalModel, probes: Indices, forgetting: Floats) -> Floats:
-    """Forecast of a new row from its probes: mean of every cell (N,), measured cells as measured.
+def combine(model: LocalModel, probes: Indices, forgetting: Floats) -> Combination:
+    """Coefficients of the forecast: once with distances over the probes, once more with the first forecast's.
 
     Parameters
     ----------
@@ -129,46 +137,80 @@ def local_mean(model: LocalModel, probes: Indices, forgetting: Floats) -> Floats
     UnknownExample, RepeatedExample, WrongShape, NotFinite
     """
     check_probes(probes, forgetting, model.mean.size)
-    combination = combine(model, probes, forgetting)
-    change = combination.rows @ model.deviations + combination.constant
-    change += combination.gain * (model.mean - model.mean.mean())
-    shift = abs(float(change.mean()))
-    mean: Floats = np.clip(model.mean + change, model.low - shift, model.high + shift)
-    mean[probes] = forgetting
-    return mean
-
-
-def combine(model: LocalModel, probes: Indices, forgetting: Floats) -> Combination:
-    """Coefficients of the forecast: once with distances over the probes, once more with the first forecast's."""
-    n_tasks = model.deviations.shape[0]
     if probes.size == 0:
-        return Combination(np.zeros(n_tasks), 0.0, 0.0)
-    seen = model.deviations[:, probes]
-    target = forgetting - model.mean[probes]
-    weights = model.column_weights[probes] / model.column_weights[probes].sum()
-    near = (seen - target) ** 2 @ weights
-    first = _conditional(model, probes, seen, target, _row_weights(near))
+        return Combination(np.zeros(model.rows.shape[0]), 0.0, 0.0)
+    probed = _probed(model, probes)
+    target = forgetting - probed.mean
+    near = (probed.rows - target) ** 2 @ (1.0 / probed.noise) / np.sum(1.0 / probed.noise)
+    first = _conditional(model, probed, target, _row_weights(near))
     whole = _distances(model, first)
-    return _conditional(model, probes, seen, target, _row_weights(np.sqrt(near) * np.sqrt(whole)))
+    return _conditional(model, probed, target, _row_weights(np.sqrt(near) * np.sqrt(whole)))
 
 
-def _conditional(model: LocalModel, probes: Indices, seen: Floats, target: Floats, weights: Floats) -> Combination:
+def combined(model: LocalModel, combination: Combination, block: slice) -> Floats:
+    """The forecast of a block of columns. Rows are read as they are kept; X is never written down."""
+    of_rows = combination.rows @ model.smoother
+    mean = np.asarray(model.mean[block], dtype=np.float64)
+    total = (of_rows.astype(model.rows.dtype) @ model.rows[:, block]).astype(np.float64)
+    constant = combination.constant - combination.gain * model.mean_of_mean
+    forecast: Floats = mean * (1.0 - of_rows.sum() + combination.gain) + total + constant
+    return forecast
+
+
+def bounded(model: LocalModel, forecast: Floats, shift: float, block: slice) -> Floats:
+    """A forecast kept near what its columns were ever seen to do, beside a row shift of at most this size."""
+    clipped: Floats = np.clip(forecast, model.low[block] - shift, model.high[block] + shift)
+    return clipped
+
+
+@dataclass(frozen=True, eq=False)
+class _Probed:
+    """What the model holds of the probed columns: X (M, S), mu (S,), noise (S,)."""
+
+    rows: Floats
+    mean: Floats
+    noise: Floats
+
+
+def _probed(model: LocalModel, probes: Indices) -> _Probed:
+    mean = np.asarray(model.mean[probes], dtype=np.float64)
+    rows = model.smoother @ (np.asarray(model.rows[:, probes], dtype=np.float64) - mean)
+    return _Probed(rows, mean, np.asarray(model.noise[probes], dtype=np.float64))
+
+
+def _conditional(model: LocalModel, probed: _Probed, target: Floats, weights: Floats) -> Combination:
     """Gaussian conditioning on the probes around the weighted mean row."""
     row_shift = model.plain_means - weights @ model.plain_means
-    centre = weights @ seen
-    rows = seen - centre - row_shift[:, None]
-    omega = ((1 - EQUAL_SHARE) * weights + EQUAL_SHARE / weights.size) * model.row_scales
-    local_variance = _local_variance(omega @ rows**2, model.noise[probes])
-    gain = model.mean[probes] - model.mean.mean()
-    covariance = (1 - model.noise_share) * (rows.T * omega) @ rows + model.shift_variance
-    covariance += model.gain_variance * np.outer(gain, gain) + model.noise_share * np.diag(local_variance)
-    solved = np.linalg.solve(covariance, target - centre)
+    centre = weights @ probed.rows
+    rows = probed.rows - centre - row_shift[:, None]
+    omega = weights * model.row_scales
+    local_variance = _local_variance(omega @ rows**2, probed.noise)
+    gain = probed.mean - model.mean_of_mean
+    factors = np.concatenate(
+        [
+            rows * np.sqrt((1 - model.noise_share) * omega)[:, None],
+            np.full((1, target.size), np.sqrt(model.shift_variance)),
+            np.sqrt(model.gain_variance) * gain[None],
+        ]
+    )
+    solved = _solve(factors, model.noise_share * local_variance, target - centre)
     coefficients = (1 - model.noise_share) * omega * (rows @ solved)
     return Combination(
         rows=weights * (1 - coefficients.sum()) + coefficients,
         gain=float(model.gain_variance * gain @ solved),
         constant=float(model.shift_variance * solved.sum() - coefficients @ row_shift),
     )
+
+
+def _solve(factors: Floats, diagonal: Floats, target: Floats) -> Floats:
+    """(factors' factors + diag(diagonal))^-1 target, by the smaller of the two systems (Woodbury). (S,)"""
+    n_factors, n_probes = factors.shape
+    if n_probes <= 2 * n_factors:
+        return np.asarray(np.linalg.solve(factors.T @ factors + np.diag(diagonal), target), dtype=np.float64)
+    scaled = factors / diagonal
+    inner = np.linalg.solve(np.eye(n_factors) + scaled @ factors.T, scaled @ target)
+    solved: Floats = target / diagonal - scaled.T @ inner
+    return solved
 
 
 def _local_variance(spread: Floats, noise: Floats) -> Floats:
@@ -200,22 +242,21 @@ def _row_weights(distances: Floats) -> Floats:
     return weights
 
 
-def _smoothed(deviations: Floats, weights: Floats) -> Floats:
-    """Known rows with their own noise damped by the others: a Wiener filter over tasks. (M, N)"""
+def _smoother(deviations: Floats, weights: Floats) -> Floats:
+    """W: every known row's own noise damped by the others, a Wiener filter over tasks. (M, M), symmetric"""
     squared, vectors = np.linalg.eigh((deviations * weights) @ deviations.T)
     squared = np.maximum(squared, 0.0)
     noise = SMOOTHING * float(np.median(squared))
     kept = np.divide(squared, squared + noise, out=np.ones_like(squared), where=squared + noise > 0)
-    smoothed: Floats = (vectors * kept) @ (vectors.T @ deviations)
-    return smoothed
+    smoother: Floats = (vectors * kept) @ vectors.T
+    return smoother
 
 
-def _row_scales(deviations: Floats) -> Floats:
+def _row_scales(variances: Floats) -> Floats:
     """rho: rows that scatter widely count less in the covariance. (M,), geometric mean 1"""
-    variance = deviations.var(axis=1)
-    typical = float(np.mean(variance))
+    typical = float(np.mean(variances))
     if typical <= 0:
-        return np.ones(variance.size)
-    relative = np.maximum(variance / typical, 1e-6)
+        return np.ones(variances.size)
+    relative = np.maximum(variances / typical, 1e-6)
     scales: Floats = (relative / np.exp(np.mean(np.log(relative)))) ** -SCALE_POWER
     return scales

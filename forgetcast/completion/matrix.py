@@ -12,12 +12,12 @@ import zipfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from forgetcast.completion.types import Floats, Mask
+from forgetcast.completion.types import Floats, Mask, Values
 from forgetcast.errors import (
     MatrixEmpty,
     NotFinite,
@@ -29,15 +29,37 @@ from forgetcast.errors import (
 )
 
 
+class NumberedIds(Sequence[str]):
+    """Ids made of a prefix and a number, for whoever names none: as many as there are columns, and no memory."""
+
+    def __init__(self, prefix: str, n_ids: int) -> None:
+        self._prefix, self._numbers = prefix, range(n_ids)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [f"{self._prefix}{number}" for number in self._numbers[place]]
+        return f"{self._prefix}{self._numbers[place]}"
+
+
 @dataclass(frozen=True, eq=False)
 class ForgettingMatrix:
     """Known rows of one matrix; everything after the constructor may rely on its shapes.
 
-    A cell with ``observed == False`` may hold anything: nothing reads it.
+    A cell with ``observed == False`` may hold anything: nothing reads it. Arrays are kept as they are given, a memory
+    map among them, and must not change afterwards.
 
     Parameters
     ----------
-    forgetting : (M, N) floats, nats per token, after minus before; positive is forgotten
+    forgetting : (M, N) float32 or float64, nats per token, after minus before; positive is forgotten
     observed : (M, N) bools, True where the cell was measured
     task_ids : M distinct strings
     example_ids : N distinct strings, in the order of the upstream set
@@ -49,10 +71,10 @@ class ForgettingMatrix:
     MatrixEmpty, WrongShape, RepeatedTask, RepeatedExample, NotFinite, NothingObserved
     """
 
-    forgetting: Floats
+    forgetting: Values
     observed: Mask
-    task_ids: tuple[str, ...]
-    example_ids: tuple[str, ...]
+    task_ids: Sequence[str]
+    example_ids: Sequence[str]
     domains: tuple[str, ...] | None = None
     families: tuple[str | None, ...] | None = None
 
@@ -63,10 +85,11 @@ class ForgettingMatrix:
         empty = np.flatnonzero(~self.observed.any(axis=1))
         if empty.size:
             raise NothingObserved(f"Task {self.task_ids[empty[0]]!r} has no measured cell.")
-        bad = np.argwhere(self.observed & ~np.isfinite(self.forgetting))
-        if bad.size:
-            task, example = self.task_ids[bad[0, 0]], self.example_ids[bad[0, 1]]
-            raise NotFinite(f"Forgetting of example {example!r} under task {task!r} is not a finite number.")
+        for task, row, observed in zip(self.task_ids, self.forgetting, self.observed, strict=True):
+            bad = np.flatnonzero(observed & ~np.isfinite(row))
+            if bad.size:
+                example = self.example_ids[bad[0]]
+                raise NotFinite(f"Forgetting of example {example!r} under task {task!r} is not a finite number.")
 
     @classmethod
     def from_arrays(
@@ -81,20 +104,22 @@ class ForgettingMatrix:
     ) -> ForgettingMatrix:
         """Matrix from plain arrays; ids are made when absent, and NaN is a missing cell when ``observed`` is.
 
+        float32 and float64 are taken as they are, without a copy; anything else becomes float64.
+
         Raises
         ------
         The constructor's; WrongShape when ``forgetting`` is not two-dimensional.
         """
-        values = np.array(forgetting, dtype=np.float64)
+        values = _as_floats(forgetting)
         if values.ndim != 2:
             raise WrongShape(f"Forgetting has {values.ndim} dimensions; tasks by examples needs 2.")
-        mask = ~np.isnan(values) if observed is None else np.array(observed, dtype=np.bool_)
+        mask = _measured(values) if observed is None else np.asarray(observed, dtype=np.bool_)
         n_tasks, n_examples = values.shape
         return cls(
             forgetting=values,
             observed=mask,
-            task_ids=tuple(task_ids) if task_ids is not None else tuple(f"task-{i}" for i in range(n_tasks)),
-            example_ids=tuple(example_ids) if example_ids is not None else tuple(f"{j}" for j in range(n_examples)),
+            task_ids=tuple(task_ids) if task_ids is not None else NumberedIds("task-", n_tasks),
+            example_ids=tuple(example_ids) if example_ids is not None else NumberedIds("", n_examples),
             domains=tuple(domains) if domains is not None else None,
             families=tuple(families) if families is not None else None,
         )
@@ -107,9 +132,18 @@ class ForgettingMatrix:
     def n_examples(self) -> int:
         return int(self.forgetting.shape[1])
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell was measured."""
+        return bool(self.observed.all())
+
+    def row(self, task: int) -> Floats:
+        """One known row as float64. (N,), a copy; cells that were not measured may hold anything"""
+        return np.array(self.forgetting[task], dtype=np.float64)
+
     def filled(self, value: float = 0.0) -> Floats:
         """Copy of Z with every missing cell set to ``value``. (M, N)"""
-        return np.where(self.observed, self.forgetting, value)
+        return np.where(self.observed, self.forgetting, value).astype(np.float64, copy=False)
 
     def with_tasks(self, rows: Sequence[int] | NDArray[np.intp]) -> ForgettingMatrix:
         """The matrix of these rows only, in this order.
@@ -187,7 +221,7 @@ def load_npz(path: str | Path) -> ForgettingMatrix:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
-        forgetting = np.asarray(arrays["forgetting"], dtype=np.float64)
+        forgetting = _as_floats(arrays["forgetting"])
     except KeyError as error:
         raise UnreadableMatrix(f"{path} has no array named 'forgetting'.") from error
     except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
@@ -200,6 +234,20 @@ def load_npz(path: str | Path) -> ForgettingMatrix:
         domains=_strings(arrays.get("domain")),
         families=None if families is None else [family or None for family in families],
     )
+
+
+def _as_floats(forgetting: ArrayLike) -> Values:
+    given = np.asanyarray(forgetting)
+    if given.dtype in (np.float32, np.float64):
+        return given
+    return np.asarray(given, dtype=np.float64)
+
+
+def _measured(values: Values) -> Mask:
+    """Mask of the cells that are not NaN; where all are, one that takes no memory."""
+    if any(np.isnan(row).any() for row in values):
+        return ~np.isnan(values)
+    return np.broadcast_to(np.True_, values.shape)
 
 
 def _strings(array: NDArray[Any] | None) -> list[str] | None:
@@ -224,8 +272,8 @@ def _check_shapes(matrix: ForgettingMatrix) -> None:
             raise WrongShape(f"{len(found)} {name} for a matrix of {shape[0]} tasks by {shape[1]} examples.")
 
 
-def _check_distinct(ids: tuple[str, ...], error: Callable[[str], Exception]) -> None:
-    if len(set(ids)) == len(ids):
+def _check_distinct(ids: Sequence[str], error: Callable[[str], Exception]) -> None:
+    if isinstance(ids, NumberedIds) or len(set(ids)) == len(ids):
         return
     seen: set[str] = set()
     for found in ids:

@@ -42,7 +42,7 @@ class Refitted:
         ------
         UnknownExample, RepeatedExample, WrongShape, NotFinite
         """
-        cells = (self.known.forgetting, self.known.observed, probes, forgetting)
+        cells = (self.known.filled(), self.known.observed, probes, forgetting)
         mean = knn_mean(*cells) if self.method == "knn" else mf_mean(*cells, seed=self.seed)
         measured = np.zeros(mean.size, dtype=np.bool_)
         measured[probes] = True

@@ -40,8 +40,10 @@ def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
         if due is None:
             return False
         known = read_known(session, *due)
+        newest = storage.newest_fit(session, due[0], MODEL_VERSION, None)
+        earlier = None if newest is None else load_fitted(session, newest)
     with metrics.FIT_SECONDS.time():
-        arrays = fit(known).to_arrays()
+        arrays = fit(known, earlier=earlier).to_arrays()
     with database.transaction() as session:
         storage.put_fit(session, *due, MODEL_VERSION, arrays)
     return True
@@ -107,22 +109,19 @@ def load_fitted(session: Session, found: Fit) -> Fitted:
 
 
 def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatrix:
-    """The known rows of a matrix version as arrays."""
+    """The known rows of a matrix version as arrays; float32, as they are kept."""
     matrix = storage.get_matrix(session, matrix_id)
     columns = read_columns(session, matrix.upstream_set_id)
     known = storage.known_rows(session, matrix_id, version)
-    forgetting = np.zeros((len(known), len(columns.example_ids)))
-    observed = np.zeros(forgetting.shape, np.bool_)
+    forgetting = np.full((len(known), len(columns.example_ids)), np.nan, np.float32)
     for row, (task_id, row_version, _family) in enumerate(known):
         cells = task_storage.read_cells(session, task_id, row_version, None)
         forgetting[row, cells.positions] = cells.forgetting
-        observed[row, cells.positions] = True
     families = [family for _task_id, _row_version, family in known]
-    return ForgettingMatrix(
+    return ForgettingMatrix.from_arrays(
         forgetting,
-        observed,
-        tuple(task_id for task_id, _row_version, _family in known),
-        columns.example_ids,
+        task_ids=[task_id for task_id, _row_version, _family in known],
+        example_ids=columns.example_ids,
         domains=columns.domains,
         families=tuple(families) if any(families) else None,
     )

@@ -37,7 +37,9 @@ def test_all_methods_are_asked_for_by_a_word(run, rows):
         json.loads(run("backtest", rows, *options, *methods).stdout) for methods in (["--methods", "all"], [])
     )
     assert (
-        list(named["methods"]) == ["local", "factor", "popularity", "additive", "knn", "mf"] == list(unnamed["methods"])
+        list(named["methods"])
+        == ["blend", "local", "factor", "popularity", "additive", "knn", "mf"]
+        == list(unnamed["methods"])
     )
     assert named["methods"]["knn"]["coverage_mean"] is None
 

@@ -11,7 +11,7 @@ from tests.client.answers import CREATED, a_job, a_task, an_event, event_stream,
 
 VERSIONS: dict[str, Any] = {"matrix_version": 4, "row_version": 1, "model_version": 2}
 QUALITY: dict[str, Any] = {
-    "method": "local",
+    "method": "blend",
     "matrix_version": 4,
     "n_tasks": 40,
     "n_probes": 30,
@@ -65,7 +65,7 @@ FORECAST: dict[str, Any] = {
     **VERSIONS,
     "task": "t",
     "matrix": "m",
-    "method": "local",
+    "method": "blend",
     "level": 0.9,
     "n_tasks": 40,
     "n_examples": 3,

@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forgetcast.completion import ForgettingMatrix
 from forgetcast.completion.factor_model import FactorModel, fit_factor_model, fold_in, left_out_residuals
+from forgetcast.completion.known_rows import known_rows
 from forgetcast.errors import NotFinite, RepeatedExample, UnknownExample, WrongShape
 
 
@@ -14,6 +16,10 @@ def small_model(n_examples=12, rank=3, seed=0):
         loadings=generator.normal(size=(rank + 1, n_examples)),
         noise=generator.uniform(0.1, 0.5, n_examples),
     )
+
+
+def fitted(matrix, rank) -> FactorModel:
+    return fit_factor_model(known_rows(matrix, rank), rank)
 
 
 def dense_conditional(model, probes, values):
@@ -66,7 +72,7 @@ def test_leave_one_out_residuals_are_those_of_folding_in_the_other_probes():
 
 def test_with_every_cell_observed_the_factors_are_those_of_the_svd(make_matrix):
     matrix = make_matrix(n_tasks=8, n_examples=30, rank=3)
-    model = fit_factor_model(matrix.forgetting, matrix.observed, rank=3)
+    model = fitted(matrix, 3)
     centred = matrix.forgetting - matrix.forgetting.mean(axis=0)
     centred -= centred.mean(axis=1, keepdims=True)
     _, singular, right = np.linalg.svd(centred, full_matrices=False)
@@ -77,8 +83,8 @@ def test_with_every_cell_observed_the_factors_are_those_of_the_svd(make_matrix):
 
 def test_rank_zero_is_column_mean_plus_one_shift(make_matrix):
     matrix = make_matrix()
-    model = fit_factor_model(matrix.forgetting, matrix.observed, rank=0)
-    posterior = fold_in(model, np.array([2, 4]), model.mean[[2, 4]] + 0.1)
+    model = fitted(matrix, 0)
+    posterior = fold_in(model, np.array([2, 4]), np.array(model.mean[[2, 4]] + 0.1, dtype=float))
     others = np.setdiff1d(np.arange(20), [2, 4])
     shift = posterior.mean[others] - model.mean[others]
     assert np.ptp(shift) == pytest.approx(0, abs=1e-12)
@@ -88,8 +94,8 @@ def test_rank_zero_is_column_mean_plus_one_shift(make_matrix):
 def test_missing_cells_are_found_again_when_the_matrix_is_low_rank(make_matrix):
     whole = make_matrix(n_tasks=20, n_examples=80, rank=2, noise=1e-4)
     holes = make_matrix(n_tasks=20, n_examples=80, rank=2, noise=1e-4, missing=0.1)
-    full = fit_factor_model(whole.forgetting, whole.observed, rank=2)
-    part = fit_factor_model(holes.forgetting, holes.observed, rank=2)
+    full = fitted(whole, 2)
+    part = fitted(holes, 2)
     covariance, found = (model.loadings.T @ model.loadings for model in (full, part))
     assert np.linalg.norm(found - covariance) < 0.1 * np.linalg.norm(covariance)
 
@@ -97,9 +103,9 @@ def test_missing_cells_are_found_again_when_the_matrix_is_low_rank(make_matrix):
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e300])
 def test_unobserved_entries_are_never_read(make_matrix, poison):
     matrix = make_matrix(missing=0.3)
-    clean = fit_factor_model(matrix.forgetting, matrix.observed, rank=2)
+    clean = fitted(matrix, 2)
     poisoned = np.where(matrix.observed, matrix.forgetting, poison)
-    found = fit_factor_model(poisoned, matrix.observed, rank=2)
+    found = fitted(ForgettingMatrix.from_arrays(poisoned, observed=matrix.observed), 2)
     assert found.mean.tolist() == clean.mean.tolist()
     assert found.loadings.tolist() == clean.loadings.tolist()
     assert found.noise.tolist() == clean.noise.tolist()
@@ -107,9 +113,9 @@ def test_unobserved_entries_are_never_read(make_matrix, poison):
 
 def test_one_column_far_larger_than_the_rest_leaves_the_noise_of_the_others_alone(make_matrix):
     forgetting = make_matrix(n_tasks=10).forgetting.copy()
-    before = fit_factor_model(forgetting, np.ones(forgetting.shape, dtype=bool), rank=0).noise
+    before = fitted(ForgettingMatrix.from_arrays(forgetting), 0).noise
     forgetting[:, 3] = forgetting[:, 3] + 100 * np.random.default_rng(0).normal(size=10)
-    after = fit_factor_model(forgetting, np.ones(forgetting.shape, dtype=bool), rank=1).noise
+    after = fitted(ForgettingMatrix.from_arrays(forgetting), 1).noise
     assert (np.delete(after, 3) < 10 * np.delete(before, 3).max()).all()
 
 

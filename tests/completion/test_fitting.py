@@ -69,7 +69,7 @@ def test_popularity_ignores_the_probes_and_additive_ranks_every_task_alike():
     assert np.ptp((additive - mean)[others]) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("method", ["local", "factor"])
+@pytest.mark.parametrize("method", ["blend", "factor"])
 def test_the_models_beat_the_baselines_where_there_are_factors(method):
     known, new = known_and_new(n_tasks=20, n_examples=200)
     probes = random_probes(200, 30, 0)

@@ -1,15 +1,22 @@
 import numpy as np
 import pytest
 
-from forgetcast.completion import random_probes
+from forgetcast.completion import ForgettingMatrix, random_probes
 from forgetcast.completion.factor_model import fit_factor_model
-from forgetcast.completion.local_model import LocalModel, combine, fit_local_model, local_mean
+from forgetcast.completion.known_rows import known_rows
+from forgetcast.completion.local_model import LocalModel, _solve, bounded, combine, combined, fit_local_model
 from tests.completion.conftest import make_forgetting
+
+WHOLE = slice(None)
 
 
 def fit_rows(forgetting, noise_share=0.8) -> LocalModel:
-    additive = fit_factor_model(forgetting, np.ones(forgetting.shape, dtype=bool), rank=0)
-    return fit_local_model(forgetting, additive, noise_share)
+    rows = known_rows(ForgettingMatrix.from_arrays(forgetting), rank=0)
+    return fit_local_model(rows, fit_factor_model(rows, rank=0), noise_share)
+
+
+def local_mean(model, probes, values):
+    return combined(model, combine(model, probes, values), WHOLE)
 
 
 def clustered(n_per_cluster=8, n_examples=120, seed=0):
@@ -26,9 +33,11 @@ def test_the_combination_of_known_rows_is_the_forecast():
     probes = random_probes(40, 10, 0)
     others = np.setdiff1d(np.arange(40), probes)
     combination = combine(model, probes, forgetting[-1, probes])
-    written_out = model.mean + combination.rows @ model.deviations + combination.constant
+    smoothed = model.smoother @ (forgetting[:-1] - model.mean)
+    written_out = model.mean + combination.rows @ smoothed + combination.constant
     written_out = written_out + combination.gain * (model.mean - model.mean.mean())
-    assert local_mean(model, probes, forgetting[-1, probes])[others] == pytest.approx(written_out[others])
+    assert combined(model, combination, WHOLE)[others] == pytest.approx(written_out[others])
+    assert combined(model, combination, slice(7, 11)) == pytest.approx(written_out[7:11])
 
 
 def test_only_probed_columns_decide_the_combination():
@@ -69,14 +78,25 @@ def test_a_row_met_before_is_nearly_recognised():
 
 def test_predictions_stay_near_what_a_column_was_ever_seen_to_do():
     forgetting = make_forgetting(9, 40)
-    probes = np.array([0, 1, 2])
-    wild = np.array([50.0, -50.0, 50.0])
-    model = fit_rows(forgetting)
-    forecast = local_mean(model, probes, wild)
-    shift = np.abs((forecast - forgetting.mean(axis=0))[3:]).max()
-    assert (forecast[3:] <= model.high[3:] + shift).all()
-    assert (forecast[3:] >= model.low[3:] - shift).all()
-    assert np.abs(forecast[3:]).max() < 50
+    wild = np.where(np.arange(40) % 2 == 0, 50.0, -50.0)
+    forecast = bounded(fit_rows(forgetting), wild, 0.1, WHOLE)
+    widest = np.ptp(forgetting, axis=0) * 1.5 + 0.1
+    assert (np.abs(forecast - forgetting.mean(axis=0)) <= widest + 0.2).all()
+    assert bounded(fit_rows(forgetting), forgetting[0], 0.0, WHOLE) == pytest.approx(forgetting[0])
+
+
+@pytest.mark.parametrize("n_probes", [5, 22, 23, 39])
+def test_many_probes_are_conditioned_on_as_few_are(n_probes):
+    """Beyond twice the number of known rows the system is solved the other way round."""
+    forgetting = make_forgetting(9, 40)
+    model = fit_rows(forgetting[:-1])
+    probes = random_probes(40, n_probes, 0)
+    factors = np.random.default_rng(0).normal(size=(10, n_probes))
+    diagonal = np.linspace(0.5, 2, n_probes)
+    target = forgetting[-1, probes]
+    written_out = np.linalg.inv(factors.T @ factors + np.diag(diagonal)) @ target
+    assert _solve(factors, diagonal, target) == pytest.approx(written_out)
+    assert np.isfinite(local_mean(model, probes, target)).all()
 
 
 def test_more_noise_share_trusts_the_probes_less():

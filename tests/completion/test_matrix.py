@@ -102,7 +102,7 @@ def test_npz_file_comes_back_with_ids_domains_and_families(tmp_path):
         family=np.array(["", "f"]),
     )
     matrix = load_npz(path)
-    assert matrix.forgetting.dtype == np.float64
+    assert matrix.forgetting.dtype == np.float32  # as it is stored
     assert matrix.observed.tolist() == [[True, False], [True, True]]
     assert (matrix.task_ids, matrix.example_ids) == (("a", "b"), ("x", "y"))
     assert (matrix.domains, matrix.families) == (("code", "law"), (None, "f"))

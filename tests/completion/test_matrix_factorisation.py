@@ -55,7 +55,9 @@ def test_unobserved_entries_are_never_read(make_matrix):
         np.where(matrix.observed, matrix.forgetting, 1e300), observed=matrix.observed
     )
     probes, new = np.array([1, 2, 9]), np.array([0.1, 0.2, 0.0])
-    first, second = (mf_mean(each.forgetting, each.observed, probes, new) for each in (matrix, poisoned))
+    first, second = (
+        mf_mean(np.asarray(each.forgetting, np.float64), each.observed, probes, new) for each in (matrix, poisoned)
+    )
     assert first.tolist() == second.tolist()
 
 

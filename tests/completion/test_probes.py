@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from forgetcast.completion import Design, design_probes, expected_error, random_probes
 from forgetcast.completion.factor_model import FactorModel, fold_in
+from forgetcast.completion.probes import spread_probes
 from forgetcast.errors import OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongShape
 
 
@@ -146,3 +147,26 @@ def test_every_example_measured_leaves_no_error():
 def test_an_unknown_design_is_refused_by_name():
     with pytest.raises(UnknownMethod, match="magic"):
         design_probes(model(), 3, design="magic")
+
+
+@given(st.integers(1, 200), st.integers(0, 1000), st.data())
+@settings(max_examples=60)
+def test_probes_drawn_evenly_are_distinct_eligible_and_nested(n_examples, seed, data):
+    generator = np.random.default_rng(seed)
+    noise, eligible = generator.random(n_examples), generator.random(n_examples) < 0.7
+    size = data.draw(st.integers(0, int(eligible.sum())))
+    drawn = spread_probes(noise, size, seed, eligible=eligible)
+    assert np.unique(drawn).size == drawn.size == size
+    assert eligible[drawn].all()
+    fewer = size // 2
+    assert spread_probes(noise, fewer, seed, eligible=eligible).tolist() == drawn[:fewer].tolist()
+
+
+def test_every_example_is_drawn_as_often_as_any_other_and_any_few_span_all_kinds():
+    noise = np.random.default_rng(0).random(40)
+    draws = np.array([spread_probes(noise, 8, seed) for seed in range(4000)])
+    share = np.bincount(draws.ravel(), minlength=40) / 4000
+    assert share == pytest.approx(np.full(40, 8 / 40), abs=0.03)
+    rank = np.argsort(np.argsort(noise))
+    for drawn in draws[:50]:
+        assert np.diff(np.sort(rank[drawn])).max() <= 12
