@@ -1,129 +1,32 @@
-"""The command line's server commands: up, serve, migrate."""
+"""The command line's server commands: up, serve, migrate. What they run is imported when they are called."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
 
-from forgetcast.errors import ConfigurationError, ForgetcastError
-from service.app import create_app
-from service.logs import configure_logs
-from service.operations import keys
-from service.queue import open_queue
-from service.server import serve_app
-from service.settings import Settings
-from service.storage import schema
-from service.storage.database import Database
-
-WORKER_ENDS_WITHIN = 30  # seconds; it gives its job back
+from forgetcast.cli.lazy_group import imported
 
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
 port_option = click.option("--port", default=8737, show_default=True, help="Port to bind.")
 
 
-@click.command()
+@click.command(epilog="Example: forgetcast up")
 @host_option
 @port_option
 def up(host: str, port: int) -> None:
-    """Everything in one: database, API and one worker, nothing to configure.
-
-    Example: forgetcast up
-    """
-    settings = Settings()
-    with _one_line_errors():
-        database = Database(settings.database, patience=settings.database_timeout)
-        schema.migrate(database)
-        _check_address(database, host, port)
-        with _worker():
-            _serve(settings, database, host, port)
+    """Everything in one: database, API and one worker, nothing to configure."""
+    imported("up", "service.running:run_everything")(host, port)
 
 
-@click.command()
+@click.command(epilog="Example: forgetcast serve --host 0.0.0.0 --port 8000")
 @host_option
 @port_option
 def serve(host: str, port: int) -> None:
-    """The API alone; workers are started apart.
-
-    Example: forgetcast serve --host 0.0.0.0 --port 8000
-    """
-    settings = Settings()
-    with _one_line_errors():
-        database = Database(settings.database, patience=settings.database_timeout)
-        schema.check_schema(database)
-        _check_address(database, host, port)
-        _serve(settings, database, host, port)
+    """The API alone; workers are started apart."""
+    imported("serve", "service.running:run_api")(host, port)
 
 
-@click.command()
+@click.command(epilog="Example: forgetcast migrate")
 def migrate() -> None:
-    """Bring the database to the schema of this version; safe to run twice, or twice at once.
-
-    Example: forgetcast migrate
-    """
-    with _one_line_errors():
-        click.echo(f"the database has schema {schema.migrate(Database(Settings().database, patience=None))}")
-
-
-def _serve(settings: Settings, database: Database, host: str, port: int) -> None:
-    configure_logs(settings.log_format)
-    app = create_app(settings, database, open_queue(settings.redis_url))
-    click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
-    serve_app(app, host, port, app.state.parts.draining, settings.drain_delay)
-
-
-@contextmanager
-def _worker() -> Iterator[None]:
-    """One worker process beside the API; ended with it, and by end of file on its stdin when this process is killed."""
-    command = [sys.executable, "-m", "forgetcast.cli", "worker", "--until-eof"]
-    # Its fits run beside a child that uses every core; threads of theirs would only wait for each other.
-    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    try:
-        yield
-    finally:
-        if worker.poll() is None:
-            worker.send_signal(signal.SIGTERM)
-        try:
-            worker.wait(WORKER_ENDS_WITHIN)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-
-
-def _check_address(database: Database, host: str, port: int) -> None:
-    """Beyond loopback only with API keys; and a port that is taken is said before anything starts."""
-    with database.read() as session:
-        guarded = keys.has_keys(session)
-    if not guarded and not _is_loopback(host):
-        raise ConfigurationError(
-            f"{host} is reachable from other machines and there are no API keys; make one first: "
-            f"forgetcast key create --name admin --scope admin"
-        )
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationError(f"cannot bind {host}:{port}: {error.strerror}; choose another --port") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except ForgetcastError as error:
-        raise click.ClickException(str(error)) from error
+    """Bring the database to the schema of this version; safe to run twice, or twice at once."""
+    click.echo(f"the database has schema {imported('migrate', 'service.running:migrate_database')()}")
