@@ -4,6 +4,7 @@ servers.py       a Postgres and a Redis on free ports, to be killed and started 
 proxy.py         a TCP proxy in front of each: cut, refuse, black hole, delay, drop a reply
 deployment.py    API and workers as processes over them, and the way to submit jobs
 stage.py         the servers with a small world on them, and fresh deployments
+hosts.py         network namespaces as hosts, whose cables can be pulled
 child.py         a child without a model that does what its data set says
 ledger.py        what must hold of a job's row, events and measurement, whatever happened
 soak.py          minutes of random kills while jobs are submitted; run by `make soak`

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -79,9 +79,13 @@ class Api(Running):
     """An API process, and requests to it."""
 
     url = ""
+    key = ""
 
-    def request(self, method: str, path: str, *, timeout: float = 10.0, **given: Any) -> httpx2.Response:
-        return httpx2.request(method, self.url + path, timeout=timeout, **given)
+    def request(
+        self, method: str, path: str, *, timeout: float = 10.0, headers: Mapping[str, str] | None = None, **given: Any
+    ) -> httpx2.Response:
+        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return httpx2.request(method, self.url + path, timeout=timeout, headers={**own, **(headers or {})}, **given)
 
     def get(self, path: str, **given: Any) -> httpx2.Response:
         return self.request("GET", path, **given)
@@ -97,7 +101,7 @@ class Api(Running):
         if sent.status_code not in (200, 201):
             return sent
         body = {"matrix": "m", "dataset": digest, "size": N_PROBES, **fields}
-        return self.request("POST", "/v1/tasks", json=body, headers=headers or {})
+        return self.request("POST", "/v1/tasks", json=body, headers=headers)
 
     def cancel(self, job_id: str) -> httpx2.Response:
         return self.request("POST", f"/v1/jobs/{job_id}/cancel")

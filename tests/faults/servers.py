@@ -74,6 +74,8 @@ class Postgres(Server):
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         initdb = [str(self._programs / "initdb"), "-D", str(self._data), "-U", "test", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*self._as_user, *initdb, "--no-sync"], check=True, capture_output=True)
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
 
     def program(self, name: str) -> str:
         """One of Postgres's own tools, such as pg_dump."""
