@@ -25,7 +25,8 @@ import numpy as np
 
 from bundled.model import ensure_model
 from forgetcast.folders import cache_folder
-from workers.job_directory import JobOrder, read_result
+from service.models import folder_sha256
+from workers.job_directory import JobOrder, read_result, sha256_of_file
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
@@ -110,7 +111,19 @@ def _order(run: Run, folder: Path, work: Path, model: Path) -> None:
     shutil.copyfile(work / "tasks" / f"{run.task['id']}.jsonl", folder / "dataset.jsonl")
     shutil.copyfile(HERE / "upstream.jsonl", folder / "upstream.jsonl")
     np.save(folder / "before.npy", _known_before())
-    JobOrder(run.name, 1, str(model), matrix["recipe"], matrix["setting"], run.seed).write(folder)
+    order = JobOrder(
+        job_id=run.name,
+        attempt=1,
+        fence=1,
+        model_folder=str(model),
+        model_revision=folder_sha256(model),
+        recipe=matrix["recipe"],
+        setting=matrix["setting"],
+        seed=run.seed,
+        dataset_sha256=sha256_of_file(folder / "dataset.jsonl"),
+        weights_folder=str(folder / "weights"),
+    )
+    order.write(folder)
 
 
 def _known_before() -> np.ndarray[Any, np.dtype[np.float32]]:

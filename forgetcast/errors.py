@@ -139,6 +139,12 @@ class ModelMismatch(ForgetcastError):
     code = "model_mismatch"
 
 
+class ModelUnreadable(ForgetcastError):
+    """A file of the base model is cut off or damaged."""
+
+    code = "model_unreadable"
+
+
 class UnsupportedModel(ForgetcastError):
     """The model cannot be fine-tuned or measured here."""
 

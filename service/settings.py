@@ -26,6 +26,16 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="", description="queue of job ids; empty: workers poll the database")
     models: Path = Field(default=Path(), description="models.toml; empty: in the state folder")
     lease: timedelta = Field(default=timedelta(seconds=60), description="a worker silent for this long loses its job")
+    stall: timedelta = Field(
+        default=timedelta(minutes=15), description="a job without progress for this long is stopped"
+    )
+    checkpoint: timedelta = Field(default=timedelta(minutes=10), description="of fine-tuning that a crash may cost")
+    drain_grace: timedelta = Field(
+        default=timedelta(seconds=25), description="for a job to save what it has, when its worker is stopped"
+    )
+    max_outage: timedelta = Field(
+        default=timedelta(minutes=15), description="a job goes on for this long while its worker is cut off"
+    )
     log_format: LogFormat = Field(default="auto", description="json, text, or auto: text on a terminal")
     drain_delay: timedelta = Field(default=timedelta(0), description="still served after SIGTERM, /readyz being 503")
     max_body_bytes: int = Field(default=1_000_000, description="of a JSON request")

@@ -7,14 +7,18 @@ It holds no lease and no secret, and may be killed at any moment. It ends with i
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
+import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,15 +29,20 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from torch.utils import deterministic
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from forgetcast.errors import BadDataset, ForgetcastError, NotFinite
-from workers.fine_tune import fine_tune
-from workers.job_directory import BLOCK_SIZE, JobOrder, Values, write_block, write_file, write_result
-from workers.language_model import LanguageModel, TransformersModel, load_model
-from workers.log_perplexity import log_perplexity
+from forgetcast.errors import BadDataset, ForgetcastError
+from workers.fine_tune import WoundDown, fine_tune
+from workers.job_directory import JobOrder, digest_of, write_file, write_result
+from workers.kept_weights import Tuned, keep, load_kept
+from workers.language_model import TransformersModel, load_model
+from workers.measuring import measure_blocks
+from workers.sealed import Checkpoints, remove_unsealed
 from workers.tokens import Tokenizer, Tokens, encode
 
+DISK_FULL, LEFT_EARLY = 74, 75  # exit statuses; EX_IOERR and EX_TEMPFAIL of sysexits.h
+ALMOST_NOTHING = 1 << 16  # bytes free on a disk that is full
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
 
 
@@ -63,7 +72,12 @@ class Reporter:
 
 
 def run(folder: Path, reporter: Reporter) -> None:
-    """Fine-tune and measure as job.json orders."""
+    """Fine-tune and measure as job.json orders, going on after what an earlier attempt has left.
+
+    Raises
+    ------
+    WoundDown : the attempt was asked to leave; what it made is in the folder
+    """
     order = JobOrder.read(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with reporter.phase("load", 1) as step:
@@ -72,65 +86,88 @@ def run(folder: Path, reporter: Reporter) -> None:
         dataset = _read_dataset(folder / "dataset.jsonl", tokenizer, recipe["max_tokens"], reporter)
         upstream = _read_upstream(folder, tokenizer, setting)
         step(1)
+    leaving = _leave_when_asked()
 
-    measured = TransformersModel(model, dtype=getattr(torch, setting["dtype"]))
+    measure = partial(
+        measure_blocks,
+        folder,
+        model=TransformersModel(model, dtype=getattr(torch, setting["dtype"])),
+        upstream=upstream,
+        tokens_per_batch=TOKENS_PER_BATCH[device.type] // order.split,
+        after_block=partial(_leave, leaving),
+    )
     before = np.load(folder / "before.npy", allow_pickle=False)
-    tokens_per_batch = TOKENS_PER_BATCH[device.type] // order.split
-    _measure_base(folder, measured, upstream, before, tokens_per_batch, reporter)
-    with reporter.phase("fine_tune", recipe["steps"]) as step:
-        trained = fine_tune(
-            model, dataset, recipe, seed=order.seed, scratch=folder / "trainer", split=order.split, on_step=step
-        )
+    n_missing = int(np.isnan(before).sum())
+    with reporter.phase("base", n_missing) if n_missing else nullcontext(_say_nothing) as step:
+        measure("before", known=before, weights=order.model_revision, on_progress=step)
+    tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving)
     with reporter.phase("measure", len(upstream)) as step:
-        for number, block in enumerate(_blocks(len(upstream))):
-            values = _measure(measured, upstream[block], tokens_per_batch, partial(_step_from, step, block.start))
-            write_block(folder, f"after-{number:05d}", values)
+        measure("after", known=np.full_like(before, np.nan), weights=tuned.weights_sha256, on_progress=step)
     write_result(
         folder,
         {
             "seconds": reporter.seconds,
-            "losses": trained.losses,
+            "losses": tuned.losses,
             "seed": order.seed,
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-            "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+            "versions": _versions(),
         },
     )
 
 
-def _measure_base(
+def _fine_tuned(
     folder: Path,
-    model: LanguageModel,
-    upstream: Sequence[Tokens],
-    before: Values,
-    tokens_per_batch: int,
+    order: JobOrder,
+    model: PreTrainedModel,
+    dataset: Sequence[Tokens],
     reporter: Reporter,
-) -> None:
-    """Fill in the base values that are not known yet, and write all of them as blocks."""
-    missing = np.flatnonzero(np.isnan(before))
-    if missing.size:
-        with reporter.phase("base", int(missing.size)) as step:
-            before[missing] = _measure(model, [upstream[i] for i in missing.tolist()], tokens_per_batch, step)
-    for number, block in enumerate(_blocks(len(upstream))):
-        write_block(folder, f"before-{number:05d}", before[block])
+    leaving: threading.Event,
+) -> Tuned:
+    """Train the model in place, unless its weights are kept from before."""
+    kept, made_for = Path(order.weights_folder), digest_of(order.training_sha256, _versions())
+    tuned = load_kept(model, order.recipe, kept, made_for)
+    if tuned is not None:
+        reporter.send({"level": "info", "message": "the fine-tuned weights of an earlier attempt or job are used"})
+        return tuned
+    checkpoints = Checkpoints(folder / "trainer", made_for, timedelta(seconds=order.checkpoint_seconds))
+    newest = checkpoints.newest()
+    if newest is not None:
+        reporter.send({"level": "info", "message": f"fine-tuning goes on from {newest.name}"})
+    with reporter.phase("fine_tune", order.recipe["steps"]) as step:
+        trained = fine_tune(
+            model,
+            dataset,
+            order.recipe,
+            seed=order.seed,
+            scratch=checkpoints.folder,
+            split=order.split,
+            on_step=step,
+            checkpoints=checkpoints,
+            leaving=leaving.is_set,
+        )
+    tuned = keep(trained, kept, made_for)
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)
+    return tuned
 
 
-def _measure(
-    model: LanguageModel, upstream: Sequence[Tokens], tokens_per_batch: int, on_progress: Callable[[int], None]
-) -> Values:
-    values = log_perplexity(model, upstream, tokens_per_batch=tokens_per_batch, on_progress=on_progress)
-    if not np.isfinite(values).all():
-        place = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise NotFinite(f"the log-perplexity of upstream line {place + 1} is {values[place]}; the model has diverged")
-    return values
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
-def _step_from(step: Callable[..., None], start: int, n_done: int) -> None:
-    step(start + n_done)
+def _leave_when_asked() -> threading.Event:
+    """An event that SIGUSR1 sets: save what there is, and end. Before this call the signal ends the process at once."""
+    leaving = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: leaving.set())
+    return leaving
 
 
-def _blocks(n_lines: int) -> Iterator[slice]:
-    for start in range(0, n_lines, BLOCK_SIZE):
-        yield slice(start, min(start + BLOCK_SIZE, n_lines))
+def _leave(leaving: threading.Event) -> None:
+    if leaving.is_set():
+        raise WoundDown("ended after a block")
+
+
+def _say_nothing(n_done: int) -> None:
+    """The progress of a phase that has nothing to do."""
 
 
 def _read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, reporter: Reporter) -> list[Tokens]:
@@ -181,7 +218,7 @@ def _die_with_parent() -> None:
 
 
 def main() -> int:
-    """Exit status: 0 done, 1 failed for a reason in error.json."""
+    """Exit status: 0 done, 1 failed for a reason in error.json, 74 the disk is full, 75 left early when asked to."""
     folder = Path(sys.argv[1])
     # Libraries print to stdout; events must stay the only thing there.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -193,22 +230,39 @@ def main() -> int:
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set through __setattr__
     try:
         run(folder, Reporter(events))
+    except WoundDown:
+        return LEFT_EARLY
     except Exception as error:
         traceback.print_exc()
-        code, detail = _describe(error)
-        write_file(folder / "error.json", json.dumps({"code": code, "detail": detail}).encode())
+        code, detail = describe(error, folder)
+        try:
+            remove_unsealed(folder / "trainer")
+            write_file(folder / "error.json", json.dumps({"code": code, "detail": detail}).encode())
+        except OSError:
+            return DISK_FULL
         return 1
     return 0
 
 
-def _describe(error: Exception) -> tuple[str, str]:
+def describe(error: Exception, folder: Path) -> tuple[str, str]:
+    """The code and the detail of what went wrong in an attempt."""
     if isinstance(error, ForgetcastError):
         return error.code, str(error)
+    if _is_disk_full(error, folder):
+        return "disk_full", "no space is left in the worker's cache folder"
     if isinstance(error, torch.OutOfMemoryError):
         return "gpu_oom", "the GPU ran out of memory; lower the recipe's batch_size or max_tokens"
     if isinstance(error, OSError):
         return "io", f"{type(error).__name__}: {error}"
     return "internal", f"{type(error).__name__}: {error}"
+
+
+def _is_disk_full(error: Exception, folder: Path) -> bool:
+    """Also said by torch and safetensors, which have errors of their own for it."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    said = any(words in str(error) for words in ("No space left", "file write failed", "unexpected pos"))
+    return said or shutil.disk_usage(folder).free < ALMOST_NOTHING
 
 
 if __name__ == "__main__":

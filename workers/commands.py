@@ -116,7 +116,15 @@ def open_supervisor(
         jobs_folder=settings.cache_dir / "jobs",
         model_folder=model_folder,
         hardware=hardware,
-        timing=Timing(lease=settings.lease, beat=settings.lease / BEATS_A_LEASE, poll=poll),
+        timing=Timing(
+            lease=settings.lease,
+            beat=settings.lease / BEATS_A_LEASE,
+            poll=poll,
+            drain_grace=settings.drain_grace,
+            stall=settings.stall,
+            max_outage=settings.max_outage,
+            checkpoint=settings.checkpoint,
+        ),
         gpu=take_gpu(),
     )
 

@@ -1,4 +1,4 @@
-"""Fine-tune the base model on one task under one recipe, in full or with LoRA."""
+"""Fine-tune the base model on one task under one recipe, in full or with LoRA; from its last checkpoint on, if any."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_callback import PrinterCallback
 
 from forgetcast.errors import LossNotFinite
+from workers.sealed import Checkpoints
 from workers.tokens import Tokens
 
 IGNORED = -100  # the label that transformers leaves out of the loss
+
+
+class WoundDown(Exception):
+    """The attempt ended before its time, because it was asked to; what it leaves is there for the next one."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +43,26 @@ def fine_tune(
     scratch: Path,
     split: int = 1,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    checkpoints: Checkpoints | None = None,
+    leaving: Callable[[], bool] = lambda: False,
 ) -> FineTuned:
     """Train in place for `recipe["steps"]` steps; the order of the examples and every random choice follow the seed.
 
-    `split`: a batch is read in at least so many parts, whose gradients are added up: less memory, the same updates.
+    Parameters
+    ----------
+    scratch : a folder for the trainer; that of `checkpoints`, where they are given
+    split : a batch is read in at least so many parts, whose gradients are added up: less memory, the same updates
+    checkpoints : training goes on from the newest one, to the same result as without the interruption
+    leaving : asked after every step; true ends the run there, with a checkpoint
 
     Raises
     ------
+    WoundDown
     LossNotFinite : the loss became infinite or not a number, usually from a learning rate that is too high
     """
     torch.manual_seed(seed)  # LoRA draws its first weights before the trainer sets the seed
-    trained = _with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
-    follow = _Follow(on_step)
+    trained = with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
+    follow = _Follow(on_step, checkpoints, leaving)
     trainer = Trainer(
         model=trained,
         args=_arguments(recipe, seed, split, model.device, scratch),
@@ -58,8 +71,10 @@ def fine_tune(
         callbacks=[follow],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return FineTuned(trained, model, tuple(follow.losses))
+    trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+    if trainer.state.global_step < recipe["steps"]:
+        raise WoundDown(f"ended after step {trainer.state.global_step}")
+    return FineTuned(trained, model, tuple(entry["loss"] for entry in trainer.state.log_history if "loss" in entry))
 
 
 def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
@@ -76,7 +91,12 @@ def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": present, "labels": labels}
 
 
-def _with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+def _newest(checkpoints: Checkpoints) -> str | None:
+    found = checkpoints.newest()
+    return None if found is None else str(found)
+
+
+def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora["rank"],
@@ -121,11 +141,12 @@ def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.devi
 
 
 class _Follow(TrainerCallback):
-    """Reports each step's loss and stops a run whose loss is not finite."""
+    """Reports each step's loss, stops a run whose loss is not finite, and has checkpoints made when it is time."""
 
-    def __init__(self, on_step: Callable[[int, float], None]) -> None:
-        self._on_step = on_step
-        self.losses: list[float] = []
+    def __init__(
+        self, on_step: Callable[[int, float], None], checkpoints: Checkpoints | None, leaving: Callable[[], bool]
+    ) -> None:
+        self._on_step, self._checkpoints, self._leaving = on_step, checkpoints, leaving
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs is None or "loss" not in logs:
@@ -133,5 +154,14 @@ class _Follow(TrainerCallback):
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise LossNotFinite(f"the loss is {loss} at step {state.global_step}; lower the recipe's learning rate")
-        self.losses.append(loss)
         self._on_step(state.global_step, loss)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            return  # the fine-tuned weights are kept by themselves
+        control.should_training_stop = leaving = self._leaving()
+        control.should_save = self._checkpoints is not None and (self._checkpoints.due() or leaving)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.keep(state.global_step)

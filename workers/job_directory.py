@@ -4,9 +4,13 @@ job.json          what to do (JobOrder)                       written by the sup
 dataset.jsonl     fine-tuning data, as the user sent it       "
 upstream.jsonl    the upstream examples to measure, in order  "
 before.npy        (n,) float32, NaN where the base value is not known yet   "
-blocks/after-0003.npy, blocks/before-0003.npy                 written by the child, each in one rename
+trainer/checkpoint-25/                                        written by the child, sealed last (sealed.py)
+blocks/after-00003.npy, blocks/before-00003.npy               "      each in one rename
+blocks/after-00003.json                                       "      its sha256, and the weights it was measured with
 result.json       block names with sha256, timings, versions  "      only when everything above is complete
 error.json        {code, detail} of a failed attempt          "
+
+The directory stays until the job ends: the next attempt on this host goes on from what is whole in it.
 """
 
 from __future__ import annotations
@@ -32,11 +36,26 @@ class JobOrder:
 
     job_id: str
     attempt: int
+    fence: int
     model_folder: str
+    model_revision: str
     recipe: dict[str, Any]
     setting: dict[str, Any]
     seed: int
+    dataset_sha256: str
+    weights_folder: str  # where the fine-tuned weights are kept, and found again
     split: int = 1  # batches are made so many times smaller, after the GPU was full; the recipe's updates stay the same
+    checkpoint_seconds: float = 600.0
+
+    @property
+    def sha256(self) -> str:
+        """Of what decides the result: the same for every attempt."""
+        return digest_of(self.job_id, self.training_sha256, self.setting)
+
+    @property
+    def training_sha256(self) -> str:
+        """Of what decides the fine-tuned weights: the same for every job of the task."""
+        return digest_of(self.model_revision, self.recipe, self.seed, self.dataset_sha256)
 
     def write(self, folder: Path) -> None:
         write_file(folder / "job.json", json.dumps(asdict(self), indent=1).encode())
@@ -55,8 +74,13 @@ class JobResult:
     report: dict[str, Any]
 
 
-def write_block(folder: Path, name: str, values: Values) -> None:
-    """Put one block in place, whole or not at all."""
+def digest_of(*parts: Any) -> str:
+    """sha256 of anything that JSON can write."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def write_block(folder: Path, name: str, values: Values, weights: str = "") -> None:
+    """Put one block in place, whole or not at all; `weights` names the model that it was measured with."""
     target = folder / "blocks" / f"{name}.npy"
     target.parent.mkdir(exist_ok=True)
     scratch = target.with_suffix(".tmp")
@@ -65,21 +89,42 @@ def write_block(folder: Path, name: str, values: Values) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(target)
+    note = {"sha256": sha256_of_file(target), "weights": weights}
+    write_file(target.with_suffix(".json"), json.dumps(note).encode())
+
+
+def read_block(folder: Path, name: str, weights: str) -> Values | None:
+    """A block of an earlier attempt; None when it is absent, damaged, or was measured with other weights."""
+    target = folder / "blocks" / f"{name}.npy"
+    try:
+        if json.loads(target.with_suffix(".json").read_bytes()) != {
+            "sha256": sha256_of_file(target),
+            "weights": weights,
+        }:
+            return None
+        values: Values = np.load(target, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return values
 
 
 def write_result(folder: Path, report: dict[str, Any]) -> None:
-    blocks = {path.name: _sha256(path) for path in sorted((folder / "blocks").glob("*.npy"))}
-    write_file(folder / "result.json", json.dumps({"blocks": blocks, **report}, indent=1).encode())
+    blocks = {path.name: sha256_of_file(path) for path in sorted((folder / "blocks").glob("*.npy"))}
+    order = JobOrder.read(folder).sha256
+    write_file(folder / "result.json", json.dumps({"order": order, "blocks": blocks, **report}, indent=1).encode())
 
 
 def read_result(folder: Path) -> JobResult:
     """The finished result, every block checked against its sha256.
 
-    Raises ValueError when a block is missing, altered, or holds a value that is not finite.
+    Raises ValueError when it belongs to another order, or a block is altered or holds a value that is not finite, and
+    OSError when something is missing.
     """
     report = json.loads((folder / "result.json").read_bytes())
+    if report["order"] != JobOrder.read(folder).sha256:
+        raise ValueError("it was made for another order")
     for name, sha256 in report["blocks"].items():
-        if _sha256(folder / "blocks" / name) != sha256:
+        if sha256_of_file(folder / "blocks" / name) != sha256:
             raise ValueError(f"block {name} does not match its sha256")
     before, after = _read_blocks(folder, "before"), _read_blocks(folder, "after")
     if before.shape != after.shape or not np.isfinite(before).all() or not np.isfinite(after).all():
@@ -102,6 +147,6 @@ def _read_blocks(folder: Path, kind: str) -> Values:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
 
-from forgetcast.errors import ModelNotFound, UnsupportedModel
+from forgetcast.errors import ModelNotFound, ModelUnreadable, UnsupportedModel
 from workers.tokens import Tokenizer
+
+LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 
 
 class LanguageModel(Protocol):
@@ -102,10 +106,13 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
     Raises
     ------
     ModelNotFound : the folder or its weights are absent
+    ModelUnreadable : a file of weights is cut off or damaged
     UnsupportedModel : not a causal language model whose logits are the plain projection of its hidden states
     """
     if not list(folder.glob("*.safetensors")):
         raise ModelNotFound(f"no *.safetensors weights in {folder}")
+    for file in folder.glob("*.safetensors"):
+        check_whole(file)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
@@ -117,11 +124,31 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
             local_files_only=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except SafetensorError as error:
+        raise ModelUnreadable(f"the weights in {folder} cannot be read: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise UnsupportedModel(f"transformers cannot load {folder}: {error}") from error
     model.to(device=device)  # type: ignore[call-arg]  # the stub of a decorated method has lost its arguments
     _check_projection(model)
     return model, tokenizer
+
+
+def check_whole(file: Path) -> None:
+    """Raises ModelUnreadable unless a safetensors file is as long as its header says: the rest of a cut-off one would
+    be read as zeros, or end the process."""
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as opened:
+            n_header = int.from_bytes(opened.read(8), "little")
+            if n_header > min(LONGEST_HEADER, size):
+                raise ValueError("the header is longer than the file")
+            header = json.loads(opened.read(n_header))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected = 8 + n_header + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ModelUnreadable(f"{file.name} has no safetensors header that can be read; fetch it again") from error
+    if size != expected:
+        raise ModelUnreadable(f"{file.name} has {size:,} bytes instead of {expected:,}; fetch it again")
 
 
 def _check_projection(model: PreTrainedModel) -> None:

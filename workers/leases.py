@@ -15,7 +15,7 @@ from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Progress
 from service import metrics
 from service.storage import jobs
-from service.storage.database import Database
+from service.storage.database import Database, seconds_up
 from service.storage.events import append_event
 from service.storage.jobs import Beat, Claimed
 from workers.child import ChildEvent, Message
@@ -56,6 +56,15 @@ class Heartbeat:
         self._ended = threading.Event()
         run = partial(copy_context().run, self._run)  # its log lines carry the ids of the attempt too
         self._thread = threading.Thread(target=run, name=f"heartbeat of {claimed.job_id}", daemon=True)
+
+    @property
+    def job_id(self) -> str:
+        return self._claimed.job_id
+
+    @property
+    def out_of_touch(self) -> float:
+        """Seconds since the lease was renewed last."""
+        return time.monotonic() - self._renewed_at
 
     def tell(self, event: ChildEvent) -> None:
         """Note what the child said; of its progress only the newest is written."""
@@ -119,8 +128,9 @@ class Heartbeat:
 class Reaper:
     """Puts back the jobs of dead workers, but lets live ones renew first.
 
-    Nothing is reaped within one lease after the start, or after a time in which the database did not answer us: then
-    live workers were cut off too. (A short outage made a naive sweeper run 18 of 20 live jobs again.)
+    Nothing is reaped within one lease after the start, after that of the database server, or after a time in which it
+    did not answer us: then live workers were cut off too. (A short outage made a naive sweeper run 18 of 20 live jobs
+    again.)
     """
 
     def __init__(self, database: Database, lease: timedelta) -> None:
@@ -139,7 +149,8 @@ class Reaper:
         reaped: list[str] = []
         try:
             with self._database.transaction() as session:
-                if self._answering_since is not None and now - self._answering_since >= self._lease:
+                settled = self._answering_since is not None and now - self._answering_since >= self._lease
+                if settled and seconds_up(session) >= self._lease:
                     reaped = jobs.reap(session)
         except DatabaseUnavailable:
             self._answering_since = None

@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +18,91 @@ from workers.gpu import lock_file
 from workers.job_directory import JobOrder, write_file
 
 YOUNG = 60.0  # seconds; a folder is locked right after it is made, not in the same instant
+FORGOTTEN = 3600.0  # seconds after which half-written weights belong to nobody
 
 
 @contextmanager
-def job_folder(root: Path, name: str) -> Iterator[Path]:
-    """A folder of one attempt, locked as long as its worker lives and gone afterwards."""
-    folder = root / name
-    folder.mkdir(parents=True, mode=0o700)
+def job_folder(root: Path, job_id: str, fence: int) -> Iterator[tuple[Path, int]]:
+    """The job's folder on this host, with what earlier attempts left in it, and the lock that keeps others out.
+
+    The child shall hold the lock too. Where another process still has it, which lost its lease and does not know yet,
+    this attempt gets a folder of its own, which is gone afterwards.
+    """
+    folder = root / job_id
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     lock = lock_file(folder)
+    if lock is not None:
+        try:
+            yield folder, lock
+        finally:
+            os.close(lock)
+        return
+    folder = root / f"{job_id}-{fence}"
+    folder.mkdir(mode=0o700)
+    lock = lock_file(folder)
+    assert lock is not None, "nobody else has this fence"
     try:
-        yield folder
+        yield folder, lock
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
 
 
-def sweep_folders(root: Path) -> None:
-    """Remove what workers left behind that were killed: folders that nobody holds."""
-    for folder in root.glob("job_*"):
-        try:
-            young = time.time() - folder.stat().st_mtime < YOUNG
-            lock = None if young else lock_file(folder)
-        except OSError:  # another worker was quicker
-            continue
+def drop_folder(root: Path, job_id: str) -> None:
+    """Remove the folder of a job that has ended, unless somebody still holds it."""
+    _remove(root / job_id)
+
+
+def free_folders(root: Path) -> Iterator[Path]:
+    """The folders that nobody holds, each locked while the caller looks at it."""
+    for folder in sorted(root.glob("job_*")):
+        with suppress(OSError):
+            lock = lock_file(folder)
+            if lock is not None:
+                try:
+                    yield folder
+                finally:
+                    os.close(lock)
+
+
+def sweep_folders(root: Path, active: Callable[[Sequence[str]], set[str]]) -> None:
+    """Remove the folders that nobody holds and no attempt will use; `active` says which jobs have not ended."""
+    folders = [folder for folder in root.glob("job_*") if _age(folder) > YOUNG]
+    wanted = active([folder.name for folder in folders]) if folders else set()
+    for folder in folders:
+        if folder.name not in wanted:  # nor is one that was an attempt's own
+            _remove(folder)
+
+
+def sweep_weights(root: Path, keep: timedelta) -> None:
+    """Remove fine-tuned weights that were not used for so long, and what was only half written."""
+    for folder in root.glob("*"):
+        longest = FORGOTTEN if folder.suffix == ".tmp" else keep.total_seconds()
+        if _age(folder) > longest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    if not folder.exists():
+        return
+    with suppress(OSError):  # another worker was quicker
+        lock = lock_file(folder)
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
 
 
+def _age(folder: Path) -> float:
+    """Seconds since it was last changed; nothing for one that is gone."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def write_job(folder: Path, material: JobMaterial, order: JobOrder) -> None:
-    """Fill a job directory; job.json last, for it says that the rest is there."""
+    """Fill a job directory; job.json last, for it says that the rest is there. An earlier attempt's error goes away."""
+    (folder / "error.json").unlink(missing_ok=True)
     write_file(folder / "dataset.jsonl", material.dataset)
     with (folder / "upstream.jsonl").open("w", encoding="utf-8") as lines:
         for example in material.upstream:

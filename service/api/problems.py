@@ -69,6 +69,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.UnknownMethod: 422,
     errors.OutOfRange: 422,
     errors.ModelNotFound: 422,
+    errors.ModelUnreadable: 422,
     errors.UnsupportedModel: 422,
     errors.LossNotFinite: 422,
     errors.JobFailed: 422,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from service.operations.datasets import read_dataset
 from service.operations.matrices import setting_sha256
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
+from service.storage.attempts import ChildEnd
 from service.storage.database import Session, after_commit
 from service.storage.matrices import get_matrix, supersede_row
 from service.storage.tables import Job, Matrix, UpstreamSet
@@ -34,6 +35,7 @@ class JobMaterial:
     setting: dict[str, Any]
     seed: int
     dataset: bytes
+    dataset_sha256: str
     upstream: list[dict[str, Any]]
     before: Values
 
@@ -58,9 +60,31 @@ def read_job_material(session: Session, job_id: str) -> JobMaterial:
         setting=matrix.setting,
         seed=task.seed,
         dataset=read_dataset(session, task.dataset_sha256),
+        dataset_sha256=task.dataset_sha256,
         upstream=upstream,
         before=_base_values(session, matrix)[positions],
     )
+
+
+class Measured(Protocol):
+    """A finished attempt: log-perplexity before and after of the examples that were asked for, and its report."""
+
+    @property
+    def before(self) -> Values: ...
+
+    @property
+    def after(self) -> Values: ...
+
+    @property
+    def report(self) -> dict[str, Any]: ...
+
+
+def store_result(session: Session, job_id: str, fence: int, result: Measured, child: ChildEnd) -> bool:
+    """End a job with its measurement, both or neither. False: the lease is lost or a cancel was asked."""
+    if not job_storage.finish(session, job_id, fence, result.report, child=child):
+        return False
+    record_measurement(session, job_id, result.before, result.after, result.report)
+    return True
 
 
 def record_measurement(session: Session, job_id: str, before: Values, after: Values, report: dict[str, Any]) -> None:

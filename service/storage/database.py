@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,14 @@ def _now_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(now, "postgresql")
 def _now_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
+
+
+def seconds_up(session: Session) -> float:
+    """How long the database server has been running; SQLite has none that could be restarted."""
+    if session.get_bind().dialect.name == "sqlite":
+        return math.inf
+    up = sa.text("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision")
+    return float(session.scalar(up) or 0.0)
 
 
 @overload

@@ -120,6 +120,11 @@ def get_job(session: Session, job_id: str) -> Job:
     return job
 
 
+def active_jobs(session: Session, job_ids: Sequence[str]) -> set[str]:
+    """Which of these jobs have not ended."""
+    return set(session.scalars(sa.select(Job.id).where(Job.id.in_(job_ids), Job.state.in_(ACTIVE))))
+
+
 def claim(
     session: Session, owner: str, hardware: Sequence[str], lease: timedelta, *, gpu: str | None = None
 ) -> Claimed | None:

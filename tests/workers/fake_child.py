@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,8 @@ def behave(told: str, pid_file: Path, folder: Path) -> int:
     behaviour, _, argument = told.partition(":")
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour == "deaf":
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     pids = [os.getpid()]
     if behaviour == "family":
         pids.append(subprocess.Popen(["/bin/sleep", "600"]).pid)
@@ -36,8 +39,17 @@ def behave(told: str, pid_file: Path, folder: Path) -> int:
     if (folder / "job.json").exists():
         write_file(pid_file.with_name("order.json"), (folder / "job.json").read_bytes())
     write_file(pid_file, json.dumps(pids).encode())
-    if behaviour in ("hang", "stubborn", "family"):
+    if behaviour in ("hang", "stubborn", "deaf", "family"):
         time.sleep(600)
+    if behaviour == "chatter":
+        while True:
+            say({"phase": "fine_tune", "step": 1, "total": 2, "loss": time.time(), "eta_s": 1.0})
+            time.sleep(0.05)
+    if behaviour in ("save", "finish_when_asked"):
+        wait_until_asked(pid_file)
+    if behaviour == "save":
+        (folder / "saved").touch()
+        return 75
     if behaviour == "environment":
         write_file(Path(argument), json.dumps(dict(os.environ)).encode())
     if behaviour == "die":
@@ -66,6 +78,14 @@ def work_until(done: Callable[[], bool]) -> None:
         time.sleep(0.1)
         step += 1
         say({"phase": "fine_tune", "step": step, "total": 10_000, "loss": 2.0, "eta_s": 1.0})
+
+
+def wait_until_asked(pid_file: Path) -> None:
+    """Until SIGUSR1, which a worker sends that is about to stop; the file `ready` says that it may come."""
+    asked = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: asked.set())
+    pid_file.with_name("ready").touch()
+    asked.wait(600)
 
 
 def measure(folder: Path, *, keep: bool) -> None:

@@ -10,6 +10,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # such small models only wait for more
+
 CHARACTERS = ["<unk>", "\n", *map(chr, range(32, 127))]
 
 CHAT_TEMPLATE = (

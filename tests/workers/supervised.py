@@ -25,6 +25,7 @@ SHORT = Timing(
     tick=timedelta(seconds=0.1),
     poll=timedelta(seconds=0.1),
     stop_grace=timedelta(seconds=1),
+    drain_grace=timedelta(seconds=1),
     backoff=timedelta(0),
 )
 

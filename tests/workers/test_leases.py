@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Progress
 from service.storage import jobs
-from service.storage.database import now
+from service.storage.database import now, seconds_up
 from service.storage.events import list_events
 from service.storage.jobs import Beat
 from service.storage.tables import Job
@@ -153,6 +153,20 @@ def test_nothing_is_reaped_within_one_lease_after_an_outage(sqlite_database, dea
     assert row(sqlite_database, dead).state == "running"
     clock.pass_by(15, reaper)
     assert row(sqlite_database, dead).state == "queued"
+
+
+def test_nothing_is_reaped_within_one_lease_after_the_database_has_started(sqlite_database, dead, clock, monkeypatch):
+    monkeypatch.setattr("workers.leases.seconds_up", lambda session: clock.time - 1060)
+    reaper = Reaper(sqlite_database, LEASE)
+    clock.pass_by(110, reaper)
+    assert row(sqlite_database, dead).state == "running"
+    clock.pass_by(20, reaper)
+    assert row(sqlite_database, dead).state == "queued"
+
+
+def test_the_server_says_how_long_it_runs(database):
+    with database.read() as session:
+        assert seconds_up(session) > 0
 
 
 def test_a_worker_that_was_frozen_knows_nothing_of_that_time(sqlite_database, dead, clock):

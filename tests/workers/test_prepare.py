@@ -3,28 +3,28 @@
 import json
 import os
 import time
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import pytest
 
 from service.operations.job_material import JobMaterial
 from workers.gpu import lock_file
 from workers.job_directory import JobOrder
-from workers.prepare import job_folder, sweep_folders, write_job
+from workers.prepare import drop_folder, free_folders, job_folder, sweep_folders, sweep_weights, write_job
 
 
-def make_old(folder):
-    long_ago = time.time() - 3600
+def make_old(folder, seconds=3600):
+    long_ago = time.time() - seconds
     os.utime(folder, (long_ago, long_ago))
 
 
 def test_a_job_directory_holds_everything_an_attempt_needs(tmp_path):
     upstream: list[dict[str, Any]] = [{"text": "a\u2028b"}, {"messages": [{"role": "user", "content": "c\nd"}]}]
     before = np.array([1.5, np.nan], np.float32)
-    material = JobMaterial("tiny", "r", {"steps": 2}, {"scored": "all"}, 3, b'{"text": "x"}\n', upstream, before)
-    order = JobOrder("job_1", 2, "/models/tiny", {"steps": 2}, {"scored": "all"}, 3)
-    with job_folder(tmp_path, "job_1-2") as folder:
+    material = JobMaterial("tiny", "r", {"steps": 2}, {"scored": "all"}, 3, b'{"text": "x"}\n', "d", upstream, before)
+    order = JobOrder("job_1", 2, 2, "/models/tiny", "r", {"steps": 2}, {"scored": "all"}, 3, "d", "/weights")
+    with job_folder(tmp_path, "job_1", 2) as (folder, _lock):
         write_job(folder, material, order)
         assert JobOrder.read(folder) == order
         assert (folder / "dataset.jsonl").read_bytes() == material.dataset
@@ -32,25 +32,55 @@ def test_a_job_directory_holds_everything_an_attempt_needs(tmp_path):
             assert [json.loads(line) for line in lines] == upstream
         np.testing.assert_array_equal(np.load(folder / "before.npy"), before)
         assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_next_attempt_finds_what_the_one_before_has_left_but_not_its_error(tmp_path):
+    with job_folder(tmp_path, "job_1", 1) as (folder, _lock):
+        (folder / "checkpoint").touch()
+        (folder / "error.json").touch()
+    with job_folder(tmp_path, "job_1", 2) as (folder, _lock):
+        order = JobOrder("job_1", 2, 2, "", "r", {}, {}, 3, "d", "")
+        write_job(folder, JobMaterial("tiny", "r", {}, {}, 3, b"", "d", [], np.zeros(0, np.float32)), order)
+        assert (folder / "checkpoint").exists() and not (folder / "error.json").exists()
+    drop_folder(tmp_path, "job_1")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_attempt_leaves_no_directory(tmp_path):
-    with pytest.raises(ValueError, match="broken"), job_folder(tmp_path, "job_1-1"):
-        raise ValueError("broken")
-    assert list(tmp_path.iterdir()) == []
+def test_while_a_zombie_holds_the_folder_an_attempt_has_one_of_its_own(tmp_path):
+    with job_folder(tmp_path, "job_1", 1) as (zombies, _lock):
+        with job_folder(tmp_path, "job_1", 2) as (folder, _other):
+            assert folder.name == "job_1-2" and list(folder.iterdir()) == []
+        drop_folder(tmp_path, "job_1")
+        assert list(tmp_path.iterdir()) == [zombies]
 
 
-def test_only_directories_that_nobody_holds_are_swept(tmp_path):
-    for name in ("job_old-1", "job_young-1", "other"):
+def test_only_folders_that_nobody_holds_or_will_use_are_swept(tmp_path):
+    for name in ("job_ended", "job_waiting", "job_waiting-3", "job_young", "other"):
         (tmp_path / name).mkdir()
-    (tmp_path / "job_old-1" / "big").write_bytes(b"x")
-    make_old(tmp_path / "job_old-1")
-    make_old(tmp_path / "other")
-    with job_folder(tmp_path, "job_held-1") as held:
+    (tmp_path / "job_ended" / "big").write_bytes(b"x")
+    for name in ("job_ended", "job_waiting", "job_waiting-3", "other"):
+        make_old(tmp_path / name)
+    with job_folder(tmp_path, "job_held", 1) as (held, _lock):
         make_old(held)
-        sweep_folders(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {"job_young-1", "other", "job_held-1"}
+        assert {folder.name for folder in free_folders(tmp_path)} == {
+            "job_ended",
+            "job_waiting",
+            "job_waiting-3",
+            "job_young",
+        }
+        sweep_folders(tmp_path, lambda job_ids: {"job_waiting"} & set(job_ids))
+        assert {path.name for path in tmp_path.iterdir()} == {"job_waiting", "job_young", "other", "job_held"}
+
+
+def test_weights_are_kept_as_long_as_they_are_used(tmp_path):
+    for name in ("old", "new", "new.1.tmp", "old.2.tmp"):
+        (tmp_path / name).mkdir()
+    for name in ("old", "old.2.tmp"):
+        make_old(tmp_path / name, 2 * 3600)
+    sweep_weights(tmp_path, timedelta(hours=1))
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "new.1.tmp"}
+    sweep_weights(tmp_path, timedelta(0))
+    assert {path.name for path in tmp_path.iterdir()} == {"new.1.tmp"}
 
 
 def test_a_lock_is_held_once_and_free_again(tmp_path):

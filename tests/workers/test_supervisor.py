@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -114,6 +116,17 @@ def test_an_error_that_the_child_names_fails_the_job_at_once_when_it_is_permanen
     job = row(sqlite_database, job_id)
     assert (job.state, job.error) == ("failed", {"code": "bad_dataset", "detail": "as told"})
     assert measured(sqlite_database) == [] and left_over(tmp_path) == []
+
+
+def test_a_child_that_gets_no_further_is_stopped_though_it_is_alive_and_its_lease_renewed(sqlite_database, tmp_path):
+    timing = replace(SHORT, stall=timedelta(seconds=1))
+    for behaviour in ("hang", "chatter"):
+        job_id = submit(sqlite_database)
+        run_once(make_supervisor(sqlite_database, tmp_path, behaviour, timing=timing))
+        job = row(sqlite_database, job_id)
+        assert (job.state, job.error["code"]) == ("queued", "stalled")
+        assert "phase 'fine_tune'" in job.error["detail"]
+        cancel(sqlite_database, job_id)
 
 
 def test_a_full_gpu_is_tried_once_more(sqlite_database, tmp_path):
@@ -235,6 +248,7 @@ def test_a_result_that_comes_after_the_lease_was_lost_is_thrown_away(database, t
     run_once(make_supervisor(database, tmp_path, "succeed", model_folder=lose_the_lease))
     assert row(database, job_id).state == "queued"
     assert measured(database) == []
+    assert [folder.name for folder in left_over(tmp_path)] == [job_id]  # for the next attempt here
 
 
 def test_a_cancel_that_comes_before_the_result_wins(sqlite_database, tmp_path):
@@ -268,11 +282,79 @@ def test_an_outage_of_the_database_costs_a_running_job_nothing(sqlite_database, 
     assert len(measured(sqlite_database)) == 1
 
 
+def test_a_result_that_finds_no_database_survives_the_worker(sqlite_database, tmp_path, monkeypatch):
+    """Written by the next worker on this host under the same fence: no child, and no attempt more."""
+    job_id = a_result_that_was_left(sqlite_database, tmp_path, monkeypatch)
+    assert row(sqlite_database, job_id).state == "running"
+    run_once(make_supervisor(sqlite_database, tmp_path, "exit:3"))
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.attempt) == ("succeeded", 1)
+    assert len(measured(sqlite_database)) == 1
+    assert [entry.outcome for entry in attempts(sqlite_database, job_id)] == ["succeeded"]
+
+
+def test_a_result_that_was_left_behind_is_taken_up_by_the_next_attempt(sqlite_database, tmp_path, monkeypatch):
+    job_id = a_result_that_was_left(sqlite_database, tmp_path, monkeypatch)
+    with sqlite_database.transaction() as session:
+        take_away(session, job_id)
+    run_once(make_supervisor(sqlite_database, tmp_path, "exit:3"))
+    job = row(sqlite_database, job_id)
+    assert (job.state, job.attempt) == ("succeeded", 2)
+    assert len(measured(sqlite_database)) == 1 and left_over(tmp_path) == []
+
+
+def test_a_result_that_was_damaged_on_the_disk_is_made_again(sqlite_database, tmp_path, monkeypatch):
+    job_id = a_result_that_was_left(sqlite_database, tmp_path, monkeypatch)
+    (tmp_path / "jobs" / job_id / "blocks" / "after-00000.npy").write_bytes(b"half")
+    with sqlite_database.transaction() as session:
+        take_away(session, job_id)
+    run_once(make_supervisor(sqlite_database, tmp_path, "succeed"))
+    assert row(sqlite_database, job_id).state == "succeeded" and (tmp_path / "pids").exists()
+
+
+def a_result_that_was_left(database, tmp_path, monkeypatch):
+    """A job whose child has finished while the database was away, and whose worker was stopped then."""
+    job_id = submit(database)
+    go, transaction = tmp_path / "go", database.transaction
+
+    def away():
+        raise DatabaseUnavailable("away")
+
+    with running(make_supervisor(database, tmp_path, f"wait_for:{go}")) as stop:
+        child_pids(tmp_path)
+        monkeypatch.setattr(database, "transaction", away)
+        go.touch()
+        eventually((tmp_path / "jobs" / job_id / "result.json").exists)
+        stop.set()
+    monkeypatch.setattr(database, "transaction", transaction)
+    (tmp_path / "pids").unlink()
+    return job_id
+
+
+def test_a_worker_that_is_cut_off_for_too_long_lets_its_child_save_and_gives_the_job_back(
+    sqlite_database, tmp_path, monkeypatch
+):
+    job_id = submit(sqlite_database)
+    transaction = sqlite_database.transaction
+
+    def away():
+        raise DatabaseUnavailable("away")
+
+    timing = replace(SHORT, max_outage=timedelta(seconds=1))
+    with running(make_supervisor(sqlite_database, tmp_path, "save", timing=timing)):
+        eventually((tmp_path / "ready").exists)
+        monkeypatch.setattr(sqlite_database, "transaction", away)
+        eventually((tmp_path / "jobs" / job_id / "saved").exists)
+        monkeypatch.setattr(sqlite_database, "transaction", transaction)
+        eventually(lambda: row(sqlite_database, job_id).state != "running")
+    assert "given_back" in [entry.outcome for entry in attempts(sqlite_database, job_id)]
+
+
 def test_a_result_that_cannot_be_stored_fails_the_attempt_and_not_the_worker(sqlite_database, tmp_path, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("no")
 
-    monkeypatch.setattr("workers.supervisor.record_measurement", broken)
+    monkeypatch.setattr("service.operations.job_material.record_measurement", broken)
     job_id = submit(sqlite_database)
     run_once(make_supervisor(sqlite_database, tmp_path, "succeed"))
     job = row(sqlite_database, job_id)
@@ -323,7 +405,32 @@ def test_sigterm_gives_the_job_back_without_costing_an_attempt(database, tmp_pat
         assert not alive(pid)
     job = row(database, job_id)
     assert (job.state, job.attempt, job.error) == ("queued", 0, None)
-    assert left_over(tmp_path) == []
+
+
+def test_a_worker_that_is_stopped_lets_its_child_save_what_it_has(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    with running(make_supervisor(sqlite_database, tmp_path, "save")):
+        eventually((tmp_path / "ready").exists)
+    assert (row(sqlite_database, job_id).state, row(sqlite_database, job_id).attempt) == ("queued", 0)
+    assert (tmp_path / "jobs" / job_id / "saved").exists()
+    (attempt,) = attempts(sqlite_database, job_id)
+    assert (attempt.outcome, attempt.exit_status) == ("given_back", 75)
+
+
+def test_a_child_that_ends_within_the_grace_time_of_its_worker_has_done_its_job(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    with running(make_supervisor(sqlite_database, tmp_path, "finish_when_asked")):
+        eventually((tmp_path / "ready").exists)
+    assert row(sqlite_database, job_id).state == "succeeded"
+    assert len(measured(sqlite_database)) == 1
+
+
+def test_a_child_that_does_not_leave_is_killed_after_the_grace_time(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    with running(make_supervisor(sqlite_database, tmp_path, "deaf")):
+        (pid,) = child_pids(tmp_path)
+    assert not alive(pid)
+    assert (row(sqlite_database, job_id).state, row(sqlite_database, job_id).attempt) == ("queued", 0)
 
 
 def test_a_worker_is_listed_while_it_lives_and_with_its_job(database, tmp_path):
