@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from forgetcast.schemas import ApiKey, ApiKeyCreated, Scope
 from service.operations import audit, keys
-from service.settings import Settings
+from service.settings import read_settings
 from service.storage import schema
 from service.storage.database import Database, Session
 
@@ -47,6 +47,6 @@ def _transaction() -> Iterator[Session]:
 
 
 def _database() -> Database:
-    database = Database(Settings().database)
+    database = Database(read_settings().database)
     schema.check_schema(database)
     return database

@@ -19,7 +19,7 @@ from service.logs import configure_logs
 from service.operations import keys
 from service.queue import open_queue
 from service.server import serve_app
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from service.storage import schema
 from service.storage.database import Database
 
@@ -28,7 +28,7 @@ WORKER_ENDS_WITHIN = 30  # seconds; it gives its job back
 
 def run_everything(host: str, port: int) -> None:
     """Database, API and one worker, until a signal. Raises ConfigurationError."""
-    settings = Settings()
+    settings = read_settings()
     database = Database(settings.database, patience=settings.database_timeout)
     schema.migrate(database)
     _check_address(database, host, port)
@@ -38,7 +38,7 @@ def run_everything(host: str, port: int) -> None:
 
 def run_api(host: str, port: int) -> None:
     """The API, until a signal. Raises ConfigurationError, SchemaMismatch."""
-    settings = Settings()
+    settings = read_settings()
     database = Database(settings.database, patience=settings.database_timeout)
     schema.check_schema(database)
     _check_address(database, host, port)
@@ -47,7 +47,7 @@ def run_api(host: str, port: int) -> None:
 
 def migrate_database() -> str:
     """The schema that the database has now."""
-    return schema.migrate(Database(Settings().database, patience=None))
+    return schema.migrate(Database(read_settings().database, patience=None))
 
 
 def _serve(settings: Settings, database: Database, host: str, port: int) -> None:

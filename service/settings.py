@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from forgetcast.errors import ConfigurationError
 from forgetcast.folders import cache_folder, state_folder
 from service.logs import LogFormat
 
@@ -57,3 +58,13 @@ class Settings(BaseSettings):
     @property
     def models_file(self) -> Path:
         return self.models if self.models.name else self.home / "models.toml"
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises ConfigurationError naming the variable that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        variable = "_".join(["FORGETCAST", *map(str, first["loc"])]).upper()
+        raise ConfigurationError(f"{variable}: {first['msg']}") from error

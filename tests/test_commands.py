@@ -58,12 +58,20 @@ def test_serving_without_a_schema_says_what_to_run(tmp_path: Path) -> None:
     assert "forgetcast migrate" in refused.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "migrate", "worker"])
+def test_a_setting_that_cannot_be_used_is_one_line_that_names_it(tmp_path: Path, command: str) -> None:
+    refused = run(tmp_path, command, FORGETCAST_LEASE="soon")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: FORGETCAST_LEASE: ") and len(refused.stderr.splitlines()) == 1
+
+
 def log_of(folder: Path) -> bytes:
     return (folder / "log").read_bytes()
 
 
-def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"FORGETCAST_HOME": str(home), "FORGETCAST_CACHE_DIR": str(home), "PATH": "/usr/bin:/bin"}
+def run(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    folders = {"FORGETCAST_HOME": str(home), "FORGETCAST_CACHE_DIR": str(home)}
+    environment = {"PATH": "/usr/bin:/bin", **folders, **settings}
     command = [sys.executable, "-m", "forgetcast.cli", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 

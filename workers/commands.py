@@ -20,7 +20,7 @@ from service.logs import configure_logs
 from service.models import Models
 from service.operations.fits import fit_due_matrices
 from service.queue import open_queue
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.storage.jobs import ANY_HARDWARE
 from service.storage.schema import check_schema
@@ -75,7 +75,7 @@ def worker(
     """
     if once and no_jobs:
         raise click.UsageError("--once runs one job and --no-jobs runs none; leave one of them out")
-    settings = Settings()
+    settings = read_settings()
     configure_logs(settings.log_format)
     database = Database(settings.database, patience=settings.database_timeout)
     try:
