@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -31,6 +31,15 @@ def check_example_id(value: str) -> str:
     return value
 
 
+def check_text(value: str) -> str:
+    """No NUL and no half of a surrogate pair, which databases and files do not hold; raises ValueError."""
+    if "\0" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
+        raise ValueError("the text holds NUL or half of a surrogate pair")
+    return value
+
+
+Text = Annotated[str, AfterValidator(check_text)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 ExampleId = Annotated[str, AfterValidator(check_example_id)]
 
 
@@ -54,7 +63,7 @@ class Lora(Shape):
     rank: int = Field(ge=1, le=1024)
     alpha: float = Field(gt=0, allow_inf_nan=False)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: str | list[str] = "all-linear"
+    target_modules: Annotated[Text, Field(max_length=128)] | list[Annotated[Text, Field(max_length=128)]] = "all-linear"
 
 
 class Recipe(Shape):
@@ -65,7 +74,7 @@ class Recipe(Shape):
     steps: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(ge=1, le=4096)
     max_tokens: int = Field(ge=2, le=1_048_576, description="tokens of an example beyond this are cut")
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     dtype: Dtype = Dtype.BFLOAT16
@@ -89,17 +98,17 @@ class Setting(Shape):
 
 class Message(Shape):
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
+    content: Text
 
 
 class UpstreamExample(Shape):
     """One line of an upstream set. Text or messages may stay with the user; then no worker can measure the set."""
 
     id: ExampleId
-    text: str | None = None
+    text: Text | None = None
     messages: list[Message] | None = None
-    domain: str = Field(default="", max_length=128)
-    tags: list[str] = Field(default_factory=list, max_length=64)
+    domain: Text = Field(default="", max_length=128)
+    tags: list[Annotated[Text, Field(max_length=128)]] = Field(default_factory=list, max_length=64)
     held_out: bool = False
 
     @model_validator(mode="after")
@@ -216,12 +225,12 @@ class TaskCreate(Shape):
     size: int = Field(default=30, ge=1, le=100_000, description="probes")
     probe_seed: Seed = 0
     seed: Seed = Field(default=1, description="of fine-tuning")
-    family: str | None = Field(default=None, max_length=128)
-    n_examples: int | None = Field(default=None, ge=1)
+    family: Text | None = Field(default=None, max_length=128)
+    n_examples: Count | None = None
     repeat_of: Id | None = None
     priority: int = Field(default=0, ge=-100, le=100)
     hardware: Id = "any"
-    deadline: datetime | None = None
+    deadline: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _a_job_needs_data(self) -> TaskCreate:
@@ -258,7 +267,7 @@ class JobCreate(Shape):
     examples: list[ExampleId] | None = Field(default=None, max_length=100_000)
     priority: int = Field(default=0, ge=-100, le=100)
     hardware: Id = "any"
-    deadline: datetime | None = None
+    deadline: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _examples_belong_to_their_measure(self) -> JobCreate:
@@ -374,7 +383,7 @@ class Cell(Shape):
 class MeasurementsCreate(Shape):
     setting: Setting
     recipe: Recipe
-    source: str = Field(default="", max_length=512)
+    source: Text = Field(default="", max_length=512)
     seed: Seed = 0
     probes_at_random: bool = Field(
         default=True, description="whether the examples were drawn at random, where a cell does not say it"
@@ -504,7 +513,7 @@ class Scope(StrEnum):
 
 
 class ApiKeyCreate(Shape):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    name: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
     expires_in: int | None = Field(default=None, ge=1, le=10 * YEAR, description="seconds; null: never")
 

@@ -44,15 +44,23 @@ MATRIX_UNKNOWN = (errors.MatrixNotFound,)
 TASK_UNKNOWN = (errors.TaskNotFound,)
 JOB_UNKNOWN = (errors.JobNotFound,)
 KEY_UNKNOWN = (errors.ApiKeyNotFound,)
-READS_FIT = (*MATRIX_UNKNOWN, errors.MatrixEmpty, errors.TooFewRows, errors.FitPending, errors.IncompatibleFit)
+READS_FIT = (
+    *MATRIX_UNKNOWN,
+    errors.MatrixEmpty,
+    errors.OutOfRange,
+    errors.TooFewRows,
+    errors.FitPending,
+    errors.IncompatibleFit,
+)
 READS_FORECAST = (
     *TASK_UNKNOWN,
     errors.NotMeasured,
     errors.MatrixEmpty,
+    errors.OutOfRange,
     errors.FitPending,
     errors.IncompatibleFit,
 )
-DRAWS_REPLAY = (*READS_FORECAST, errors.UnknownMethod, errors.OutOfRange, errors.TooManyExamplesAsked)
+DRAWS_REPLAY = (*READS_FORECAST, errors.UnknownMethod, errors.TooManyExamplesAsked)
 ORDERS_JOB = (
     errors.UnknownReference,
     errors.TextsMissing,

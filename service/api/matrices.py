@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from forgetcast import schemas
 from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
+from service.api.forecasts import AsOf
 from service.api.once import Created, OncePerKey
 from service.api.pages import after, page
 from service.operations import audit, fits, matrices
@@ -44,7 +45,7 @@ def read_matrix(matrix_id: str, parts: ServiceParts) -> schemas.Matrix:
 
 
 @router.get("/{matrix_id}/backtest", dependencies=[Reads], summary="Error on left-out rows, by method")
-def read_backtest(matrix_id: str, parts: ServiceParts, as_of: int | None = None) -> dict[str, Any]:
+def read_backtest(matrix_id: str, parts: ServiceParts, as_of: AsOf = None) -> dict[str, Any]:
     with parts.database.read() as session:
         return fits.read_backtest(session, matrix_id, as_of)
 

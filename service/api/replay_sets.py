@@ -24,7 +24,7 @@ def asked(
     strategy: str = "sample",
     temperature: Annotated[float, Query(gt=0, allow_inf_nan=False, description="nats per token")] = 0.1,
     seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
-    min_per_domain: Annotated[int, Query(ge=0)] = 0,
+    min_per_domain: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     max_weight: Annotated[float | None, Query(gt=0, le=1)] = None,
 ) -> ReplayQuery:
     return ReplayQuery(size, ratio, strategy, temperature, seed, min_per_domain, max_weight)

@@ -109,14 +109,14 @@ async def list_events(
     job_id: str,
     request: Request,
     parts: ServiceParts,
-    after: Annotated[int, Query(ge=0, description="only events after the one with this id")] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="only events after the one with this id")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> schemas.Page[schemas.Event] | StreamingResponse:
     if "text/event-stream" in accept:
         if last_event_id is not None:
-            if not last_event_id.isdecimal():
+            if not last_event_id.isdecimal() or len(last_event_id) > 18:
                 raise InvalidRequest("Last-Event-ID is the id of an event of this job")
             after = int(last_event_id)
         await run_in_threadpool(_job, parts, job_id)

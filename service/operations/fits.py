@@ -9,7 +9,7 @@ import numpy as np
 
 from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
 from forgetcast.completion.fitted import BASELINES
-from forgetcast.errors import FitPending, MatrixEmpty, TooFewRows
+from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
 from service.storage import matrices as storage
 from service.storage import tasks as task_storage
@@ -70,8 +70,11 @@ def read_fit(session: Session, matrix: Matrix, as_of: int | None) -> Fit:
     Raises
     ------
     MatrixEmpty : there is no known row to learn from
+    OutOfRange : the matrix has no such version
     FitPending : a worker has not fitted it yet
     """
+    if as_of is not None and as_of > matrix.version:
+        raise OutOfRange(f"as_of is {as_of}, and the matrix {matrix.id!r} has version {matrix.version}")
     found = storage.newest_fit(session, matrix.id, MODEL_VERSION, as_of)
     if found is not None:
         return found

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, overload
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session as Session  # re-exported: the layers above name it, and import no SQLAlchemy
 from sqlalchemy.sql.functions import FunctionElement
 
-from forgetcast.errors import DatabaseUnavailable, WriteConflict
+from forgetcast.errors import DatabaseUnavailable, InvalidRequest, WriteConflict
 from service.storage.postgres import ImpatientConnection
 
 WRITES = {"forgetcast_writes": True}
@@ -58,6 +58,9 @@ class Database:
                 Session(connection, expire_on_commit=False) as session,
             ):
                 yield session
+        except (DataError, OverflowError, UnicodeEncodeError) as error:
+            # What the shapes let through and a column does not hold; NUL and half of a surrogate pair, mostly.
+            raise InvalidRequest("a text or a number in the request is not one that can be stored") from error
         except IntegrityError as error:
             # Whoever writes has looked before: another transaction wrote the same in between.
             raise WriteConflict(retry_after=1) from error
