@@ -96,13 +96,14 @@ def fit_factor_model(rows: KnownRows, rank: int) -> FactorModel:
     return FactorModel(mean, loadings, noise.astype(loadings.dtype))
 
 
-def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterior:
+def fold_in(model: FactorModel, probes: Indices, forgetting: Floats, variance: Floats | None = None) -> Posterior:
     """Posterior of a new task's row, given the cells that were measured. Closed form, no refit.
 
     Parameters
     ----------
     probes : (S,) ints, positions of the measured upstream examples, distinct; S may be 0 and N
     forgetting : (S,) floats, nats per token, after minus before; positive is forgotten
+    variance : (N,) floats, of a posterior with the same probes: it does not depend on what they show
 
     Raises
     ------
@@ -110,11 +111,12 @@ def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterio
     """
     w, root = row_posterior(model, probes, forgetting)
     mean: Floats = (model.mean + w.astype(model.loadings.dtype) @ model.loadings).astype(np.float64)
-    variance = _variances(model.loadings, model.noise, root)
     measured = np.zeros(model.n_examples, dtype=np.bool_)
     measured[probes] = True
     mean[probes] = forgetting
-    variance[probes] = 0.0
+    if variance is None:
+        variance = _variances(model.loadings, model.noise, root)
+        variance[probes] = 0.0
     return Posterior(mean, variance, model.loadings, model.noise, root, measured)
 
 

@@ -26,10 +26,11 @@ from forgetcast.completion.factor_model import (
 from forgetcast.completion.known_rows import KnownRows, known_rows
 from forgetcast.completion.local_model import LocalModel, combine, fit_local_model
 from forgetcast.completion.matrix import ForgettingMatrix
+from forgetcast.completion.probes import Design, ProbeSet, design_probes
 from forgetcast.completion.row_forecast import RowForecast, make_row_forecast
 from forgetcast.completion.row_mean import FACTOR_SHARE, RowMean
 from forgetcast.completion.task_gram import TaskGram
-from forgetcast.completion.types import Floats, Indices
+from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import IncompatibleFit
 
 MODEL_VERSION = 3  # raised by every change of the code that changes a forecast
@@ -37,7 +38,20 @@ DEFAULT_METHOD = "blend"
 BASELINES = ("popularity", "additive")  # rank every task alike
 METHODS = ("blend", "local", "factor", *BASELINES)
 FACTOR_SHARES = {"blend": FACTOR_SHARE, "local": 0.0}  # of methods that combine known rows
+USUAL_SIZE = 30  # probes: of the paper's protocol
 LARGEST_RANK = 8  # log score of left-out cells: flat from 8 to 12
+
+
+@dataclass(frozen=True, eq=False)
+class UsualProbes:
+    """The probes that a task gets unless it asks for others, drawn once for a version of the matrix.
+
+    positions (S,) ints; at_random (S,) bools; variance (N,) floats, of the cells of a row with these probes
+    """
+
+    positions: Indices
+    at_random: Mask
+    variance: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +61,7 @@ class Fitted:
     spread : what the variance of every cell and average comes from, and the mean too or a share of it
     local : what the rest of the mean comes from; None unless the method is ``blend`` or ``local``
     gram : products of the known rows, which the fit of the next version takes over
+    usual : the probes of most tasks, and the variance that they leave; None in a fit that no task is forecast from
     """
 
     method: str
@@ -54,6 +69,7 @@ class Fitted:
     local: LocalModel | None
     calibration: Calibration
     gram: TaskGram
+    usual: UsualProbes | None = None
 
     @property
     def n_tasks(self) -> int:
@@ -94,7 +110,7 @@ class Fitted:
             "model_version": np.array(MODEL_VERSION),
             "method": np.array(self.method),
         }
-        for part in (self.spread, self.local, self.calibration, self.gram):
+        for part in (self.spread, self.local, self.calibration, self.gram, self.usual):
             if part is not None:
                 name = type(part).__name__
                 arrays |= {f"{name}.{field.name}": np.asarray(getattr(part, field.name)) for field in fields(part)}
@@ -112,7 +128,32 @@ class Fitted:
             local=_part(LocalModel, arrays) if method in FACTOR_SHARES else None,
             calibration=_part(Calibration, arrays),
             gram=_part(TaskGram, arrays),
+            usual=_part(UsualProbes, arrays) if "UsualProbes.positions" in arrays else None,
         )
+
+    def probes(
+        self,
+        size: int = USUAL_SIZE,
+        *,
+        design: str = Design.MIXED,
+        seed: int = 0,
+        importance: Floats | None = None,
+    ) -> ProbeSet:
+        """Which upstream examples to measure for a new task. The usual ones are kept, and any beginning of them.
+
+        Parameters, returns and raises are those of ``design_probes``.
+        """
+        as_usual = importance is None and (design, seed) == (Design.MIXED, 0)
+        if self.usual is not None and as_usual and 0 <= size <= self.usual.positions.size:
+            return ProbeSet(self.usual.positions[:size], self.usual.at_random[:size])
+        return design_probes(self.spread, size, design=design, seed=seed, importance=importance)
+
+    def with_usual_probes(self) -> Fitted:
+        """The same fit, its usual probes drawn."""
+        drawn = design_probes(self.spread, min(USUAL_SIZE, self.spread.n_examples))
+        at_mean = np.asarray(self.spread.mean[drawn.positions], dtype=np.float64)
+        variance = fold_in(self.spread, drawn.positions, at_mean).variance
+        return replace(self, usual=UsualProbes(drawn.positions, drawn.at_random, variance))
 
     def mean(self, probes: Indices, forgetting: Floats) -> RowMean:
         """Mean of a new task's row, not yet written down: for rows too wide to be. Not for ``popularity``.
@@ -130,10 +171,15 @@ class Fitted:
     def _complete(self, probes: Indices, forgetting: Floats) -> Posterior:
         if self.method == "popularity":
             return popularity(self.spread, probes, forgetting)
-        posterior = fold_in(self.spread, probes, forgetting)
+        posterior = fold_in(self.spread, probes, forgetting, self._known_variance(probes))
         if self.local is None:
             return posterior
         return replace(posterior, mean=self.mean(probes, forgetting).all_columns())
+
+    def _known_variance(self, probes: Indices) -> Floats | None:
+        if self.usual is None or not np.array_equal(np.sort(probes), np.sort(self.usual.positions)):
+            return None
+        return self.usual.variance
 
 
 def fit_with(

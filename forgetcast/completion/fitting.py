@@ -26,4 +26,4 @@ def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0, e
         raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
     choices = choose(matrix, method, seed)
     gram = None if earlier is None else earlier.gram
-    return fit_with(matrix, method, choices.noise_share, choices.calibration, gram)
+    return fit_with(matrix, method, choices.noise_share, choices.calibration, gram).with_usual_probes()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 
@@ -70,8 +71,8 @@ def choose(matrix: ForgettingMatrix, method: str, seed: int) -> Choices:
 def _remainders(matrix: ForgettingMatrix, partition: list[list[int]], method: str, seed: int) -> list[Remainder]:
     """The method fitted without each group, a seeded choice of groups; none that would leave nothing to fit."""
     possible = [group for group in partition if len(group) < matrix.n_tasks]
-    chosen = random_probes(len(possible), min(LEFT_OUT_GROUPS, len(possible)), seed)
-    groups = [possible[i] for i in np.sort(chosen)]
+    by_chance = sorted(possible, key=lambda group: min(_seed_of(matrix.task_ids[row], seed) for row in group))
+    groups = by_chance[:LEFT_OUT_GROUPS]
     usual = (method, USUAL_NOISE_SHARE, gaussian_calibration())
     return [Remainder(group, fit_with(matrix.without_tasks(group), *usual)) for group in groups]
 
@@ -118,10 +119,16 @@ def _left_out_rows(
             observed = matrix.observed[row]
             for count in counts:
                 size = min(count, int(observed.sum()) // 2)
-                probes = random_probes(matrix.n_examples, size, seed * 1_000_003 + row, eligible=observed)
+                drawn_from = _seed_of(matrix.task_ids[row], seed)
+                probes = random_probes(matrix.n_examples, size, drawn_from, eligible=observed)
                 others = np.setdiff1d(np.flatnonzero(observed), probes)
                 if others.size:
                     yield remainder.fitted, matrix.row(row), probes, others
+
+
+def _seed_of(task_id: str, seed: int) -> int:
+    """A task's own seed: wherever it stands and whatever rows come and go, the same of its cells play the probes."""
+    return crc32(f"{seed}:{task_id}".encode())
 
 
 def _column_sample(matrix: ForgettingMatrix, seed: int) -> ForgettingMatrix:

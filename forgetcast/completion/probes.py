@@ -205,10 +205,11 @@ class _Unknown:
     """What stays unknown of a row while probes are measured: R x R numbers, so that a probe costs no pass over N."""
 
     def __init__(self, loadings: Floats, noise: Floats, importance: Floats) -> None:
-        self._loadings, self._noise, self._importance = loadings, noise, importance
+        self._unit = float(np.sqrt(np.mean(noise)))  # fourth powers of tiny or huge values would leave the range
+        self._loadings, self._noise, self._importance = loadings / self._unit, noise / self._unit**2, importance
         self._root = np.eye(loadings.shape[0])  # T
-        self._gram = (loadings * importance) @ loadings.T  # G
-        self._noise_outside = float(importance @ noise)
+        self._gram = (self._loadings * importance) @ self._loadings.T  # G
+        self._noise_outside = float(importance @ self._noise)
         self._outside = float(importance.sum())
         self._n_outside = int(np.count_nonzero(importance))
 
@@ -231,7 +232,7 @@ class _Unknown:
         if self._n_outside == 0:
             return 0.0
         variance = float(np.sum((self._root @ self._gram) * self._root)) + self._noise_outside
-        return float(np.sqrt(max(variance, 0.0) / self._outside))
+        return self._unit * float(np.sqrt(max(variance, 0.0) / self._outside))
 
     def most_telling(self, remaining: Mask) -> int:
         """The remaining example whose measurement lowers the weighted variance of the others most; ties by position."""

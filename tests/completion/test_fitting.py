@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgetcast.completion import METHODS, Fitted, ForgettingMatrix, fit, random_probes
+from forgetcast.completion import METHODS, Fitted, ForgettingMatrix, design_probes, fit, random_probes
 from forgetcast.errors import IncompatibleFit, OutOfRange, UnknownMethod
 from tests.completion.conftest import make_forgetting
 
@@ -209,17 +209,33 @@ def test_unobserved_entries_are_never_read(make_matrix, poison):
     assert all(first[name].tolist() == second[name].tolist() for name in first)
 
 
+def test_the_usual_probes_and_the_variance_they_leave_are_kept_with_the_fit():
+    known, new = known_and_new(n_examples=80)
+    fitted = Fitted.from_arrays(fit(known).to_arrays())
+    drawn = design_probes(fitted.spread, 30)
+    assert fitted.probes().positions.tolist() == drawn.positions.tolist()
+    assert fitted.probes(10).at_random.tolist() == drawn.at_random[:10].tolist()
+    assert fitted.probes(40).positions[:30].tolist() == drawn.positions.tolist()
+    assert fitted.probes(30, seed=1).positions.tolist() != drawn.positions.tolist()
+    shuffled = drawn.positions[::-1]
+    kept = fitted.forecast(shuffled, new[shuffled])
+    computed = replace(fitted, usual=None).forecast(shuffled, new[shuffled])
+    assert kept.low.tolist() == computed.low.tolist()
+    assert kept.row_mean == computed.row_mean
+
+
 def forecast_of(forgetting, new, probes, method="factor"):
     return fit(ForgettingMatrix.from_arrays(forgetting), method).forecast(probes, new[probes])
 
 
-@given(st.floats(-5, 5), st.floats(0.01, 100))
-@settings(max_examples=15, deadline=None)
-def test_adding_a_constant_and_scaling_act_on_every_prediction_alike(constant, factor):
+@pytest.mark.parametrize("method", METHODS)
+@given(constant=st.floats(-5, 5), factor=st.floats(0.01, 100))
+@settings(max_examples=5, deadline=None)
+def test_adding_a_constant_and_scaling_act_on_every_prediction_alike(method, constant, factor):
     forgetting = make_forgetting(9, 25)
     probes = random_probes(25, 8, 0)
-    before = forecast_of(forgetting[:-1], forgetting[-1], probes)
-    after = forecast_of(factor * forgetting[:-1] + constant, factor * forgetting[-1] + constant, probes)
+    before = forecast_of(forgetting[:-1], forgetting[-1], probes, method)
+    after = forecast_of(factor * forgetting[:-1] + constant, factor * forgetting[-1] + constant, probes, method)
     assert after.mean == pytest.approx(factor * before.mean + constant, abs=1e-5 * factor)
     assert after.sd == pytest.approx(factor * before.sd, rel=1e-4)
 
@@ -237,12 +253,21 @@ def test_permuting_examples_permutes_the_forecast():
     assert after == pytest.approx(before[order], abs=1e-9)
 
 
-def test_permuting_tasks_changes_nothing_but_rounding():
-    forgetting = make_forgetting(9, 25)
+@pytest.mark.parametrize("method", METHODS)
+def test_permuting_tasks_changes_nothing_but_rounding(method):
+    """Choices and widths included: which cells play the probes of a left-out task is decided by its id."""
+    forgetting = make_forgetting(40, 25)
+    ids = [f"task {row}" for row in range(39)]
     probes = random_probes(25, 8, 0)
-    before = forecast_of(forgetting[:-1], forgetting[-1], probes, "factor")
-    after = forecast_of(forgetting[:-1][::-1], forgetting[-1], probes, "factor")
+    order = np.random.default_rng(0).permutation(39)
+    before, after = (
+        fit(ForgettingMatrix.from_arrays(forgetting[rows], task_ids=[ids[row] for row in rows]), method).forecast(
+            probes, forgetting[-1, probes]
+        )
+        for rows in (np.arange(39), order)
+    )
     assert after.mean == pytest.approx(before.mean, abs=1e-9)
+    assert after.low == pytest.approx(before.low, abs=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
