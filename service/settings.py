@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     max_outage: timedelta = Field(
         default=timedelta(minutes=15), description="a job goes on for this long while its worker is cut off"
     )
+    simulated_gpus: int = Field(default=0, ge=0, description="workers pretend to have so many GPUs, and use the CPU")
     log_format: LogFormat = Field(default="auto", description="json, text, or auto: text on a terminal")
     drain_delay: timedelta = Field(default=timedelta(0), description="still served after SIGTERM, /readyz being 503")
     max_body_bytes: int = Field(default=1_000_000, description="of a JSON request")

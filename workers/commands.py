@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,15 @@ from service.storage.database import Database
 from service.storage.jobs import ANY_HARDWARE
 from service.storage.schema import check_schema
 from workers.fit_loop import start_fit_loop
-from workers.gpu import take_gpu
+from workers.fleet import Member, run_fleet
+from workers.gpu import Gpu, Gpus
 from workers.leases import Reaper
 from workers.supervisor import Supervisor, Timing
 
 log = logging.getLogger(__name__)
 
 BEATS_A_LEASE = 12
-Run = Callable[[threading.Event], None]
+ANY_GPU, NO_GPU = "any", "none"
 
 
 @click.command()
@@ -46,6 +47,15 @@ Run = Callable[[threading.Event], None]
     help=f"Hardware class of this machine; may be given several times. Jobs for `{ANY_HARDWARE}` are taken always.",
 )
 @click.option(
+    "--gpus",
+    default="any",
+    show_default=True,
+    metavar="WHICH",
+    help="`all`, or some by index or UUID (0,1): one worker process each; `any`: one free GPU, or the CPU where there "
+    "is none; `none`: the CPU.",
+)
+@click.option("--share-gpu", is_flag=True, help="Let other workers that say the same use the same GPU.")
+@click.option(
     "--poll",
     default=5.0,
     show_default=True,
@@ -57,13 +67,19 @@ Run = Callable[[threading.Event], None]
     is_flag=True,
     help="Run no job; fit matrices and put back the jobs of dead workers. For where workers are started per job.",
 )
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer /metrics here; off by default.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    help="Answer /metrics here, with several GPUs on the ports after it too; off by default.",
+)
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address for --metrics-port.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop at end of file on stdin: end with the parent.")
 def worker(
     once: bool,
     no_jobs: bool,
     hardware: tuple[str, ...],
+    gpus: str,
+    share_gpu: bool,
     poll: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -71,7 +87,7 @@ def worker(
 ) -> None:
     """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it.
 
-    Example: forgetcast worker --hardware a100
+    Example: forgetcast worker --gpus all --hardware a100
     """
     if once and no_jobs:
         raise click.UsageError("--once runs one job and --no-jobs runs none; leave one of them out")
@@ -80,32 +96,36 @@ def worker(
     database = Database(settings.database, patience=settings.database_timeout)
     try:
         check_schema(database)
-        run: Run = (
-            partial(reap_only, Reaper(database, settings.lease), timedelta(seconds=poll))
-            if no_jobs
-            else partial(
-                open_supervisor(settings, database, hardware=hardware, poll=timedelta(seconds=poll)).run, once=once
-            )
-        )
+        installed = _installed(settings)
+        names = () if no_jobs else _names(installed, gpus)
     except ForgetcastError as error:
         raise click.ClickException(str(error)) from error
-    if metrics_port is not None:
-        _answer_metrics(metrics_host, metrics_port)
     stop = stop_on_signal()
     if until_eof:
         threading.Thread(target=_stop_at_eof, args=(stop,), daemon=True).start()
+    if gpus != ANY_GPU and len(names) > 1:
+        database.close()
+        options = _options(once, share_gpu, hardware, poll)
+        sys.exit(_run_fleet(settings, names, options, metrics_host, metrics_port, stop, once=once))
+    if metrics_port is not None:
+        _answer_metrics(metrics_host, metrics_port)
     fit_due = partial(fit_due_matrices, database)
     if not once:
         start_fit_loop(fit_due, stop)
-    run(stop)
+    pause = timedelta(seconds=poll)
+    if no_jobs:
+        return reap_only(Reaper(database, settings.lease), pause, stop)
+    gpu = installed.wait(names, stop, shared=share_gpu) if names else None
+    if not stop.is_set():
+        open_supervisor(settings, database, hardware=hardware, poll=pause, gpu=gpu).run(stop, once=once)
     while once and not stop.is_set() and fit_due():
         pass
 
 
 def open_supervisor(
-    settings: Settings, database: Database, *, hardware: tuple[str, ...], poll: timedelta
+    settings: Settings, database: Database, *, hardware: tuple[str, ...], poll: timedelta, gpu: Gpu | None
 ) -> Supervisor:
-    """A supervisor on this deployment's database, queue and models. Raises ConfigurationError."""
+    """A supervisor on this deployment's database, queue and models."""
 
     def model_folder(model: str, revision: str) -> Path:
         return Models.read(settings.models_file).folder(model, revision)
@@ -125,8 +145,48 @@ def open_supervisor(
             max_outage=settings.max_outage,
             checkpoint=settings.checkpoint,
         ),
-        gpu=take_gpu(),
+        gpu=gpu,
     )
+
+
+def _installed(settings: Settings) -> Gpus:
+    if settings.simulated_gpus:
+        return Gpus.simulated(settings.simulated_gpus, settings.cache_dir / "gpus")
+    return Gpus.visible()
+
+
+def _names(installed: Gpus, wanted: str) -> tuple[str, ...]:
+    """The GPUs that were asked for; none for the CPU."""
+    if wanted == NO_GPU:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the child, which would use the first that it sees
+        return ()
+    if wanted == ANY_GPU:
+        return installed.names
+    return installed.chosen(wanted)
+
+
+def _options(once: bool, share_gpu: bool, hardware: tuple[str, ...], poll: float) -> list[str]:
+    named = [word for name in hardware for word in ("--hardware", name)]
+    return ["--poll", str(poll), *named, *["--once"] * once, *["--share-gpu"] * share_gpu]
+
+
+def _run_fleet(
+    settings: Settings,
+    names: tuple[str, ...],
+    options: list[str],
+    metrics_host: str,
+    metrics_port: int | None,
+    stop: threading.Event,
+    *,
+    once: bool,
+) -> int:
+    members = []
+    for number, name in enumerate(names):
+        port = [] if metrics_port is None else ["--metrics-port", str(metrics_port + number)]
+        members.append(Member(name, [*options, "--metrics-host", metrics_host, *port]))
+    timing = Timing()
+    patience = settings.drain_grace + 2 * timing.stop_grace
+    return run_fleet(members, stop, once=once, patience=patience)
 
 
 def reap_only(reaper: Reaper, poll: timedelta, stop: threading.Event) -> None:

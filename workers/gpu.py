@@ -7,7 +7,8 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from forgetcast.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 LOCK_FOLDER = Path("/run/lock")
+LOOK_AGAIN_AFTER = 1.0  # seconds, while every GPU is held
 LIST_GPUS = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 
 
@@ -34,26 +36,61 @@ class Gpu:
         os.close(self.lock)
 
 
-def take_gpu(environment: Mapping[str, str] = os.environ, folder: Path | None = None) -> Gpu | None:
-    """Hold the first free GPU; None on a host without one.
+@dataclass(frozen=True)
+class Gpus:
+    """The GPUs that this process may use: names in order, index -> name, and where their locks are."""
 
-    Raises ConfigurationError when other workers hold all of them: two jobs would share its memory, and both fail.
-    """
-    names = visible_gpus(environment)
-    for name in names:
-        lock = lock_file((folder or _lock_folder()) / f"forgetcast-gpu-{name}.lock")
-        if lock is not None:
-            log.info("GPU %s", name)
-            return Gpu(name, lock)
-    if names:
-        raise ConfigurationError(f"other workers hold every GPU of this host ({', '.join(names)}); stop one of them")
-    return None
+    names: tuple[str, ...]
+    by_index: Mapping[str, str]
+    lock_folder: Path
+
+    @classmethod
+    def visible(cls, environment: Mapping[str, str] = os.environ) -> Gpus:
+        """Those of the host that CUDA_VISIBLE_DEVICES leaves, by UUID."""
+        uuid_of = _installed_gpus()
+        return cls(tuple(_visible(uuid_of, environment.get("CUDA_VISIBLE_DEVICES"))), uuid_of, _lock_folder())
+
+    @classmethod
+    def simulated(cls, n_gpus: int, lock_folder: Path) -> Gpus:
+        """Names that no driver knows, so that their jobs run on the CPU: for tests of everything around a GPU."""
+        by_index = {str(number): f"SIMULATED-{number}" for number in range(n_gpus)}
+        return cls(tuple(by_index.values()), by_index, lock_folder)
+
+    def chosen(self, wanted: str) -> tuple[str, ...]:
+        """What `all`, or indices and UUIDs with commas between, stand for. Raises ConfigurationError."""
+        if wanted == "all":
+            return self.names
+        chosen = [self.by_index.get(entry, entry) for entry in map(str.strip, wanted.split(","))]
+        unknown = [entry for entry in chosen if entry not in self.names]
+        if unknown:
+            there = ", ".join(self.names) or "none"
+            raise ConfigurationError(f"there is no GPU {unknown[0]!r} that this process may use; there are: {there}")
+        return tuple(dict.fromkeys(chosen))
+
+    def take(self, names: Sequence[str], *, shared: bool = False) -> Gpu | None:
+        """Hold the first of these that is free; None when there is none. Workers that share leave it to each other."""
+        for name in names:
+            lock = lock_file(self.lock_folder / f"forgetcast-gpu-{name}.lock", shared=shared)
+            if lock is not None:
+                log.info("GPU %s", name)
+                return Gpu(name, lock)
+        return None
+
+    def wait(self, names: Sequence[str], stop: threading.Event, *, shared: bool = False) -> Gpu | None:
+        """Hold one of these as soon as one is free; None when `stop` is set before."""
+        told = False
+        while not stop.is_set():
+            gpu = self.take(names, shared=shared)
+            if gpu is not None:
+                return gpu
+            if not told:
+                log.warning("other workers hold %s; no job is claimed until one is free", ", ".join(names))
+            told = True
+            stop.wait(LOOK_AGAIN_AFTER)
+        return None
 
 
-def visible_gpus(environment: Mapping[str, str]) -> list[str]:
-    """UUIDs of the GPUs that this process may use, in the order of CUDA_VISIBLE_DEVICES."""
-    uuid_of = _installed_gpus()
-    allowed = environment.get("CUDA_VISIBLE_DEVICES")
+def _visible(uuid_of: Mapping[str, str], allowed: str | None) -> list[str]:
     if allowed is None:
         return list(uuid_of.values())
     visible: list[str] = []
@@ -66,13 +103,14 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     return visible
 
 
-def lock_file(path: Path) -> int | None:
+def lock_file(path: Path, *, shared: bool = False) -> int | None:
     """Lock a file, made when absent, or a folder; its descriptor holds the lock. None when someone else has it."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None

@@ -22,7 +22,7 @@ def home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FORGETCAST_HOME", str(tmp_path))
     monkeypatch.setenv("FORGETCAST_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("workers.commands.take_gpu", lambda: None)
+    monkeypatch.setattr("workers.gpu.LIST_GPUS", ("no-such-tool",))
     return tmp_path
 
 
