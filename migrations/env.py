@@ -8,6 +8,12 @@ from service.settings import Settings
 from service.storage.database import Database
 from service.storage.tables import Table
 
+
+def is_compared(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+    """SQLite does not tell that a column of an index descends; on Postgres it is compared."""
+    return not (kind == "index" and name == "ix_job_claim" and context.get_context().dialect.name == "sqlite")
+
+
 engine = context.config.attributes.get("engine")
 if engine is None:
     engine = Database(Settings().database).engine
@@ -21,6 +27,7 @@ with engine.connect() as connection:
         target_metadata=Table.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
+        include_object=is_compared,
     )
     with context.begin_transaction():
         context.run_migrations()

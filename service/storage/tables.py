@@ -204,7 +204,8 @@ class Job(Table):
     __table_args__ = (
         sa.CheckConstraint("(state = 'running') = (lease_owner IS NOT NULL)", name="running_has_owner"),
         sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
-        sa.Index("ix_job_claim", "state", "priority", "id"),
+        sa.Index("ix_job_claim", "state", sa.text("priority DESC"), "id"),  # in the order in which jobs are taken
+        sa.Index("ix_job_deadline", "state", "deadline"),
         sa.Index("ix_job_submitted", "submitted_by", "state"),
         # At most one job of a task is active; two clients that post at once meet here.
         sa.Index(
