@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from forgetcast.errors import JobActive, JobEnded, JobNotFound
+from forgetcast.errors import JobActive, JobEnded, JobNotFound, WriteConflict
 from forgetcast.schemas import JobState
 from service.storage import jobs
 from service.storage.attempts import ChildEnd, list_attempts
@@ -106,7 +106,7 @@ def test_a_task_has_one_active_job(database):
 
 
 def test_a_job_of_an_unknown_task_is_no_active_job(database):
-    with pytest.raises(sa.exc.IntegrityError), database.transaction() as session:
+    with pytest.raises(WriteConflict), database.transaction() as session:
         jobs.insert_job(session, task_id="absent", measure="full", positions=None)
 
 
