@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak lint types check imports schema format openapi matrix clean
+.PHONY: help setup run test faults soak lint types check imports schema format openapi matrix bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ openapi: setup ## write openapi.json, the contract that clients are generated fr
 format: setup ## put the code into the project's form
 	@$(RUN) -m ruff format --quiet
 	@$(RUN) -m ruff check --fix --quiet
+
+bench: setup ## time fits and forecasts on wide matrices (minutes); benchmarks/README.md has figures of every benchmark
+	@$(RUN) -m benchmarks.completion_scale
 
 matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
 	@$(RUN) -m bundled.measure_matrix

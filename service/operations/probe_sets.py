@@ -11,7 +11,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from forgetcast import schemas
-from forgetcast.completion import Fitted, ProbeSet, design_probes, expected_error, random_probes
+from forgetcast.completion import Fitted, ProbeSet, expected_error, random_probes
 from forgetcast.completion.types import Floats
 from forgetcast.errors import FieldError, FitPending, InvalidRequest, MatrixEmpty
 from service.storage import matrices as storage
@@ -167,6 +167,6 @@ def read_probe_set(
 def _design(
     fitted: Fitted, version: int, size: int, design: str, seed: int, importance: Floats | None
 ) -> DesignedProbes:
-    probes = design_probes(fitted.spread, size, design=design, seed=seed, importance=importance)
+    probes = fitted.probes(size, design=design, seed=seed, importance=importance)
     errors = expected_error(fitted.spread, probes.positions, importance=importance)
     return DesignedProbes(probes, design, version, errors)
