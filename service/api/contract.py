@@ -174,6 +174,7 @@ OPERATIONS: dict[str, Operation] = {
     "rotate_api_key": Operation(raises=KEY_UNKNOWN, location=True, next={"read_api_key": OF_KEY}),
     "revoke_api_key": Operation(raises=KEY_UNKNOWN),
     "list_audit": Operation(),
+    "read_caller": Operation(),
     # operation
     "list_models": Operation(),
     "list_workers": Operation(),

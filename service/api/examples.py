@@ -202,10 +202,28 @@ EXAMPLES: dict[str, Any] = {
             }
         ],
     },
+    "ProbeSet": {
+        "matrix": "smollm2-135m",
+        "matrix_version": 40,
+        "design": "mixed",
+        "seed": 0,
+        "domains": [],
+        "expected_error": 0.21,
+        "data": [
+            {
+                "place": 1,
+                "example_id": "geography-20",
+                "domain": "geography",
+                "at_random": False,
+                "expected_error": 0.15,
+            }
+        ],
+    },
     "ApiKeyCreate": {"name": "ci", "scopes": ["read", "submit"], "expires_in": 7_776_000},
     "ApiKeyRotate": {"overlap": 86_400},
     "ApiKey": KEY,
     "ApiKeyCreated": {**KEY, "key": "fck_4f7x2k9q_…"},
+    "Caller": {"key": KEY, "scopes": ["read", "submit"]},
     "AuditEntry": {
         "id": 3,
         "actor": "4f7x2k9q",

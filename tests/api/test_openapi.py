@@ -83,7 +83,14 @@ def test_every_error_is_a_problem_with_an_example_for_each_code(written: dict[st
                 assert (problem.code, problem.status) == (code, int(status))
                 shown.add(code)
     answered = {kind.code for kind, status in STATUS.items() if status != 500} | {"internal"}
-    jobs_only = {"model_not_found", "model_mismatch", "unsupported_model", "loss_not_finite", "job_failed"}
+    jobs_only = {
+        "model_not_found",
+        "model_unreadable",
+        "model_mismatch",
+        "unsupported_model",
+        "loss_not_finite",
+        "job_failed",
+    }
     of_files = {"repeated_task", "unknown_example", "unreadable_matrix"}
     elsewhere = {"route_not_found", "method_not_allowed", "dataset_not_found", "schema_mismatch"}
     assert answered - shown <= jobs_only | of_files | elsewhere | OF_THE_CLIENT
