@@ -27,7 +27,12 @@ def database(tmp_path):
 def worker(home, *arguments):
     """A worker's process. It is killed at the end, and what it has started then ends by itself."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORGETCAST_")}
-    own = {"FORGETCAST_HOME": str(home), "FORGETCAST_CACHE_DIR": str(home / "cache"), "FORGETCAST_SIMULATED_GPUS": "2"}
+    own = {
+        "FORGETCAST_HOME": str(home),
+        "FORGETCAST_CACHE_DIR": str(home / "cache"),
+        "FORGETCAST_SIMULATED_GPUS": "2",
+        "FORGETCAST_LEASE": "PT6S",
+    }
     command = [sys.executable, "-m", "forgetcast.cli", "worker", "--poll", "0.1", *arguments]
     with (home / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, env=inherited | own, stdin=subprocess.DEVNULL, stderr=log)
