@@ -5,7 +5,7 @@ from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, MODEL_VERSION,
 from forgetcast.completion.fitting import fit
 from forgetcast.completion.matrix import ForgettingMatrix, load_npz
 from forgetcast.completion.probes import Design, ProbeSet, design_probes, expected_error, random_probes
-from forgetcast.completion.replay import ReplaySet, Strategy, draw_replay_set
+from forgetcast.completion.replay import ReplaySet, Strategy, default_max_weight, draw_replay_set
 from forgetcast.completion.row_forecast import Interval, RowForecast
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "RowForecast",
     "Strategy",
     "backtest",
+    "default_max_weight",
     "design_probes",
     "draw_replay_set",
     "expected_error",

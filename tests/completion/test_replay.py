@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetcast.completion import Strategy, draw_replay_set
+from forgetcast.completion import Strategy, default_max_weight, draw_replay_set
 from forgetcast.errors import NotFinite, OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongShape
 
 MEAN = np.random.default_rng(0).normal(0.1, 0.2, 200)
@@ -82,6 +82,41 @@ def test_weights_of_all_examples_sum_to_one_and_none_exceeds_the_largest():
     assert shared.weights.max() == pytest.approx(0.05)
     assert shared.effective_sample_size > 20
     assert draw_replay_set(outlier, 200, max_weight=1e-6).weights == pytest.approx(np.full(200, 1 / 200))
+
+
+@given(
+    strategy=st.sampled_from(list(Strategy)),
+    sizes=st.tuples(st.integers(12, 150), st.integers(12, 150)),
+    seed=st.integers(0, 2**40),
+    minimum=st.integers(0, 4),
+    max_weight=st.sampled_from([None, 0.02]),
+)
+def test_a_larger_set_contains_the_smaller(strategy, sizes, seed, minimum, max_weight):
+    domains = [("rare", "common", "usual")[min(i % 50, 2)] for i in range(200)]
+    small, large = (
+        draw_replay_set(
+            MEAN,
+            size,
+            eligible=HELD_OUT_EXCLUDED,
+            strategy=strategy,
+            seed=seed,
+            domains=domains,
+            min_per_domain=minimum,
+            max_weight=max_weight,
+        )
+        for size in sorted(sizes)
+    )
+    assert set(small.positions.tolist()) <= set(large.positions.tolist())
+
+
+def test_the_default_cap_leaves_many_in_effect_and_does_not_touch_an_even_share():
+    assert default_max_weight(141_816) == 0.01
+    assert default_max_weight(500) == 0.02
+    assert default_max_weight(5) == 1.0
+    outlier = np.append(MEAN, 50.0)
+    drawn = draw_replay_set(outlier, 20, max_weight=default_max_weight(201))
+    assert drawn.n_capped == 1
+    assert drawn.weights.max() == pytest.approx(10 / 201)
 
 
 def test_every_domain_gets_its_minimum_or_all_it_has():
