@@ -16,6 +16,13 @@ from typing import Any
 from forgetcast.errors import InvalidRequest, TextsMissing
 from forgetcast.schemas import Message, ReplayExample, ReplayFormat
 
+_COLUMNS = {
+    ReplayFormat.EXAMPLES: ("id", "text", "messages", "weight", "forgetting", "domain"),
+    ReplayFormat.MESSAGES: ("id", "messages", "weight"),
+    ReplayFormat.PROMPT_COMPLETION: ("id", "prompt", "completion", "weight"),
+    ReplayFormat.IDS: ("id", "weight"),
+}
+
 
 def replay_lines(examples: Iterable[ReplayExample], form: ReplayFormat) -> Iterator[str]:
     """One line of JSON an example, in the order given.
@@ -27,6 +34,21 @@ def replay_lines(examples: Iterable[ReplayExample], form: ReplayFormat) -> Itera
     """
     for example in examples:
         yield json.dumps(replay_record(example, form), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def replay_parquet(examples: Iterable[ReplayExample], form: ReplayFormat) -> bytes:
+    """The same records as a Parquet file; needs pyarrow, and raises as `replay_lines` does."""
+    import pyarrow
+    import pyarrow.parquet
+
+    text, turn = pyarrow.string(), pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    kinds = {"messages": pyarrow.list_(turn), "weight": pyarrow.float64(), "forgetting": pyarrow.float64()}
+    schema = pyarrow.schema([(name, kinds.get(name, text)) for name in _COLUMNS[form]])
+    table = pyarrow.Table.from_pylist([replay_record(example, form) for example in examples], schema=schema)
+    target = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, target, compression="zstd")
+    content: bytes = target.getvalue().to_pybytes()
+    return content
 
 
 def replay_record(example: ReplayExample, form: ReplayFormat) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 
 from service.api import (
     caller,
@@ -31,10 +33,15 @@ from service.api.dependencies import Parts
 from service.api.limits import Limits
 from service.api.openapi import add_openapi
 from service.api.problems import add_problem_handlers
+from service.api.versions import VersionReader
 from service.metrics import VERSION
+from service.operations.forecast_cache import ForecastCache
+from service.operations.forecasts import warm
 from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
+
+log = logging.getLogger(__name__)
 
 ROUTERS = (
     upstream_sets,
@@ -55,9 +62,12 @@ ROUTERS = (
 
 def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastAPI:
     """The HTTP service over a migrated database."""
+    cache = ForecastCache(settings.cache_dir, settings.forecast_memory_bytes)
+    parts = Parts(settings, database, queue, KnownKeys(database), cache, VersionReader(database))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(_warm, parts)
         yield
         database.close()
 
@@ -70,7 +80,7 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
         redoc_url=None,
         redirect_slashes=False,  # a redirect is no problem document, and clients would repeat the body
     )
-    parts = app.state.parts = Parts(settings, database, queue, KnownKeys(database))
+    app.state.parts = parts
     add_problem_handlers(app)
     add_openapi(app)
     for module in ROUTERS:
@@ -82,6 +92,14 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
 def _layers(app: Any, parts: Parts) -> AccessLog:
     """From the outside in: a request's log line, its limits, who asks, compression of the answer."""
     return AccessLog(Limits(Access(compressed(app), parts.settings, parts.known_keys), parts.settings))
+
+
+def _warm(parts: Parts) -> None:
+    """A replica takes requests once what they rest on is loaded; whatever is wrong with it the requests will say."""
+    try:
+        warm(parts.database, parts.cache)
+    except Exception:
+        log.warning("nothing could be loaded before the first request", exc_info=True)
 
 
 def _operation_id(route: APIRoute) -> str:

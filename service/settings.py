@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     max_examples: int = Field(default=10_000_000, description="upstream examples of one set")
     max_dataset_lines: int = Field(default=5_000_000, description="lines of one fine-tuning data set")
     max_steps: int = Field(default=100_000, description="fine-tuning steps of a recipe")
+    forecast_memory_bytes: int = Field(default=1 << 29, description="completed rows and answers kept by a process")
     max_queued_jobs: int = Field(default=10_000, description="waiting jobs of one API key")
     concurrent_requests: int = Field(default=64, description="beyond this a request is answered 503")
     waiting_requests: int = Field(default=1000, description="event streams and ?wait=; beyond this 503")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
@@ -10,7 +11,7 @@ from forgetcast import schemas
 from forgetcast.client.extras import extra
 from forgetcast.client.texts import Texts, find_texts
 from forgetcast.errors import TextsMissing
-from forgetcast.replay_formats import replay_lines, replay_record
+from forgetcast.replay_formats import replay_lines, replay_parquet, replay_record
 from forgetcast.schemas import ReplayExample, ReplayFormat
 
 if TYPE_CHECKING:
@@ -76,38 +77,22 @@ class ReplaySet(schemas.ReplaySet):
         """
         folder.mkdir(parents=True, exist_ok=True)
         if form == "parquet":
+            extra("pyarrow", "parquet")
             path = folder / "replay.parquet"
-            content = self._parquet()
+            content = replay_parquet(self.data, ReplayFormat.EXAMPLES)
         else:
             path = folder / "replay.jsonl"
             content = "".join(replay_lines(self.data, ReplayFormat(form))).encode()
         _write(path, content)
-        _write(folder / "manifest.json", f"{self.manifest.model_dump_json(indent=2)}\n".encode())
+        written = {"format": str(form), "body_sha256": hashlib.sha256(content).hexdigest()}
+        manifest = self.manifest.model_copy(update=written)
+        _write(folder / "manifest.json", f"{manifest.model_dump_json(indent=2)}\n".encode())
         return path
 
     def to_datasets(self, form: LineFormat = "messages") -> Dataset:
         """A Hugging Face `datasets` Dataset of the records; needs the extra [trainers]."""
         dataset: Dataset = extra("datasets", "trainers").Dataset.from_list(self.records(form))
         return dataset
-
-    def _parquet(self) -> bytes:
-        pyarrow, parquet = extra("pyarrow", "parquet"), extra("pyarrow.parquet", "parquet")
-        examples = [example.model_dump(mode="json") for example in self.data]
-        turn = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
-        schema = pyarrow.schema(
-            [
-                ("id", pyarrow.string()),
-                ("weight", pyarrow.float64()),
-                ("forgetting", pyarrow.float64()),
-                ("domain", pyarrow.string()),
-                ("text", pyarrow.string()),
-                ("messages", pyarrow.list_(turn)),
-            ]
-        )
-        target = pyarrow.BufferOutputStream()
-        parquet.write_table(pyarrow.Table.from_pylist(examples, schema=schema), target)
-        content: bytes = target.getvalue().to_pybytes()
-        return content
 
 
 def _joined(data: Iterable[ReplayExample], found: dict[str, schemas.UpstreamExample]) -> Iterable[ReplayExample]:

@@ -35,7 +35,7 @@ class ReplaySet:
     positions : (size,) ints, distinct, the most weighty first
     weights : (size,) floats, share of the softmax each holds among ALL eligible examples
     effective_sample_size : examples that share the softmax in effect, 1 / sum p^2; near 1 one example takes it all
-    n_capped : eligible examples that would hold more than the largest weight admitted
+    n_capped : eligible examples that are held at the largest weight admitted
     """
 
     positions: Indices

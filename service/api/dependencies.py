@@ -11,8 +11,9 @@ from fastapi import Depends, Request
 from forgetcast.errors import Forbidden
 from forgetcast.schemas import Scope
 from service.api.access import KnownKeys
+from service.api.versions import VersionReader
 from service.models import Models
-from service.operations.forecasts import ForecastCache
+from service.operations.forecast_cache import ForecastCache
 from service.operations.keys import Caller
 from service.operations.probe_sets import ProbeSets
 from service.queue import JobQueue
@@ -28,7 +29,8 @@ class Parts:
     database: Database
     queue: JobQueue
     known_keys: KnownKeys
-    cache: ForecastCache = field(default_factory=ForecastCache)
+    cache: ForecastCache
+    versions: VersionReader
     probe_sets: ProbeSets = field(init=False)
     draining: threading.Event = field(default_factory=threading.Event)  # set when this process is to end
 

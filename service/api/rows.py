@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from typing import Annotated, Any, BinaryIO
 
-import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from forgetcast import schemas
 from forgetcast.errors import FieldError, InvalidRequest
-from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
+from service.api.answers import IfNoneMatch, unchanged, validators
+from service.api.compression import matches
+from service.api.dependencies import Administers, Parts, Reads, ServiceParts, WhoAsks
+from service.api.downloads import Download
 from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
 from service.operations import audit, rows
-from service.operations.parquet import write_table
+from service.operations.whole_rows import npy_bytes, npy_chunks
 
 router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
 
 NPY = "application/x-npy"
+READERS = {
+    JSON_LINES: rows.parse_json_row,
+    NPY: lambda _session, _matrix_id, body: rows.parse_npy(body),
+    PARQUET: rows.parse_parquet_row,
+}
 
 
 @router.put("/rows/{task_id}", status_code=201, dependencies=[Administers], summary="Import a measured row")
@@ -39,7 +44,7 @@ async def put_row(
     recipe: Annotated[str | None, Query(description="JSON of the recipe it was measured under, to be checked")] = None,
     setting: Annotated[str | None, Query(description="JSON of the setting, to be checked")] = None,
 ) -> schemas.Task:
-    media_type = media_type_of(request, {JSON_LINES, NPY})
+    media_type = media_type_of(request, set(READERS))
     origin = rows.RowOrigin(
         family=family,
         n_examples=n_examples,
@@ -52,7 +57,7 @@ async def put_row(
 
     def store(body: BinaryIO) -> tuple[schemas.Task, bool]:
         with parts.database.transaction() as session:
-            values = rows.parse_npy(body) if media_type == NPY else rows.parse_json_row(session, matrix_id, body)
+            values = READERS[media_type](session, matrix_id, body)
             imported = rows.import_row(session, matrix_id, task_id, values, origin)
             audit.record(session, caller, "row.import", task_id, matrix=matrix_id, row_version=imported[0].row_version)
             return imported
@@ -63,11 +68,15 @@ async def put_row(
     return task
 
 
-@router.get("/rows/{task_id}", dependencies=[Reads], summary="Read a known row", response_class=Response)
-def read_row(matrix_id: str, task_id: str, parts: ServiceParts) -> Response:
+@router.get("/rows/{task_id}", dependencies=[Reads], summary="Read a known row, float32 (N,)", response_class=Response)
+def read_row(matrix_id: str, task_id: str, parts: ServiceParts, if_none_match: IfNoneMatch = None) -> Response:
     with parts.database.read() as session:
         values, row_version = rows.read_row(session, matrix_id, task_id)
-    return Response(npy(values), media_type=NPY, headers={"ETag": f'"{row_version}"'})
+    tag = f'"{row_version}"'
+    known = matches(tag, if_none_match)
+    if known is not None:
+        return unchanged(known)
+    return Download(npy_chunks(values), NPY, validators(tag), npy_bytes(values.shape))
 
 
 @router.delete("/rows/{task_id}", status_code=204, dependencies=[Administers], summary="Remove a row")
@@ -86,33 +95,28 @@ def delete_row(
         audit.record(session, caller, "row.remove", task_id, matrix=matrix_id, row_version=int(row_version))
 
 
-@router.get("/rows.npy", dependencies=[Reads], summary="All known rows, float32 (M, N)", response_class=Response)
-def export_npy(matrix_id: str, parts: ServiceParts) -> Response:
-    with parts.database.read() as session:
-        _ids, _columns, values = rows.export_rows(session, matrix_id)
-    return Response(npy(values), media_type=NPY)
+@router.get(
+    "/rows.npy", dependencies=[Reads], summary="All known rows by task id, float32 (M, N)", response_class=Response
+)
+def export_npy(matrix_id: str, parts: ServiceParts, if_none_match: IfNoneMatch = None) -> Response:
+    spooled, tag = _spooled(parts, matrix_id, if_none_match)
+    if spooled is None:
+        return unchanged(tag)
+    return Download(spooled.npy(), NPY, validators(tag), npy_bytes(spooled.shape))
 
 
 @router.get("/rows.parquet", dependencies=[Reads], summary="All known rows, a column a task", response_class=Response)
-def export_parquet(matrix_id: str, parts: ServiceParts) -> Response:
+def export_parquet(matrix_id: str, parts: ServiceParts, if_none_match: IfNoneMatch = None) -> Response:
+    spooled, tag = _spooled(parts, matrix_id, if_none_match)
+    return unchanged(tag) if spooled is None else Download(spooled.parquet(), PARQUET, validators(tag))
+
+
+def _spooled(parts: Parts, matrix_id: str, if_none_match: str | None) -> tuple[rows.SpooledRows | None, str]:
+    """The rows, unless the caller has those of the matrix's version already; and the ETag."""
     with parts.database.read() as session:
-        task_ids, columns, values = rows.export_rows(session, matrix_id)
-    table: dict[str, Any] = {"example_id": list(columns.example_ids), "domain": list(columns.domains)}
-    table |= {task_id: _nulls(row) for task_id, row in zip(task_ids, values, strict=True)}
-    return Response(write_table(table), media_type=PARQUET)
-
-
-def npy(values: NDArray[Any]) -> bytes:
-    """An array as the bytes of a .npy file."""
-    target = io.BytesIO()
-    np.save(target, values, allow_pickle=False)
-    return target.getvalue()
-
-
-def _nulls(row: NDArray[np.float32]) -> Any:
-    import pyarrow
-
-    return pyarrow.array(row, from_pandas=True)  # NaN as null
+        tag = f'"{rows.matrix_version(session, matrix_id)}"'
+        known = matches(tag, if_none_match)
+        return (rows.spool_rows(session, matrix_id), tag) if known is None else (None, known)
 
 
 def _parsed(shape: type[schemas.Shape], content: str | None) -> Any:

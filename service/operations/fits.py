@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
+from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, ForgettingMatrix, backtest, fit
 from forgetcast.completion.fitted import BASELINES
 from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
@@ -105,10 +105,6 @@ def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[s
             f"a back-test needs {FEWEST_ROWS_FOR_BACKTEST} known rows and more than {2 * PROBES} upstream examples"
         )
     return {"matrix": matrix.id, "matrix_version": found.matrix_version, **found.backtest}
-
-
-def load_fitted(session: Session, found: Fit) -> Fitted:
-    return Fitted.from_arrays(storage.read_fit_arrays(session, found))
 
 
 def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatrix:

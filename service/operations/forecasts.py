@@ -2,94 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from threading import Lock
-from typing import Any
-
 import numpy as np
-from cachetools import LRUCache
-from numpy.typing import NDArray
 
 from forgetcast import schemas
-from forgetcast.completion import MODEL_VERSION, Fitted, RowForecast
+from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
 from service.operations import tasks
-from service.operations.fits import load_fitted, read_fit
+from service.operations.fits import read_fit
+from service.operations.forecast_cache import FITS, Completed, ForecastCache
 from service.storage import tasks as storage
-from service.storage.database import Session
-from service.storage.matrices import get_matrix
-from service.storage.tables import Matrix, Task
-from service.storage.upstream_sets import UpstreamColumns, read_columns
+from service.storage.database import Database, Session
+from service.storage.matrices import get_matrix, newest_fits
+from service.storage.tables import Fit, Matrix, Task
 
 FEW_ROWS = 8
 DEFAULT_LEVEL = 0.9
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A completed row with what it rests on. Arrays of `row` are (N,) in set order."""
-
-    task_id: str
-    matrix_id: str
-    upstream_set_id: str
-    n_task_examples: int | None
-    versions: schemas.Versions
-    method: str
-    n_tasks: int
-    quality: dict[str, Any] | None
-    same_recipe: bool
-    columns: UpstreamColumns
-    row: RowForecast
-
-    @property
-    def etag(self) -> str:
-        versions = self.versions
-        return f'"{versions.matrix_version}-{versions.row_version}-{versions.model_version}"'
-
-    @cached_property
-    def groups(self) -> dict[str, NDArray[np.intp]]:
-        return self.columns.groups()
-
-
-class ForecastCache:
-    """Fits, columns and completed rows in memory. Keys carry the versions, so nothing in it is ever out of date."""
-
-    def __init__(self, n_fits: int = 8, n_sets: int = 8, n_rows: int = 256) -> None:
-        self._lock = Lock()
-        self._fits: LRUCache[tuple[str, int], Fitted] = LRUCache(n_fits)
-        self._columns: LRUCache[str, UpstreamColumns] = LRUCache(n_sets)
-        self._rows: LRUCache[tuple[str, int, int, float], Completed] = LRUCache(n_rows)
-
-    def fitted(self, session: Session, matrix: Matrix, as_of: int | None) -> tuple[Fitted, int, dict[str, Any] | None]:
-        """The fit a read rests on, its matrix version, and its back-tested quality."""
-        found = read_fit(session, matrix, as_of)
-        key = (matrix.id, found.matrix_version)
-        with self._lock:
-            fitted = self._fits.get(key)
-        if fitted is None:
-            fitted = load_fitted(session, found)
-            with self._lock:
-                self._fits[key] = fitted
-        return fitted, found.matrix_version, found.quality
-
-    def columns(self, session: Session, set_id: str) -> UpstreamColumns:
-        with self._lock:
-            columns = self._columns.get(set_id)
-        if columns is None:
-            columns = read_columns(session, set_id)
-            with self._lock:
-                self._columns[set_id] = columns
-        return columns
-
-    def row(self, key: tuple[str, int, int, float]) -> Completed | None:
-        with self._lock:
-            return self._rows.get(key)
-
-    def keep(self, key: tuple[str, int, int, float], completed: Completed) -> None:
-        with self._lock:
-            self._rows[key] = completed
 
 
 def complete(
@@ -112,32 +40,17 @@ def complete(
     if task.row_version == 0 and not allow_unmeasured:
         raise _not_measured(session, task)
     matrix = get_matrix(session, task.matrix_id)
-    fitted, matrix_version, quality = cache.fitted(session, matrix, as_of)
-    key = (task.id, matrix_version, task.row_version, level)
-    completed = cache.row(key)
-    if completed is None:
-        cells = storage.read_cells(session, task.id, task.row_version, matrix.recipe)
-        with metrics.COMPLETION_SECONDS.labels(fitted.method).time():
-            row = fitted.forecast(
-                cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]
-            )
-        completed = Completed(
-            task_id=task.id,
-            matrix_id=matrix.id,
-            upstream_set_id=matrix.upstream_set_id,
-            n_task_examples=task.n_examples,
-            versions=schemas.Versions(
-                matrix_version=matrix_version, row_version=task.row_version, model_version=MODEL_VERSION
-            ),
-            method=fitted.method,
-            n_tasks=fitted.n_tasks,
-            quality=quality,
-            same_recipe=cells.same_recipe,
-            columns=cache.columns(session, matrix.upstream_set_id),
-            row=row,
-        )
-        cache.keep(key, completed)
-    return completed
+    fit = read_fit(session, matrix, as_of)
+    key = (task.id, fit.matrix_version, task.row_version, fit.tested, level)
+    return cache.row(key, lambda: _completed(session, cache, task, matrix, fit, level))
+
+
+def warm(database: Database, cache: ForecastCache) -> None:
+    """Load what the first reads will need: the newest fits and the columns of their sets."""
+    with database.read() as session:
+        for matrix, fit in newest_fits(session, MODEL_VERSION, FITS):
+            cache.fitted(session, fit.arrays_sha256)
+            cache.columns(session, matrix.upstream_set_id)
 
 
 def summary(completed: Completed) -> schemas.Forecast:
@@ -207,6 +120,31 @@ def forgotten(
         matrix=completed.matrix_id,
         level=row.level,
         data=data,
+    )
+
+
+def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matrix, fit: Fit, level: float) -> Completed:
+    fitted = cache.fitted(session, fit.arrays_sha256)
+    cells = storage.read_cells(session, task.id, task.row_version, matrix.recipe)
+    with metrics.COMPLETION_SECONDS.labels(fitted.method).time():
+        row = fitted.forecast(
+            cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]
+        )
+    return Completed(
+        task_id=task.id,
+        matrix_id=matrix.id,
+        upstream_set_id=matrix.upstream_set_id,
+        n_task_examples=task.n_examples,
+        versions=schemas.Versions(
+            matrix_version=fit.matrix_version, row_version=task.row_version, model_version=MODEL_VERSION
+        ),
+        method=fitted.method,
+        n_tasks=fitted.n_tasks,
+        tested=fit.tested,
+        quality=fit.quality,
+        same_recipe=cells.same_recipe,
+        columns=cache.columns(session, matrix.upstream_set_id),
+        row=row,
     )
 
 

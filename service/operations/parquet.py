@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow
@@ -14,11 +14,19 @@ from forgetcast.errors import InvalidRequest
 ROWS_A_BATCH = 2000
 
 
-def read_rows(source: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Rows of a Parquet file, a batch in memory at a time. Raises InvalidRequest when it is not one."""
+def read_rows(source: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a Parquet file, a batch in memory at a time, of these columns or of all.
+
+    Raises
+    ------
+    InvalidRequest : it is not a Parquet file, or lacks one of the columns
+    """
     try:
         file = pyarrow.parquet.ParquetFile(source)
-        for batch in file.iter_batches(ROWS_A_BATCH):
+        absent = [name for name in columns or () if name not in file.schema_arrow.names]
+        if absent:
+            raise InvalidRequest(f"the Parquet file has no column {absent[0]!r}")
+        for batch in file.iter_batches(ROWS_A_BATCH, columns=columns):
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise InvalidRequest(
@@ -27,7 +35,45 @@ def read_rows(source: BinaryIO) -> Iterator[dict[str, Any]]:
 
 
 def write_table(columns: Mapping[str, Any]) -> bytes:
-    """Columns of equal length as a Parquet file; the same columns give the same bytes."""
-    target = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(dict(columns)), target, compression="zstd")
-    return target.getvalue()
+    """Columns of equal length as a Parquet file."""
+    table = pyarrow.table(dict(columns))
+    return b"".join(parquet_chunks(table.schema, [table.columns]))
+
+
+def parquet_chunks(schema: pyarrow.Schema, blocks: Iterable[Sequence[Any]]) -> Generator[bytes]:
+    """A Parquet file, a row group for each block of columns; the same blocks give the same bytes."""
+    sink = _Sink()
+    with pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for block in blocks:
+            arrays = [_array(column, field.type) for column, field in zip(block, schema, strict=True)]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), row_group_size=1 << 20)
+            yield sink.taken()
+    yield sink.taken()
+
+
+def _array(column: Any, kind: pyarrow.DataType) -> Any:
+    return column if isinstance(column, pyarrow.Array | pyarrow.ChunkedArray) else pyarrow.array(column, kind)
+
+
+class _Sink(io.RawIOBase):
+    """A file that keeps what is written only until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chunks: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, chunk: Any) -> int:
+        self._chunks.append(bytes(chunk))
+        self._position += len(chunk)
+        return len(chunk)
+
+    def tell(self) -> int:
+        return self._position
+
+    def taken(self) -> bytes:
+        chunks, self._chunks = self._chunks, []
+        return b"".join(chunks)

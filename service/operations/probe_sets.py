@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 from cachetools import LRUCache
@@ -14,12 +13,11 @@ from forgetcast import schemas
 from forgetcast.completion import Fitted, ProbeSet, expected_error, random_probes
 from forgetcast.completion.types import Floats
 from forgetcast.errors import FieldError, FitPending, InvalidRequest, MatrixEmpty
+from service.operations.fits import read_fit
+from service.operations.forecast_cache import ForecastCache
 from service.storage import matrices as storage
 from service.storage.database import Session
 from service.storage.tables import Matrix, UpstreamSet
-
-if TYPE_CHECKING:
-    from service.operations.forecasts import ForecastCache
 
 Key = tuple[str, int, str, int, tuple[str, ...]]
 
@@ -63,7 +61,8 @@ class ProbeSets:
         MatrixEmpty, FitPending, TooManyExamplesAsked
         InvalidRequest : no example has this domain
         """
-        fitted, version, _quality = self.cache.fitted(session, matrix, None)
+        fit = read_fit(session, matrix, None)
+        fitted, version = self.cache.fitted(session, fit.arrays_sha256), fit.matrix_version
         key = (matrix.id, version, design, seed, tuple(sorted(set(domains))))
         with self._lock:
             found = self._sets.get(key)

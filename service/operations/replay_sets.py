@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from forgetcast import schemas
-from forgetcast.completion import ReplaySet, draw_replay_set
+from forgetcast.completion import ReplaySet, Strategy, default_max_weight, draw_replay_set
 from forgetcast.errors import InvalidRequest
-from service.operations.forecasts import Completed
+from forgetcast.replay_formats import replay_lines
+from service.operations.forecast_cache import Completed
 from service.storage.database import Session
 from service.storage.upstream_sets import get_upstream_set, read_contents
 
@@ -31,6 +32,7 @@ class ReplayQuery:
     seed: int = 0
     min_per_domain: int = 0
     max_weight: float | None = None
+    format: schemas.ReplayFormat = schemas.ReplayFormat.EXAMPLES
 
 
 def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> schemas.ReplaySet:
@@ -39,25 +41,24 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
     Raises
     ------
     InvalidRequest : both size and ratio, or a ratio for a task whose number of examples is not known
+    TextsMissing : the format needs texts that stay with the user
     UnknownMethod, OutOfRange, TooManyExamplesAsked
     """
     size, warnings = _size(completed, query)
+    eligible = ~completed.columns.held_out
+    max_weight = query.max_weight or default_max_weight(int(eligible.sum()))
     drawn = draw_replay_set(
         completed.row.mean,
         size,
-        eligible=~completed.columns.held_out,
+        eligible=eligible,
         strategy=query.strategy,
         temperature=query.temperature,
         seed=query.seed,
         domains=completed.columns.domains,
         min_per_domain=query.min_per_domain,
-        max_weight=query.max_weight,
+        max_weight=max_weight,
     )
-    if query.strategy == "sample" and drawn.effective_sample_size < COLLAPSED:
-        warnings.append(
-            f"collapsed: about {drawn.effective_sample_size:.1f} examples hold nearly all weight; "
-            f"raise the temperature or set max_weight"
-        )
+    warnings += _weight_warnings(query, drawn, max_weight)
     examples = list(_examples(session, completed, drawn))
     manifest = schemas.ReplayManifest(
         **completed.versions.model_dump(),
@@ -70,12 +71,36 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
         temperature=query.temperature,
         seed=query.seed,
         min_per_domain=query.min_per_domain,
-        max_weight=query.max_weight,
+        max_weight=None if query.strategy == Strategy.UNIFORM else max_weight,
         effective_sample_size=drawn.effective_sample_size,
         warnings=warnings,
         sha256=hashlib.sha256("".join(f"{one.id}\t{one.weight!r}\n" for one in examples).encode()).hexdigest(),
+        format=query.format,
+        body_sha256=hashlib.sha256(lines(examples, query.format)).hexdigest(),
     )
     return schemas.ReplaySet(manifest=manifest, data=examples)
+
+
+def lines(examples: Sequence[schemas.ReplayExample], form: schemas.ReplayFormat) -> bytes:
+    """The file whose sha256 the manifest has. Raises TextsMissing, InvalidRequest."""
+    return "".join(replay_lines(examples, form)).encode()
+
+
+def _weight_warnings(query: ReplayQuery, drawn: ReplaySet, max_weight: float) -> list[str]:
+    if query.strategy == Strategy.UNIFORM:
+        return []
+    warnings = []
+    if drawn.n_capped:
+        warnings.append(
+            f"capped: {drawn.n_capped} of all examples are held at {max_weight:g} of the softmax each; "
+            f"max_weight=1 lets them have more"
+        )
+    if drawn.effective_sample_size < COLLAPSED:
+        warnings.append(
+            f"collapsed: about {drawn.effective_sample_size:.1f} examples hold nearly all weight; "
+            f"raise the temperature or lower max_weight"
+        )
+    return warnings
 
 
 def _size(completed: Completed, query: ReplayQuery) -> tuple[int, list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,10 @@ from forgetcast.errors import (
     WrongShape,
 )
 from service.operations import tasks
-from service.operations.json_lines import parse_lines, wrong_line
+from service.operations.json_lines import parse_lines, parse_value, wrong_line
 from service.operations.matrices import unknown
+from service.operations.parquet import read_rows
+from service.operations.whole_rows import known_rows_parquet, npy_chunks
 from service.storage import matrices as matrix_storage
 from service.storage import tasks as storage
 from service.storage.database import Session
@@ -122,14 +126,49 @@ def remove_row(session: Session, matrix_id: str, task_id: str, row_version: int)
     session.flush()
 
 
-def export_rows(session: Session, matrix_id: str) -> tuple[list[str], UpstreamColumns, NDArray[np.float32]]:
-    """Task ids (M,), columns, and the known rows (M, N) float32 with NaN where there is no value."""
+@dataclass(frozen=True)
+class SpooledRows:
+    """The known rows of a matrix version in a temporary file, float32 (M, N) with NaN where there is no value."""
+
+    task_ids: list[str]
+    columns: UpstreamColumns
+    file: IO[bytes]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.task_ids), len(self.columns.example_ids)
+
+    def npy(self) -> Generator[bytes]:
+        """The rows as a `.npy` file; the temporary file is closed at its end."""
+        with self.file:
+            yield from npy_chunks(self._values())
+
+    def parquet(self) -> Generator[bytes]:
+        """The rows as Parquet, a column a task; the temporary file is closed at its end."""
+        with self.file:
+            yield from known_rows_parquet(self.task_ids, self.columns, self._values())
+
+    def _values(self) -> NDArray[np.float32]:
+        # An empty file cannot be mapped.
+        return np.memmap(self.file, "<f4", "r", shape=self.shape) if all(self.shape) else np.zeros(self.shape, "<f4")
+
+
+def matrix_version(session: Session, matrix_id: str) -> int:
+    """What an export of its rows depends on. Raises MatrixNotFound."""
+    return matrix_storage.get_matrix(session, matrix_id).version
+
+
+def spool_rows(session: Session, matrix_id: str) -> SpooledRows:
+    """The known rows by task id, one in memory at a time; sending them needs no database. Raises MatrixNotFound."""
     matrix = matrix_storage.get_matrix(session, matrix_id)
     known = matrix_storage.known_rows(session, matrix_id, matrix.version)
-    columns = read_columns(session, matrix.upstream_set_id)
-    rows = [_dense(session, matrix, task_id, row_version) for task_id, row_version, _family in known]
-    stacked = np.stack(rows) if rows else np.zeros((0, len(columns.example_ids)), np.float32)
-    return [task_id for task_id, _version, _family in known], columns, stacked
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (whoever sends it closes it)
+    for task_id, row_version, _family in known:
+        file.write(_dense(session, matrix, task_id, row_version).astype("<f4").tobytes())
+    file.flush()
+    return SpooledRows(
+        [task_id for task_id, _version, _family in known], read_columns(session, matrix.upstream_set_id), file
+    )
 
 
 def parse_npy(source: BinaryIO) -> Row:
@@ -145,12 +184,25 @@ def parse_npy(source: BinaryIO) -> Row:
 
 def parse_json_row(session: Session, matrix_id: str, source: BinaryIO) -> Row:
     """JSON Lines of {example_id, forgetting} as a row; examples that are not named have no value."""
+    return _by_id(session, matrix_id, parse_lines(source, ImportedCell))
+
+
+def parse_parquet_row(session: Session, matrix_id: str, source: BinaryIO) -> Row:
+    """A Parquet file with the columns example_id and forgetting as a row; others are not read."""
+    cells = (
+        (number, parse_value(row, ImportedCell, number))
+        for number, row in enumerate(read_rows(source, list(ImportedCell.model_fields)), 1)
+    )
+    return _by_id(session, matrix_id, cells)
+
+
+def _by_id(session: Session, matrix_id: str, cells: Iterable[tuple[int, ImportedCell]]) -> Row:
     matrix = matrix_storage.get_matrix(session, matrix_id)
     columns = read_columns(session, matrix.upstream_set_id)
     place = {example_id: position for position, example_id in enumerate(columns.example_ids)}
     values = np.full(len(place), np.nan, np.float32)
     seen: set[str] = set()
-    for number, cell in parse_lines(source, ImportedCell):
+    for number, cell in cells:
         if cell.example_id not in place:
             raise UnknownReference(f"line {number}: the upstream set has no example {cell.example_id!r}")
         if cell.example_id in seen:

@@ -24,7 +24,7 @@ AFTER_COMMIT = "forgetcast_after_commit"
 
 
 class Database:
-    """An engine and the two ways into it. Threads may share it; sessions they may not."""
+    """An engine and the ways into it. Threads may share it; sessions they may not."""
 
     def __init__(self, url: str, *, pool_size: int = 20, patience: timedelta | None = timedelta(seconds=10)) -> None:
         """`patience`: how long Postgres may be silent, and a connection be waited for; None: as long as it takes."""
@@ -39,6 +39,12 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A session for reading; whatever it changed is rolled back."""
         with self._session({}) as session:
+            yield session
+
+    @contextmanager
+    def statement(self) -> Iterator[Session]:
+        """A session for one statement that reads: without BEGIN and ROLLBACK where each is a way to the server."""
+        with self._session({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}) as session:
             yield session
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from forgetcast.errors import MatrixNotFound
-from service.storage.blobs import delete_blob, put_blob, read_blob
+from service.storage.blobs import delete_blob, put_blob
 from service.storage.database import now
 from service.storage.tables import Fit, KnownRow, Matrix, Task
 
@@ -77,6 +77,20 @@ def newest_fit(session: Session, matrix_id: str, model_version: int, as_of: int 
     return session.scalar(fits.order_by(Fit.matrix_version.desc()).limit(1))
 
 
+def newest_fits(session: Session, model_version: int, limit: int) -> Sequence[tuple[Matrix, Fit]]:
+    """The newest fit of every matrix that has one, those of the matrices that changed last first."""
+    newest = sa.select(sa.func.max(Fit.matrix_version)).where(
+        Fit.matrix_id == Matrix.id, Fit.model_version == model_version
+    )
+    same = sa.and_(
+        Fit.matrix_id == Matrix.id,
+        Fit.model_version == model_version,
+        Fit.matrix_version == newest.correlate(Matrix).scalar_subquery(),
+    )
+    found = sa.select(Matrix, Fit).join(Fit, same).order_by(Matrix.changed_at.desc()).limit(limit)
+    return [(matrix, fit) for matrix, fit in session.execute(found)]
+
+
 def unfitted_matrix(session: Session, model_version: int, quiet: timedelta) -> tuple[str, int] | None:
     """Some matrix, unchanged for this long, whose newest version has known rows and no fit, with that version."""
     known = sa.exists().where(KnownRow.matrix_id == Matrix.id, KnownRow.until.is_(None))
@@ -95,18 +109,20 @@ def put_fit(
     """Keep a fit, unless another worker was first, and drop those that are older than the last few."""
     if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
         return
-    packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **arrays)
-    packed.seek(0)
-    sha256 = put_blob(session, packed)
+    with tempfile.TemporaryFile() as packed:
+        np.savez(packed, allow_pickle=False, **arrays)
+        packed.seek(0)
+        sha256 = put_blob(session, packed)
     session.add(
         Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version, arrays_sha256=sha256)
     )
     session.flush()
     newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id).order_by(Fit.matrix_version.desc())
     for old in session.scalars(newest_first.offset(KEPT_FITS)).all():
-        delete_blob(session, old.arrays_sha256)
         session.delete(old)
+        session.flush()
+        if session.scalar(sa.select(Fit.matrix_id).where(Fit.arrays_sha256 == old.arrays_sha256).limit(1)) is None:
+            delete_blob(session, old.arrays_sha256)  # the same rows once more are the same bytes
 
 
 def put_backtest(
@@ -122,12 +138,6 @@ def put_backtest(
     if fit is not None:
         fit.tested, fit.quality, fit.backtest = True, quality, report
         session.flush()
-
-
-def read_fit_arrays(session: Session, fit: Fit) -> dict[str, NDArray[Any]]:
-    packed = io.BytesIO(b"".join(read_blob(session, fit.arrays_sha256)))
-    with np.load(packed, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _newest_fit_exists(model_version: int, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

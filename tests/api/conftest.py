@@ -33,7 +33,13 @@ def settings(tmp_path: Path) -> Settings:
     model.mkdir()
     (model / "model.safetensors").write_bytes(b"not real weights, but bytes with a revision")
     (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{model}"\n')
-    return Settings(home=tmp_path, models=tmp_path / "models.toml", max_body_bytes=100_000, max_upload_bytes=1_000_000)
+    return Settings(
+        home=tmp_path,
+        cache_dir=tmp_path / "cache",
+        models=tmp_path / "models.toml",
+        max_body_bytes=100_000,
+        max_upload_bytes=1_000_000,
+    )
 
 
 @pytest.fixture

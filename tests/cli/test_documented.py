@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import forgetcast.client
-from service.api.rows import npy
+from service.operations.whole_rows import npy_chunks
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -26,7 +26,9 @@ def shown() -> dict[str, str]:
 
 @pytest.mark.parametrize("place", shown())
 def test_the_client_that_is_shown_runs_as_printed(service, tmp_path, monkeypatch, capsys, place):
-    service.answers["GET", "/v1/tasks/t/forgetting.npy"] = httpx2.Response(200, content=npy(np.zeros(3, np.float32)))
+    service.answers["GET", "/v1/tasks/t/forgetting.npy"] = httpx2.Response(
+        200, content=b"".join(npy_chunks(np.zeros(3, np.float32)))
+    )
     monkeypatch.chdir(tmp_path)
     Path("my-task.jsonl").write_text('{"text": "one"}\n')
     Path("texts.jsonl").write_text('{"id": "poems-02", "text": "mine"}\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pyarrow.parquet
@@ -14,9 +15,11 @@ from tests.client.answers import ok
 def test_both_files_are_written(run, service, tmp_path):
     result = run("replay", "t", "--size", 2, "-o", tmp_path / "replay")
     assert result.exit_code == 0
-    lines = (tmp_path / "replay" / "replay.jsonl").read_text().splitlines()
+    content = (tmp_path / "replay" / "replay.jsonl").read_bytes()
+    lines = content.decode().splitlines()
     assert [json.loads(line) for line in lines] == REPLAY_SET["data"]
-    assert json.loads((tmp_path / "replay" / "manifest.json").read_text()) == REPLAY_SET["manifest"]
+    written = {"format": "examples", "body_sha256": hashlib.sha256(content).hexdigest()}
+    assert json.loads((tmp_path / "replay" / "manifest.json").read_text()) == REPLAY_SET["manifest"] | written
     assert sorted(path.name for path in (tmp_path / "replay").iterdir()) == ["manifest.json", "replay.jsonl"]
 
 

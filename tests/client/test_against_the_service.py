@@ -42,7 +42,8 @@ def client(tmp_path: Path, sqlite_database: Database) -> Iterator[ForgetcastClie
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{tmp_path / "model"}"\n')
-    app = create_app(Settings(home=tmp_path, models=tmp_path / "models.toml"), sqlite_database, NoQueue())
+    settings = Settings(home=tmp_path, cache_dir=tmp_path / "cache", models=tmp_path / "models.toml")
+    app = create_app(settings, sqlite_database, NoQueue())
     with ForgetcastClient(url="http://127.0.0.1:8737", transport=OverAsgi(app)) as client:
         file = tmp_path / "upstream.jsonl"
         file.write_bytes(upstream_lines())

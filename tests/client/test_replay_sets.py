@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def test_files_for_a_trainer_are_written_with_the_manifest_beside(ids_only: Repl
     path = ids_only.hydrate({"a": "one", "é": "two", "c": CHAT}).write(tmp_path, "messages")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert (path.name, lines[2]["messages"]) == ("replay.jsonl", CHAT)
-    assert json.loads((tmp_path / "manifest.json").read_text()) == REPLAY_SET["manifest"]
+    written = {"format": "messages", "body_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert json.loads((tmp_path / "manifest.json").read_text()) == REPLAY_SET["manifest"] | written
 
 
 def test_what_cannot_be_written_leaves_no_file(ids_only: ReplaySet, tmp_path: Path) -> None:

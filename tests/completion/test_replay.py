@@ -114,9 +114,10 @@ def test_the_default_cap_leaves_many_in_effect_and_does_not_touch_an_even_share(
     assert default_max_weight(500) == 0.02
     assert default_max_weight(5) == 1.0
     outlier = np.append(MEAN, 50.0)
-    drawn = draw_replay_set(outlier, 20, max_weight=default_max_weight(201))
-    assert drawn.n_capped == 1
+    drawn = draw_replay_set(outlier, 201, max_weight=default_max_weight(201))
+    assert drawn.n_capped == (drawn.weights > 0.999 * 10 / 201).sum()
     assert drawn.weights.max() == pytest.approx(10 / 201)
+    assert drawn.effective_sample_size > 20
 
 
 def test_every_domain_gets_its_minimum_or_all_it_has():

@@ -222,7 +222,7 @@ def make_world(database: Database, home: Path) -> None:
     migrate(database)
     lines = [{"id": f"example-{i}", "text": f"text number {i}", "domain": "d"} for i in range(N_EXAMPLES)]
     matrix = {"id": "m", "upstream_set": "set", "model": "tiny", "recipe": RECIPE, "setting": SETTING}
-    with TestClient(create_app(Settings(home=home), database, NoQueue())) as client:
+    with TestClient(create_app(Settings(home=home, cache_dir=home / "cache"), database, NoQueue())) as client:
         answers = [
             client.post("/v1/upstream-sets", json={"id": "set"}),
             client.put("/v1/upstream-sets/set/examples", content="\n".join(map(json.dumps, lines))),

@@ -1,0 +1,124 @@
+"""Answers that are a function of versions: 304 to whoever has them, bytes from memory to whoever asks again.
+
+A read that is warm costs one shared statement for the versions and no thread of its own; only what must be computed
+goes to a thread, and only so many threads compute at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Annotated
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Header, Response
+
+from service.api.compression import matches
+from service.api.dependencies import Parts
+from service.operations import forecasts
+from service.operations.forecast_cache import Completed, etag
+from service.storage.database import Session
+
+JSON = "application/json"
+IfNoneMatch = Annotated[str | None, Header()]
+COMPUTING = anyio.CapacityLimiter(max(4, os.cpu_count() or 1))  # each holds a row's arrays and a database connection
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose forecast, and which; the answer is the same as long as its versions are."""
+
+    task_id: str
+    level: float = forecasts.DEFAULT_LEVEL
+    as_of: int | None = None
+    allow_unmeasured: bool = False
+
+
+async def answer(
+    parts: Parts,
+    asked: Asked,
+    if_none_match: str | None,
+    question: tuple[Hashable, ...],
+    body: Callable[[Session, Completed], bytes],
+    media_type: str = JSON,
+) -> Response:
+    """The body, made at most once for a question and its versions, or 304 when the caller has it already.
+
+    Parameters
+    ----------
+    question : all that the body depends on beside `asked` and the versions
+    """
+    tag = await _current(parts, asked)
+    if tag is not None:
+        known = matches(tag, if_none_match)
+        if known is not None:
+            return unchanged(known)
+        found = parts.cache.answer((asked, question, tag))
+        if found is not None:
+            return _response(found, tag, media_type)
+
+    def make() -> tuple[bytes | None, str]:
+        with parts.database.read() as session:
+            completed = _complete(session, parts, asked)
+            known = matches(completed.etag, if_none_match)
+            if known is not None:
+                return None, known
+            return body(session, completed), completed.etag
+
+    made, made_tag = await run_sync(make, limiter=COMPUTING)
+    if made is None:
+        return unchanged(made_tag)
+    parts.cache.keep_answer((asked, question, made_tag), made)
+    return _response(made, made_tag, media_type)
+
+
+async def completed(parts: Parts, asked: Asked, if_none_match: str | None) -> Completed | Response:
+    """The completed row, for an answer too large to be kept, or 304."""
+    tag = await _current(parts, asked)
+    known = None if tag is None else matches(tag, if_none_match)
+    if known is not None:
+        return unchanged(known)
+
+    def make() -> Completed:
+        with parts.database.read() as session:
+            return _complete(session, parts, asked)
+
+    found = await run_sync(make, limiter=COMPUTING)
+    known = matches(found.etag, if_none_match)
+    return found if known is None else unchanged(known)
+
+
+def unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers=validators(tag))
+
+
+def validators(tag: str) -> dict[str, str]:
+    """Headers that let a caller ask whether the answer still holds, and nobody else keep it."""
+    return {"ETag": tag, "Cache-Control": "private, no-cache"}
+
+
+async def _current(parts: Parts, asked: Asked) -> str | None:
+    """The ETag of the answer as of now; None when only the full way can tell, also what is wrong."""
+    if asked.as_of is not None:
+        return None
+    versions = await parts.versions.of(asked.task_id)
+    if versions is None or versions.fitted_version is None or not (versions.row_version or asked.allow_unmeasured):
+        return None
+    return etag(versions.fitted_version, versions.row_version, versions.tested)
+
+
+def _complete(session: Session, parts: Parts, asked: Asked) -> Completed:
+    return forecasts.complete(
+        session,
+        parts.cache,
+        asked.task_id,
+        level=asked.level,
+        as_of=asked.as_of,
+        allow_unmeasured=asked.allow_unmeasured,
+    )
+
+
+def _response(body: bytes, tag: str, media_type: str) -> Response:
+    return Response(body, media_type=media_type, headers=validators(tag))

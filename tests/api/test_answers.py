@@ -1,0 +1,111 @@
+"""Forecasts are answered from memory only while they are what the database would give."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Event
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from forgetcast.errors import DatabaseUnavailable
+from service.api.versions import VersionReader
+from service.operations.fits import backtest_due_matrix
+from service.storage.database import Database
+from tests.api.conftest import World, low_rank_rows
+from tests.api.test_main_job import NEW_ROW
+
+WHOLE = ["forecast", "forgotten?k=7", "forgetting.npy", "forgetting.parquet", "forgetting.jsonl"]
+REPLAY = ["replay-set?size=9", "replay-set.jsonl?size=9", "replay-set.parquet?size=9"]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
+
+
+@pytest.fixture
+def client_of_measured(world: World) -> TestClient:
+    world.post_task(id="new", measure="none", n_examples=640)
+    assert world.measure("new", NEW_ROW).status_code == 200
+    return world.client
+
+
+@pytest.mark.parametrize("path", WHOLE + REPLAY)
+def test_every_answer_is_the_same_again_and_not_sent_to_who_has_it(client_of_measured: TestClient, path: str) -> None:
+    url = f"/v1/tasks/new/{path}"
+    first, again = client_of_measured.get(url), client_of_measured.get(url)
+    assert first.status_code == 200
+    assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+    known = client_of_measured.get(url, headers={"If-None-Match": first.headers["etag"]})
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", first.headers["etag"])
+
+
+def test_different_questions_have_different_answers(client_of_measured: TestClient) -> None:
+    questions = ["k=3", "k=4", "k=3&level=0.5", "k=3&domain=code", "k=3&min=9"]
+    answers = [client_of_measured.get(f"/v1/tasks/new/forgotten?{question}").content for question in questions]
+    again = [client_of_measured.get(f"/v1/tasks/new/forgotten?{question}").content for question in questions]
+    assert len(set(answers)) == len(questions)
+    assert again == answers
+
+
+def test_a_new_measurement_is_seen_at_once(world: World, client_of_measured: TestClient) -> None:
+    url = "/v1/tasks/new/forgotten?k=5"
+    before = client_of_measured.get(url)
+    world.measure("new", low_rank_rows(1, seed=9)[0], n_probes=40)
+    after = client_of_measured.get(url, headers={"If-None-Match": before.headers["etag"]})
+    assert after.status_code == 200
+    assert after.json()["row_version"] == before.json()["row_version"] + 1
+
+
+def test_a_back_test_changes_the_summary_and_its_etag(world: World, client_of_measured: TestClient) -> None:
+    before = client_of_measured.get("/v1/tasks/new/forecast")
+    assert backtest_due_matrix(world.database)
+    after = client_of_measured.get("/v1/tasks/new/forecast", headers={"If-None-Match": before.headers["etag"]})
+    assert before.json()["quality"] is None
+    assert after.status_code == 200
+    assert after.json()["quality"] is not None
+    versions = after.json()
+    tag = f'"{versions["matrix_version"]}-{versions["row_version"]}-{versions["model_version"]}"'
+    assert after.headers["etag"] == tag
+
+
+def test_reads_of_one_moment_share_one_statement(world: World) -> None:
+    statements: list[list[str]] = []
+    held, go = Event(), Event()
+
+    class Counting(VersionReader):
+        def _versions(self, task_ids: list[str]) -> dict[str, Any]:
+            statements.append(task_ids)
+            held.set()
+            assert go.wait(60)
+            return super()._versions(task_ids)
+
+    async def ask() -> list[Any]:
+        reader = Counting(world.database)
+        first = asyncio.create_task(reader.of("known-0"))
+        await asyncio.to_thread(held.wait, 60)
+        others = [asyncio.create_task(reader.of(name)) for name in ("known-0", "known-1", "known-1", "nobody")]
+        leaving = asyncio.create_task(reader.of("known-1"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        go.set()
+        return await asyncio.gather(first, *others)
+
+    found = asyncio.run(ask())
+    assert [versions and versions.task_id for versions in found] == ["known-0", "known-0", "known-1", "known-1", None]
+    assert [sorted(asked) for asked in statements] == [["known-0"], ["known-0", "known-1", "nobody"]]
+
+
+def test_everybody_who_waits_is_told_that_the_database_does_not_answer(world: World) -> None:
+    class Broken(VersionReader):
+        def _versions(self, task_ids: list[str]) -> dict[str, Any]:
+            raise DatabaseUnavailable("the database does not answer", retry_after=5)
+
+    async def ask() -> list[Any]:
+        reader = Broken(world.database)
+        return await asyncio.gather(*(reader.of(name) for name in "abab"), return_exceptions=True)
+
+    assert [type(error) for error in asyncio.run(ask())] == [DatabaseUnavailable] * 4

@@ -1,0 +1,123 @@
+"""Replay sets over HTTP: forms, manifest, weights, and the law that a larger set contains the smaller."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from forgetcast.replay_formats import replay_lines
+from forgetcast.schemas import ReplayExample, ReplayFormat
+from tests.api.conftest import N_EXAMPLES, RECIPE, World, json_lines, npy
+from tests.api.test_main_job import NEW_ROW
+
+URL = "/v1/tasks/new/replay-set"
+N_ELIGIBLE = N_EXAMPLES - N_EXAMPLES // 10
+
+
+@pytest.fixture
+def measured(world: World) -> World:
+    world.post_task(id="new", measure="none", n_examples=640)
+    assert world.measure("new", NEW_ROW).status_code == 200
+    return world
+
+
+def drawn(world: World, **query: Any) -> Any:
+    answer = world.client.get(URL, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("strategy", ["sample", "top", "uniform"])
+@pytest.mark.parametrize("minimum", [0, 2])
+def test_a_larger_set_contains_the_smaller(measured: World, strategy: str, minimum: int) -> None:
+    previous: dict[str, float] = {}
+    for size in (8, 9, 15, 40, N_ELIGIBLE):
+        data = drawn(measured, size=size, strategy=strategy, seed=5, min_per_domain=minimum)["data"]
+        weights = {example["id"]: example["weight"] for example in data}
+        assert len(weights) == size
+        assert previous.items() <= weights.items()
+        previous = weights
+
+
+@pytest.mark.parametrize("form", list(ReplayFormat))
+def test_the_manifest_has_the_sha256_of_the_file_of_its_format(measured: World, form: ReplayFormat) -> None:
+    document = drawn(measured, size=12, format=form)
+    file = measured.client.get(f"{URL}.jsonl", params={"size": 12, "format": form}).content
+    manifest = document["manifest"]
+    assert (manifest["format"], manifest["body_sha256"]) == (form, hashlib.sha256(file).hexdigest())
+    examples = [ReplayExample.model_validate(example) for example in document["data"]]
+    assert "".join(replay_lines(examples, form)).encode() == file
+    ids = "".join(f"{example.id}\t{example.weight!r}\n" for example in examples)
+    assert manifest["sha256"] == hashlib.sha256(ids.encode()).hexdigest()
+
+
+def test_every_form_has_the_same_examples(measured: World) -> None:
+    ids = [example["id"] for example in drawn(measured, size=12)["data"]]
+    for form in ReplayFormat:
+        query: dict[str, str | int] = {"size": 12, "format": form}
+        lines = measured.client.get(f"{URL}.jsonl", params=query).text.splitlines()
+        table = pyarrow.parquet.read_table(io.BytesIO(measured.client.get(f"{URL}.parquet", params=query).content))
+        records = [json.loads(line) for line in lines]
+        assert [record["id"] for record in records] == table["id"].to_pylist() == ids
+        assert records == [
+            {name: value for name, value in record.items() if value is not None} for record in table.to_pylist()
+        ]
+
+
+def test_texts_that_stay_with_the_user_need_no_text(measured: World) -> None:
+    client = measured.client
+    client.post("/v1/upstream-sets", json={"id": "bare"})
+    client.put("/v1/upstream-sets/bare/examples", content=json_lines([{"id": f"b-{i}"} for i in range(20)]))
+    client.post("/v1/matrices", json={"id": "bare", "upstream_set": "bare", "model": "tiny", "recipe": RECIPE})
+    for place in range(3):
+        row = np.random.default_rng(place).normal(size=20).astype(np.float32)
+        client.put(f"/v1/matrices/bare/rows/bare-{place}", content=npy(row), params={"n_examples": 320})
+    measured.fit()
+    url = "/v1/tasks/bare-0/replay-set"
+    assert len(client.get(f"{url}.jsonl?format=ids").text.splitlines()) == 10
+    assert client.get(url).json()["manifest"]["body_sha256"] is not None
+    refused = client.get(f"{url}.jsonl?format=messages")
+    assert (refused.status_code, refused.json()["code"]) == (409, "texts_missing")
+
+
+def test_one_outlier_does_not_take_the_whole_set(measured: World) -> None:
+    outlier = NEW_ROW.copy()
+    outlier[1] = 40.0
+    measured.post_task(id="outlier", measure="none")
+    measured.measure("outlier", outlier, n_probes=80)
+    guarded = measured.client.get("/v1/tasks/outlier/replay-set?size=20").json()
+    free = measured.client.get("/v1/tasks/outlier/replay-set?size=20&max_weight=1").json()
+    assert guarded["manifest"]["max_weight"] == pytest.approx(10 / N_ELIGIBLE)
+    assert max(example["weight"] for example in guarded["data"]) == pytest.approx(10 / N_ELIGIBLE)
+    assert guarded["manifest"]["effective_sample_size"] > 10
+    assert any(warning.startswith("capped: ") for warning in guarded["manifest"]["warnings"])
+    assert free["manifest"]["effective_sample_size"] == pytest.approx(1)
+    assert any(warning.startswith("collapsed") for warning in free["manifest"]["warnings"])
+
+
+def test_uniform_has_equal_weights_and_no_cap(measured: World) -> None:
+    document = drawn(measured, size=30, strategy="uniform")
+    assert [example["weight"] for example in document["data"]] == pytest.approx([1 / N_ELIGIBLE] * 30)
+    assert document["manifest"]["max_weight"] is None
+    assert document["manifest"]["effective_sample_size"] == pytest.approx(N_ELIGIBLE)
+
+
+def test_size_and_ratio_are_settled_by_what_is_known(measured: World) -> None:
+    assert drawn(measured)["manifest"]["size"] == 640 // 32
+    assert drawn(measured, ratio=0.05)["manifest"]["size"] == 32
+    assert not any("large_ratio" in warning for warning in drawn(measured, ratio=0.11)["manifest"]["warnings"])
+    measured.post_task(id="small", measure="none", n_examples=100)
+    measured.measure("small", NEW_ROW)
+    large = measured.client.get("/v1/tasks/small/replay-set?ratio=0.3").json()["manifest"]
+    assert large["size"] == 30
+    assert large["warnings"][0].startswith("large_ratio")
+    measured.post_task(id="unsized", measure="none")
+    measured.measure("unsized", NEW_ROW)
+    assert measured.client.get("/v1/tasks/unsized/replay-set").status_code == 422
+    assert measured.client.get("/v1/tasks/new/replay-set?size=3&ratio=0.1").status_code == 422
