@@ -60,7 +60,7 @@ READS_FORECAST = (
     errors.FitPending,
     errors.IncompatibleFit,
 )
-DRAWS_REPLAY = (*READS_FORECAST, errors.UnknownMethod, errors.TooManyExamplesAsked)
+DRAWS_REPLAY = (*READS_FORECAST, errors.UnknownMethod, errors.TooManyExamplesAsked, errors.TextsMissing)
 ORDERS_JOB = (
     errors.UnknownReference,
     errors.TextsMissing,
@@ -110,17 +110,17 @@ OPERATIONS: dict[str, Operation] = {
             errors.LimitExceeded,
         ),
         also={200: "The row was known; it is the same, or superseded"},
-        takes=(NPY, JSON_LINES),
+        takes=(NPY, JSON_LINES, PARQUET),
         location=True,
         next={
             "read_row": {"matrix_id": "$request.path.matrix_id", "task_id": BODY_ID},
             "read_task": OF_TASK,
         },
     ),
-    "read_row": Operation(raises=(*MATRIX_UNKNOWN, errors.RowNotFound), sends=(NPY,)),
+    "read_row": Operation(raises=(*MATRIX_UNKNOWN, errors.RowNotFound), sends=(NPY,), etag=True),
     "delete_row": Operation(raises=(*MATRIX_UNKNOWN, errors.RowNotFound, errors.VersionChanged)),
-    "export_npy": Operation(raises=MATRIX_UNKNOWN, sends=(NPY,)),
-    "export_parquet": Operation(raises=MATRIX_UNKNOWN, sends=(PARQUET,)),
+    "export_npy": Operation(raises=MATRIX_UNKNOWN, sends=(NPY,), etag=True),
+    "export_parquet": Operation(raises=MATRIX_UNKNOWN, sends=(PARQUET,), etag=True),
     # data sets and tasks
     "put_dataset": Operation(
         raises=(errors.Sha256Mismatch, errors.BadDataset, errors.LimitExceeded),

@@ -50,10 +50,7 @@ class FitFiles:
             return _mapped(copy)
         except OSError as error:
             log.warning("the fit %s is read into memory, for there can be no copy in %s: %s", sha256, copy, error)
-            with tempfile.TemporaryFile() as packed:
-                _fetch(session, sha256, packed)
-                with np.load(packed, allow_pickle=False) as arrays:
-                    return dict(arrays)
+            return in_memory(session, sha256)
 
     def _copy(self, session: Session, sha256: str, copy: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +70,14 @@ class FitFiles:
         for old in self._folder.iterdir():
             if old.stat().st_mtime < time.time() - UNUSED_FOR:
                 shutil.rmtree(old, ignore_errors=True)
+
+
+def in_memory(session: Session, sha256: str) -> Arrays:
+    """The arrays of a fit without a copy in a file, for who needs them once. Raises FitPending."""
+    with tempfile.TemporaryFile() as packed:
+        _fetch(session, sha256, packed)
+        with np.load(packed, allow_pickle=False) as arrays:
+            return dict(arrays)
 
 
 def _fetch(session: Session, sha256: str, target: IO[bytes]) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, ForgettingMatrix, backtest, fit
+from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
 from forgetcast.completion.fitted import BASELINES
 from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
+from service.operations.fit_files import in_memory
 from service.storage import matrices as storage
 from service.storage import tasks as task_storage
 from service.storage.database import Database, Session
@@ -41,7 +42,7 @@ def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
             return False
         known = read_known(session, *due)
         newest = storage.newest_fit(session, due[0], MODEL_VERSION, None)
-        earlier = None if newest is None else load_fitted(session, newest)
+        earlier = None if newest is None else Fitted.from_arrays(in_memory(session, newest.arrays_sha256))
     with metrics.FIT_SECONDS.time():
         arrays = fit(known, earlier=earlier).to_arrays()
     with database.transaction() as session:
