@@ -425,6 +425,9 @@ class Forecast(Versions):
     n_examples: int
     n_measured: int
     row_mean: Average
+    random_mean: Average | None = Field(
+        default=None, description="by the randomly drawn probes alone, whatever the model says; null below two of them"
+    )
     domains: list[DomainAverage]
     same_recipe: bool
     unlike_known: bool

@@ -94,6 +94,8 @@ def _print_domains(forecast: Forecast) -> None:
         (one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured)) for one in forecast.domains
     ]
     rows.append(("all", *_average(forecast.row_mean), str(forecast.n_examples), str(forecast.n_measured)))
+    if forecast.unlike_known and forecast.random_mean is not None:
+        rows.append(("all, by random probes alone", *_average(forecast.random_mean), str(forecast.n_examples), ""))
     headings = ["domain", "mean", "interval", "examples", "measured"]
     print_table(headings, rows, to_the_right=["mean", "examples", "measured"])
 

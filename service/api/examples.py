@@ -163,6 +163,7 @@ EXAMPLES: dict[str, Any] = {
         "n_examples": 500,
         "n_measured": 30,
         "row_mean": {"mean": 0.123, "low": 0.105, "high": 0.141},
+        "random_mean": {"mean": 0.131, "low": 0.074, "high": 0.188},
         "domains": [
             {"domain": "geography", "n_examples": 25, "n_measured": 2, "mean": 0.159, "low": 0.114, "high": 0.204}
         ],

@@ -76,6 +76,7 @@ def summary(completed: Completed) -> schemas.Forecast:
         n_examples=int(row.mean.size),
         n_measured=int(row.measured.sum()),
         row_mean=schemas.Average(**row.row_mean._asdict()),
+        random_mean=None if row.random_mean is None else schemas.Average(**row.random_mean._asdict()),
         domains=sorted(domains, key=lambda domain: -domain.mean),
         same_recipe=completed.same_recipe,
         unlike_known=row.unlike_known,
@@ -153,7 +154,9 @@ def _warnings(completed: Completed) -> list[str]:
     if completed.n_tasks < FEW_ROWS:
         warnings.append(f"few_rows: the matrix has {completed.n_tasks} known rows; intervals are wide below {FEW_ROWS}")
     if completed.row.unlike_known:
-        warnings.append("unlike_known: this task forgets unlike all known ones; only what was measured is promised")
+        warnings.append(
+            "unlike_known: this task forgets unlike all known ones; only random_mean and what was measured are promised"
+        )
     if not completed.same_recipe:
         warnings.append("other_recipe: the probes were measured under another recipe than the matrix")
     if not completed.row.measured.any():

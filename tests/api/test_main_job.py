@@ -50,6 +50,7 @@ def test_the_summary_says_what_it_rests_on(measured: World) -> None:
     forecast = measured.client.get("/v1/tasks/new/forecast").json()
     assert (forecast["n_tasks"], forecast["n_examples"], forecast["n_measured"]) == (12, N_EXAMPLES, 20)
     assert forecast["row_mean"]["low"] < NEW_ROW.mean() < forecast["row_mean"]["high"]
+    assert forecast["random_mean"]["low"] < forecast["random_mean"]["mean"] < forecast["random_mean"]["high"]
     assert {domain["domain"] for domain in forecast["domains"]} == {"cooking", "history", "code", "poems"}
     assert forecast["same_recipe"] is True
 

@@ -26,6 +26,7 @@ def test_the_report_says_what_is_forgotten_and_what_that_rests_on(run, service, 
     assert "3 code-01 code print(1) -0.010 -0.060 to +0.040 predicted, not promised" in lines
     assert "poems +0.200 +0.100 to +0.300 2 1" in lines
     assert "all +0.100 +0.050 to +0.150 3 1" in lines
+    assert "all, by random probes alone +0.200 -0.100 to +0.500 3" in lines
     assert any(line.startswith("M = 40 known tasks, N = 3 upstream examples, S = 1 ") for line in lines)
     assert "method blend on matrix m, version 4" in lines
     assert any("Spearman 0.84 (0.71)" in line and "RMSE 0.081 (0.102)" in line for line in lines)

@@ -71,6 +71,7 @@ FORECAST: dict[str, Any] = {
     "n_examples": 3,
     "n_measured": 1,
     "row_mean": {"mean": 0.1, "low": 0.05, "high": 0.15},
+    "random_mean": {"mean": 0.2, "low": -0.1, "high": 0.5},
     "domains": [
         {"domain": "poems", "mean": 0.2, "low": 0.1, "high": 0.3, "n_examples": 2, "n_measured": 1},
         {"domain": "code", "mean": -0.01, "low": -0.02, "high": 0.0, "n_examples": 1, "n_measured": 0},
