@@ -11,10 +11,10 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak lint types check imports schema format openapi matrix bench clean
+.PHONY: help setup run test generated faults soak lint types check imports schema format openapi matrix bench clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## make .venv with pinned packages and convert the bundled model; again: nothing to do
 	@$(RUN) -m bundled.model > /dev/null
@@ -36,7 +36,10 @@ run: setup ## forecast a new task on a real language model; TASK=my.jsonl takes 
 	@$(RUN) -m bundled.demo $(if $(TASK),--task $(call quoted,$(TASK))) $(if $(FRESH),--fresh)
 
 test: setup ## run the tests (what needs Postgres or Redis is skipped when there is none)
-	@$(RUN) -m pytest -q -m 'not faults'
+	@$(RUN) -m pytest -q -m 'not faults and not generated'
+
+generated: setup ## drive a task with a client that is generated from openapi.json (about a minute)
+	@$(RUN) -m pytest -q -m generated
 
 faults: setup ## kill, freeze and cut off real processes over servers of its own; prints fault -> test -> result
 	@$(RUN) -m pytest -q -m faults

@@ -21,6 +21,7 @@ SHARED = (errors.LimitExceeded, errors.Internal, errors.Busy, errors.DatabaseUna
 WITH_KEY = (errors.Unauthenticated, errors.Forbidden, errors.RateLimited)
 WITH_BODY = (errors.LimitExceeded, errors.RequestTimeout, errors.UnsupportedMediaType, errors.InvalidRequest)
 LINE_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE = 414, 431, 413
+BINARY = {"type": "string", "format": "binary"}
 DESCRIPTIONS = {
     200: "Done",
     201: "Created",
@@ -156,7 +157,8 @@ def _problem_example(kind: type[ForgetcastError], status: int | None = None) -> 
 def _files(operation: Document, answer: Document, promised: Operation) -> None:
     """Bodies that are files, in and out."""
     if promised.takes:
-        content = {media: {"schema": _file_schema(media), "example": FILES[media]} for media in promised.takes}
+        # Binary also where it is text: a generated client then takes a file, not all of it in memory.
+        content = {media: {"schema": BINARY, "example": FILES[media]} for media in promised.takes}
         operation["requestBody"] = {"required": True, "content": content}
     for media in promised.sends:
         answer.setdefault("content", {})[media] = {"schema": _file_schema(media)}
@@ -164,7 +166,7 @@ def _files(operation: Document, answer: Document, promised: Operation) -> None:
 
 def _file_schema(media: str) -> Document:
     is_text = media == JSON_LINES or media.startswith("text/")
-    return {"type": "string"} if is_text else {"type": "string", "format": "binary"}
+    return {"type": "string"} if is_text else BINARY
 
 
 def _add_examples(operation: Document, answer: Document) -> None:
