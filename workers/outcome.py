@@ -12,8 +12,9 @@ from pathlib import Path
 
 from forgetcast.errors import ForgetcastError
 from service.storage.attempts import ChildEnd
-from workers.child import LOG, Child
+from workers.child import Child
 from workers.job_directory import JobResult, read_result
+from workers.last_words import keep_log, read_last_words
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ def child_outcome(child: Child, folder: Path, n_upstream: int) -> Outcome:
             return Failure("io", f"the child's result cannot be read: {type(error).__name__}: {error}")
     failure = _told(folder) or _untold(child.returncode)
     if failure.code == "internal":
-        last_words = (folder / LOG).read_text(errors="replace")[-4000:]
-        log.error("%s; the child's last words:\n%s", failure.detail, last_words)
+        where = {"frames": read_last_words(folder), "child_log": str(keep_log(folder) or "")}
+        log.error("the child failed without an error of its own; its log is kept", extra=where)
     return failure
 
 
