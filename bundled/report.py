@@ -69,15 +69,17 @@ def load_rows(seed: int) -> dict[str, Rows]:
 
 
 def pack(file: Path) -> None:
-    """Write the matrix with its task ids, families, example ids and domains."""
-    rows = load_rows(1)
+    """Write the matrix with its task ids, families, example ids and domains, and the repeats of some tasks."""
+    rows, again = load_rows(1), load_rows(2)
     families = {task["id"]: task["family"] for task in json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))}
+    of = [*rows, *again]
     examples = [json.loads(line) for line in (HERE / "upstream.jsonl").read_text(encoding="utf-8").splitlines()]
     np.savez(
         file,
-        forgetting=np.array(list(rows.values()), np.float32),
-        task=np.array(list(rows)),
-        family=np.array([families[task_id] for task_id in rows]),
+        forgetting=np.array([*rows.values(), *again.values()], np.float32),
+        task=np.array([*rows, *(f"{task_id}.seed-2" for task_id in again)]),
+        family=np.array([families[task_id] for task_id in of]),
+        repeat_of=np.array([""] * len(rows) + list(again)),
         example=np.array([example["id"] for example in examples]),
         domain=np.array([example["domain"] for example in examples]),
     )

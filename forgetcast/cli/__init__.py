@@ -17,6 +17,9 @@ COMMANDS = {
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
+    "analyse": Command(
+        "forgetcast.cli.analyse:analyse", "Describe known rows: rank, noise, who forgets, what is forgotten."
+    ),
     "key": Command("forgetcast.cli.key:key", "Make, list, rotate and revoke API keys."),
     "doctor": Command("forgetcast.cli.doctor:doctor", "Check service, key, workers and this machine."),
     "login": Command("forgetcast.cli.login:login", "Store a service's URL and your API key for it."),

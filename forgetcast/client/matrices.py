@@ -39,6 +39,10 @@ class Matrices:
         """What `forgetcast.completion.backtest` found when the matrix was fitted; `get(...).quality` is its sum."""
         return self._report(matrix_id, "backtest", {"as_of": as_of})
 
+    def analysis(self, matrix_id: str, *, as_of: int | None = None) -> dict[str, Any]:
+        """What `forgetcast.completion.analyse` says of the known rows."""
+        return self._report(matrix_id, "analysis", {"as_of": as_of})
+
     def _report(self, matrix_id: str, name: str, query: Params) -> dict[str, Any]:
         report = self._connection.request("GET", f"{_path(matrix_id)}/{name}", params=query).json()
         if not isinstance(report, dict):

@@ -1,9 +1,11 @@
 """The completion core: known rows and a few measured cells in, a completed row out. Numpy only."""
 
+from forgetcast.completion.analysis import analyse
 from forgetcast.completion.backtest import ALL_METHODS, backtest
 from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, MODEL_VERSION, Fitted
 from forgetcast.completion.fitting import fit
-from forgetcast.completion.matrix import ForgettingMatrix, load_npz
+from forgetcast.completion.matrix import ForgettingMatrix, load_npz, load_repeats
+from forgetcast.completion.noise_floor import Repeat
 from forgetcast.completion.probes import Design, ProbeSet, design_probes, expected_error, random_probes
 from forgetcast.completion.replay import ReplaySet, Strategy, default_max_weight, draw_replay_set
 from forgetcast.completion.row_forecast import Interval, RowForecast
@@ -18,9 +20,11 @@ __all__ = [
     "ForgettingMatrix",
     "Interval",
     "ProbeSet",
+    "Repeat",
     "ReplaySet",
     "RowForecast",
     "Strategy",
+    "analyse",
     "backtest",
     "default_max_weight",
     "design_probes",
@@ -28,5 +32,6 @@ __all__ = [
     "expected_error",
     "fit",
     "load_npz",
+    "load_repeats",
     "random_probes",
 ]

@@ -17,6 +17,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from forgetcast.completion.noise_floor import Repeat
 from forgetcast.completion.types import Floats, Mask, Values
 from forgetcast.errors import (
     MatrixEmpty,
@@ -210,7 +211,8 @@ class ForgettingMatrix:
 def load_npz(path: str | Path) -> ForgettingMatrix:
     """Matrix from an ``.npz`` file: ``forgetting`` and, optionally, ``task``, ``example``, ``domain``, ``family``.
 
-    NaN is a missing cell; an empty family is none. Nothing is unpickled.
+    NaN is a missing cell; an empty family is none. Rows that ``repeat_of`` names another task for are no known rows;
+    `load_repeats` reads those. Nothing is unpickled.
 
     Raises
     ------
@@ -218,6 +220,34 @@ def load_npz(path: str | Path) -> ForgettingMatrix:
         if there is no such file, it is no npz, it lacks ``forgetting`` or it holds Python objects
     The constructor's.
     """
+    matrix, repeat_of = _read_npz(path)
+    again = [row for row, task in enumerate(repeat_of) if task]
+    return matrix.without_tasks(again) if again else matrix
+
+
+def load_repeats(path: str | Path) -> list[Repeat]:
+    """Tasks that an ``.npz`` file has twice: rows whose ``repeat_of`` is the id of another row's task.
+
+    Raises
+    ------
+    UnreadableMatrix
+        also if a task that is repeated has no row
+    The constructor's.
+    """
+    matrix, repeat_of = _read_npz(path)
+    row_of = {task: row for row, task in enumerate(matrix.task_ids)}
+    repeats = []
+    for second, task in enumerate(repeat_of):
+        if task and task not in row_of:
+            raise UnreadableMatrix(f"{path}: 'repeat_of' names {task!r}, which is no task of the file.")
+        both = matrix.observed[second] & matrix.observed[row_of[task]] if task else np.zeros(0, dtype=np.bool_)
+        if both.any():
+            repeats.append(Repeat(task, matrix.row(row_of[task])[both], matrix.row(second)[both]))
+    return repeats
+
+
+def _read_npz(path: str | Path) -> tuple[ForgettingMatrix, list[str]]:
+    """All rows of a file, and for each the task that it repeats, "" for none."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
@@ -227,13 +257,17 @@ def load_npz(path: str | Path) -> ForgettingMatrix:
     except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise UnreadableMatrix(f"{path} is not an npz file of numbers and strings: {error}") from error
     families = _strings(arrays.get("family"))
-    return ForgettingMatrix.from_arrays(
+    matrix = ForgettingMatrix.from_arrays(
         forgetting,
         task_ids=_strings(arrays.get("task")),
         example_ids=_strings(arrays.get("example")),
         domains=_strings(arrays.get("domain")),
         families=None if families is None else [family or None for family in families],
     )
+    repeat_of = _strings(arrays.get("repeat_of")) or [""] * matrix.n_tasks
+    if len(repeat_of) != matrix.n_tasks:
+        raise WrongShape(f"{len(repeat_of)} entries of 'repeat_of' for {matrix.n_tasks} tasks.")
+    return matrix, repeat_of
 
 
 def _as_floats(forgetting: ArrayLike) -> Values:

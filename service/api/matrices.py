@@ -50,6 +50,12 @@ def read_backtest(matrix_id: str, parts: ServiceParts, as_of: AsOf = None) -> di
         return fits.read_backtest(session, matrix_id, as_of)
 
 
+@router.get("/{matrix_id}/analysis", dependencies=[Reads], summary="Rank, noise and extremes of the known rows")
+def read_analysis(matrix_id: str, parts: ServiceParts, as_of: int | None = None) -> dict[str, Any]:
+    with parts.database.read() as session:
+        return fits.read_analysis(session, matrix_id, as_of)
+
+
 @router.get("/{matrix_id}/probe-set", dependencies=[Reads], summary="Which upstream examples to probe")
 def read_probe_set(
     matrix_id: str,

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from forgetcast.completion import ALL_METHODS, DEFAULT_METHOD, MODEL_VERSION, Fitted, ForgettingMatrix, backtest, fit
+from forgetcast.completion import (
+    ALL_METHODS,
+    DEFAULT_METHOD,
+    MODEL_VERSION,
+    Fitted,
+    ForgettingMatrix,
+    Repeat,
+    analyse,
+    backtest,
+    fit,
+)
 from forgetcast.completion.fitted import BASELINES
 from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
@@ -51,17 +61,18 @@ def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
 
 
 def backtest_due_matrix(database: Database) -> bool:
-    """Back-test the newest version of one matrix that is fitted and not back-tested yet; False when nothing is due."""
+    """Back-test and analyse the newest version of one matrix that is fitted and not tested yet; False when none is."""
     with database.read() as session:
         due = storage.untested_matrix(session, MODEL_VERSION)
         if due is None:
             return False
-        known = read_known(session, *due)
+        known, repeats = read_known(session, *due), _read_repeats(session, *due)
     with metrics.BACKTEST_SECONDS.time():
         report = _backtest(known)
+        analysis = analyse(known, repeats)
     quality = None if report is None else _quality(report, due[1], known.n_tasks)
     with database.transaction() as session:
-        storage.put_backtest(session, *due, MODEL_VERSION, quality, report)
+        storage.put_backtest(session, *due, MODEL_VERSION, quality, report, analysis)
     return True
 
 
@@ -95,17 +106,24 @@ def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[s
     MatrixNotFound, MatrixEmpty, FitPending
     TooFewRows : the matrix has too few rows to leave one out
     """
-    matrix = storage.get_matrix(session, matrix_id)
-    found = read_fit(session, matrix, as_of)
-    if not found.tested:
-        raise FitPending(
-            f"the matrix {matrix.id!r} is not back-tested yet; a worker does it between jobs", retry_after=5
-        )
+    found = _read_tested(session, matrix_id, as_of)
     if found.backtest is None:
         raise TooFewRows(
             f"a back-test needs {FEWEST_ROWS_FOR_BACKTEST} known rows and more than {2 * PROBES} upstream examples"
         )
-    return {"matrix": matrix.id, "matrix_version": found.matrix_version, **found.backtest}
+    return {"matrix": matrix_id, "matrix_version": found.matrix_version, **found.backtest}
+
+
+def read_analysis(session: Session, matrix_id: str, as_of: int | None) -> dict[str, Any]:
+    """What the known rows look like, as analysed with the newest fit, or with that of the version `as_of`.
+
+    Raises
+    ------
+    MatrixNotFound, MatrixEmpty, FitPending
+    """
+    found = _read_tested(session, matrix_id, as_of)
+    assert found.analysis is not None
+    return {"matrix": matrix_id, "matrix_version": found.matrix_version, **found.analysis}
 
 
 def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatrix:
@@ -125,6 +143,28 @@ def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatr
         domains=columns.domains,
         families=tuple(families) if any(families) else None,
     )
+
+
+def _read_tested(session: Session, matrix_id: str, as_of: int | None) -> Fit:
+    matrix = storage.get_matrix(session, matrix_id)
+    found = read_fit(session, matrix, as_of)
+    if not found.tested:
+        raise FitPending(
+            f"the matrix {matrix.id!r} is not back-tested and analysed yet; a worker does it between jobs",
+            retry_after=5,
+        )
+    return found
+
+
+def _read_repeats(session: Session, matrix_id: str, version: int) -> list[Repeat]:
+    repeats = []
+    for task_id, row_version, repeat_id, repeat_version in storage.repeated_rows(session, matrix_id, version):
+        first = task_storage.read_cells(session, task_id, row_version, None)
+        second = task_storage.read_cells(session, repeat_id, repeat_version, None)
+        _both, here, there = np.intersect1d(first.positions, second.positions, True, True)
+        if here.size:
+            repeats.append(Repeat(task_id, first.forgetting[here], second.forgetting[there]))
+    return repeats
 
 
 def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from forgetcast.errors import MatrixNotFound
 from service.storage.blobs import delete_blob, put_blob
@@ -42,12 +42,20 @@ def known_rows(session: Session, matrix_id: str, version: int) -> Sequence[tuple
     rows = (
         sa.select(KnownRow.task_id, KnownRow.row_version, Task.family)
         .join(Task, Task.id == KnownRow.task_id)
-        .where(
-            KnownRow.matrix_id == matrix_id,
-            KnownRow.since <= version,
-            sa.or_(KnownRow.until.is_(None), KnownRow.until > version),
-        )
+        .where(*_known_at(matrix_id, version))
         .order_by(KnownRow.task_id)
+    )
+    return session.execute(rows).all()
+
+
+def repeated_rows(session: Session, matrix_id: str, version: int) -> Sequence[tuple[str, int, str, int]]:
+    """(task, row version, repeat, its row version) of known rows that another task measured once more."""
+    repeat = aliased(Task)
+    rows = (
+        sa.select(KnownRow.task_id, KnownRow.row_version, repeat.id, repeat.row_version)
+        .join(repeat, repeat.repeat_of == KnownRow.task_id)
+        .where(*_known_at(matrix_id, version), repeat.matrix_id == matrix_id, repeat.row_version > 0)
+        .order_by(repeat.id)
     )
     return session.execute(rows).all()
 
@@ -132,12 +140,18 @@ def put_backtest(
     model_version: int,
     quality: dict[str, Any] | None,
     report: dict[str, Any] | None,
+    analysis: dict[str, Any],
 ) -> None:
-    """Keep the back-test of a fit, if the fit is still kept; None when there were too few rows for one."""
+    """Keep the back-test of a fit and its analysis, if the fit is still kept; None when there were too few rows."""
     fit = session.get(Fit, (matrix_id, matrix_version, model_version))
     if fit is not None:
-        fit.tested, fit.quality, fit.backtest = True, quality, report
+        fit.tested, fit.quality, fit.backtest, fit.analysis = True, quality, report, analysis
         session.flush()
+
+
+def _known_at(matrix_id: str, version: int) -> tuple[sa.ColumnElement[bool], ...]:
+    is_current = sa.or_(KnownRow.until.is_(None), KnownRow.until > version)
+    return KnownRow.matrix_id == matrix_id, KnownRow.since <= version, is_current
 
 
 def _newest_fit_exists(model_version: int, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

@@ -94,7 +94,7 @@ class Matrix(Table):
 
 
 class Fit(Table):
-    """Factors and back-test of one matrix version, made between jobs; the arrays are an npz blob."""
+    """Factors, back-test and analysis of one matrix version, made between jobs; the arrays are an npz blob."""
 
     __tablename__ = "fit"
     matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
@@ -104,6 +104,7 @@ class Fit(Table):
     tested: Mapped[bool] = mapped_column(default=False)
     quality: Mapped[dict[str, Any] | None]
     backtest: Mapped[dict[str, Any] | None]
+    analysis: Mapped[dict[str, Any] | None]
     created_at: Mapped[float] = mapped_column(default=now())
 
 

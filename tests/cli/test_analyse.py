@@ -1,0 +1,42 @@
+"""`forgetcast analyse` on a file and on a matrix of the service."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.client.answers import ok
+
+
+@pytest.fixture
+def rows(tmp_path):
+    generator = np.random.default_rng(0)
+    forgetting = generator.standard_normal((8, 1)) * generator.standard_normal(40) + generator.standard_normal(40)
+    forgetting[7] = forgetting[2] + 0.1
+    path = tmp_path / "rows.npz"
+    tasks = [f"task-{i}" for i in range(7)] + ["again"]
+    domains = ["poems", "code"] * 20
+    np.savez(path, forgetting=forgetting, task=tasks, domain=domains, repeat_of=[""] * 7 + ["task-2"])
+    return path
+
+
+def test_rank_noise_and_extremes_are_printed(run, rows):
+    shown = run("analyse", rows).stdout
+    assert "7 tasks by 40 examples, 100% measured" in shown
+    assert "rank 1" in shown and "multiplicative" in shown
+    assert "noise of a cell 0.0707 nats per token, of a row mean 0.0707, from 1 tasks measured twice" in shown
+    assert "domains        " in shown and "tasks with most forgetting: task-" in shown
+
+
+def test_a_matrix_of_the_service_is_described_alike(run, service, rows):
+    found = json.loads(run("analyse", rows, "--json").stdout)
+    service.answers["GET", "/v1/matrices/m/analysis"] = ok(found)
+    assert run("analyse", "m").stdout == run("analyse", rows).stdout
+
+
+def test_a_file_that_is_not_there_is_one_line(run, tmp_path):
+    result = run("analyse", tmp_path / "none.npz")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) <= 2
