@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006_fit_analysis"
-down_revision = "0005_random_positions"
+revision = "0007_fit_analysis"
+down_revision = "0006_claim_order"
 branch_labels = None
 depends_on = None
 

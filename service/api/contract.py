@@ -91,12 +91,13 @@ OPERATIONS: dict[str, Operation] = {
         raises=(errors.UnknownReference, errors.UpstreamSetOpen, errors.IdInUse, errors.LimitExceeded),
         also=EXISTED,
         location=True,
-        next={name: OF_MATRIX for name in ("read_matrix", "read_backtest", "read_probe_set")},
+        next={name: OF_MATRIX for name in ("read_matrix", "read_backtest", "read_analysis", "read_probe_set")},
     ),
     "list_matrices": Operation(),
     "read_matrix": Operation(raises=MATRIX_UNKNOWN),
     "read_backtest": Operation(raises=READS_FIT),
-    "read_probe_set": Operation(raises=(*READS_FIT, errors.TooManyExamplesAsked, errors.UnknownReference)),
+    "read_analysis": Operation(raises=READS_FIT),
+    "read_probe_set": Operation(raises=(*READS_FIT, errors.TooManyExamplesAsked)),
     "put_row": Operation(
         raises=(
             *MATRIX_UNKNOWN,

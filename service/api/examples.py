@@ -134,6 +134,18 @@ EXAMPLES: dict[str, Any] = {
     "Dataset": {"sha256": SHA256, "n_lines": 1600, "n_bytes": 412_000},
     "TaskCreate": {"id": "support-desk", "matrix": "smollm2-135m", "dataset": SHA256, "size": 30},
     "Task": TASK,
+    "ProbeSet": {
+        "matrix": "smollm2-135m",
+        "matrix_version": 40,
+        "design": "mixed",
+        "seed": 0,
+        "domains": [],
+        "expected_error": 0.1713,
+        "data": [
+            {"place": 1, "example_id": "cooking-13", "domain": "cooking", "at_random": False, "expected_error": 0.1025},
+            {"place": 2, "example_id": "history-04", "domain": "history", "at_random": True, "expected_error": 0.0987},
+        ],
+    },
     "JobCreate": {"measure": "probe", "size": 60, "probe_seed": 1},
     "Job": JOB,
     "Event": {
@@ -200,23 +212,6 @@ EXAMPLES: dict[str, Any] = {
                 "domain": "geography",
                 "text": UPSTREAM_EXAMPLE["text"],
                 "messages": None,
-            }
-        ],
-    },
-    "ProbeSet": {
-        "matrix": "smollm2-135m",
-        "matrix_version": 40,
-        "design": "mixed",
-        "seed": 0,
-        "domains": [],
-        "expected_error": 0.21,
-        "data": [
-            {
-                "place": 1,
-                "example_id": "geography-20",
-                "domain": "geography",
-                "at_random": False,
-                "expected_error": 0.15,
             }
         ],
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forgetcast.completion import ALL_METHODS
 from service.operations.fits import backtest_due_matrix
 from tests.api.conftest import World
 
@@ -23,7 +24,7 @@ def test_an_analysis_is_made_with_the_back_test_and_has_the_repeats(world: World
     assert found["noise"]["cell_sd"] == pytest.approx(0.02 / 2**0.5, rel=1e-4)
     assert {domain["domain"] for domain in found["factors"][0]["domains"]} == {"cooking", "history", "code", "poems"}
     report = world.client.get("/v1/matrices/m/backtest").json()
-    assert set(report["methods"]) == {"local", "factor", "popularity", "additive", "knn", "mf"}
+    assert set(report["methods"]) == set(ALL_METHODS)
     assert report["design"] == "mixed"
 
 
