@@ -1,8 +1,10 @@
 """`forgetcast worker` on a database that is not ready, and on one that is."""
 
+import json
 import signal
 from datetime import timedelta
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +13,7 @@ from service.storage import jobs
 from service.storage.database import Database
 from service.storage.schema import migrate
 from tests.storage.rows import add_job
-from tests.test_end_to_end import forgetcast
+from tests.test_end_to_end import forgetcast, free_port
 from tests.workers.supervised import eventually
 from workers.commands import stop_on_signal, worker
 
@@ -69,9 +71,17 @@ def test_a_worker_without_jobs_puts_back_what_dead_ones_left_and_leaves_the_rest
         with database.read() as session:
             return [jobs.get_job(session, job_id).state for job_id in (lost, waiting)]
 
-    with forgetcast(tmp_path, "worker", "--no-jobs", "--poll", "0.1", FORGETCAST_LEASE="PT1S") as process:
+    port = str(free_port())
+    arguments = ("worker", "--no-jobs", "--poll", "0.1", "--metrics-port", port)
+    with forgetcast(tmp_path, *arguments, FORGETCAST_LEASE="PT1S") as process:
         eventually(lambda: states() == ["queued", "queued"])
+        page = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
         assert process.poll() is None
+    assert "forgetcast_jobs_reaped_total 1.0" in page
+    assert 'forgetcast_jobs_total{code="worker_lost",status="queued"} 1.0' in page
+    lines = [json.loads(line) for line in (tmp_path / "worker.log").read_text().splitlines()]
+    (change,) = [line for line in lines if "state" in line]
+    assert (change["event"], change["job_id"], change["code"]) == ("job queued", lost, "worker_lost")
     assert process.returncode == 0
     with database.read() as session:
         assert jobs.get_job(session, lost).attempt == 1  # nobody has begun a second

@@ -1,6 +1,8 @@
 """The supervisor over real child processes that need no model."""
 
+import io
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from forgetcast.errors import DatabaseUnavailable, ModelMismatch
+from service.logs import formatter
 from service.storage import jobs
 from service.storage.attempts import list_attempts
 from service.storage.database import now
@@ -448,3 +451,33 @@ def test_a_worker_is_listed_while_it_lives_and_with_its_job(database, tmp_path):
         eventually(lambda: row(database, job_id).state == "succeeded")
         eventually(lambda: listed()[0].job_id is None)
     assert listed() == []
+
+
+@pytest.fixture
+def log_lines():
+    """The log of this process as a worker would write it, each line as its fields."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(formatter(as_json=True))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def test_every_change_of_a_job_is_one_log_line_with_its_ids_and_its_error(sqlite_database, tmp_path, log_lines):
+    job_id = submit(sqlite_database)
+    run_once(make_supervisor(sqlite_database, tmp_path, "fail:bad_dataset"))
+    changes = [line for line in log_lines() if "state" in line]
+    assert [(line["event"], line["attempt"], line.get("code")) for line in changes] == [
+        ("job queued", 0, None),
+        ("job running", 1, None),
+        ("job failed", 1, "bad_dataset"),
+    ]
+    assert {line["job_id"] for line in changes} == {job_id}
+    assert {line["task_id"] for line in changes} == {row(sqlite_database, job_id).task_id}
+    assert changes[-1]["level"] == "error"
+    assert "as told" not in json.dumps(log_lines())  # an error's detail may quote the user's data
