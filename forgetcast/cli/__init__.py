@@ -13,6 +13,9 @@ COMMANDS = {
     "measure": Command(
         "forgetcast.cli.measure:measure", "Measure more of a task, or post what a run of yours measured."
     ),
+    "probe-set": Command(
+        "forgetcast.cli.probe_set:probe_set", "Show which upstream examples to measure for a new task."
+    ),
     "task": Command("forgetcast.cli.task:task", "List, read, wait for, follow and cancel tasks."),
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),

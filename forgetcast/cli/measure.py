@@ -27,7 +27,7 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("task_id", metavar="TASK")
 @click.option("--size", type=click.IntRange(1), help="A worker measures so many probes.")
-@click.option("--design", type=click.Choice(["mixed", "optimal", "random"]), help="Of the probes.  [default: random]")
+@click.option("--design", type=click.Choice(["mixed", "optimal", "random"]), help="Of the probes.  [default: mixed]")
 @click.option("--probe-seed", type=click.IntRange(0), help="Of the probes drawn at random.  [default: 0]")
 @click.option("--full", is_flag=True, help="A worker measures every upstream example.")
 @click.option(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgetcast.client.connection import Connection, Params, segment
 from forgetcast.client.upstream_sets import examples_path
 from forgetcast.errors import ConfigurationError, MatrixEmpty, UnexpectedAnswer, VersionChanged
-from forgetcast.schemas import Matrix, MatrixCreate, Task, UpstreamExample
+from forgetcast.schemas import Design, Matrix, MatrixCreate, ProbeSet, Task, UpstreamExample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,22 @@ class Matrices:
     def analysis(self, matrix_id: str, *, as_of: int | None = None) -> dict[str, Any]:
         """What `forgetcast.completion.analyse` says of the known rows."""
         return self._report(matrix_id, "analysis", {"as_of": as_of})
+
+    def probe_set(
+        self,
+        matrix_id: str,
+        *,
+        size: int = 30,
+        design: Design | str = Design.MIXED,
+        seed: int = 0,
+        domains: Sequence[str] = (),
+    ) -> ProbeSet:
+        """Which upstream examples to measure for a new task, in order, and the error to expect after each.
+
+        With `domains` they are chosen for the error there. All but random ones need a fit: FitPending, MatrixEmpty.
+        """
+        query = {"size": size, "design": str(design), "seed": seed, "domain": list(domains) or None}
+        return self._connection.read(ProbeSet, "GET", f"{_path(matrix_id)}/probe-set", params=query)
 
     def _report(self, matrix_id: str, name: str, query: Params) -> dict[str, Any]:
         report = self._connection.request("GET", f"{_path(matrix_id)}/{name}", params=query).json()

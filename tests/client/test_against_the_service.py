@@ -189,6 +189,15 @@ def test_rows_are_exported_in_formats_that_there_are(client, tmp_path):
         client.matrices.export("m", tmp_path / "rows.csv")
 
 
+def test_probes_are_nested_and_say_what_they_buy(client):
+    probes = client.matrices.probe_set("m", size=8, domains=["poems"])
+    assert [probe.place for probe in probes.data] == list(range(1, 9))
+    assert (probes.design, probes.domains, probes.matrix_version) == ("mixed", ["poems"], 4)
+    errors_after = [probes.expected_error, *(probe.expected_error for probe in probes.data)]
+    assert all(after is not None for after in errors_after)
+    assert client.matrices.probe_set("m", size=3, domains=["poems"]).data == probes.data[:3]
+
+
 def test_a_forecast_of_an_older_version_stays_what_it_was(client, sqlite_database):
     task = client.tasks.create(matrix="m", id="mine", n_examples=320)
     post_probes(client, task.id)
