@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from service.app import create_app
 from service.operations.fits import backtest_due_matrix, fit_due_matrix
 from service.queue import NoQueue
 from service.settings import Settings
+from service.storage import jobs
 from service.storage.database import Database
+from service.storage.workers import note_worker
 
 N_EXAMPLES = 70
 RECIPE = Recipe(method="full", learning_rate=1e-4, steps=10, batch_size=8, max_tokens=64)
@@ -259,3 +262,18 @@ def test_a_database_without_its_schema_is_said_to_be_what_is_missing(client):
     ready = client.ready()
     assert not ready.ready
     assert "forgetcast migrate" in ready.missing[0]
+
+
+def test_an_operator_sees_the_queue_workers_and_models(client, sqlite_database, tmp_path):
+    (tmp_path / "task.jsonl").write_text('{"text": "one"}\n')
+    task = client.tasks.create(tmp_path / "task.jsonl", matrix="m", hardware="a100")
+    with sqlite_database.transaction() as session:
+        note_worker(session, "w", host="gpu-1", hardware=["any"], gpu=None, version="1", job_id=None)
+    queue = client.queue()
+    assert (queue.n_queued, queue.n_running, queue.running) == (1, 0, [])
+    assert [(waiting.hardware, waiting.n_jobs, waiting.starts_in_s) for waiting in queue.waiting] == [("a100", 1, None)]
+    with sqlite_database.transaction() as session:
+        assert jobs.claim(session, "w", ["a100"], timedelta(minutes=1)) is not None
+    assert [(running.task, running.worker) for running in client.queue().running] == [(task.id, "w")]
+    assert [(worker.id, worker.alive) for worker in client.workers()] == [("w", True)]
+    assert [model.id for model in client.models()] == ["tiny"]
