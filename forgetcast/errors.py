@@ -163,6 +163,12 @@ class LossNotFinite(ForgetcastError):
     code = "loss_not_finite"
 
 
+class NotReproducible(ForgetcastError):
+    """Fine-tuning again came to another model than the one the task's cells were measured with."""
+
+    code = "not_reproducible"
+
+
 class JobFailed(ForgetcastError):
     """The job ended without a measurement."""
 

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         default=timedelta(minutes=15), description="a job without progress for this long is stopped"
     )
     checkpoint: timedelta = Field(default=timedelta(minutes=10), description="of fine-tuning that a crash may cost")
+    keep_weights: timedelta = Field(
+        default=timedelta(days=1), description="fine-tuned weights stay in a worker's cache for so long"
+    )
     drain_grace: timedelta = Field(
         default=timedelta(seconds=25), description="for a job to save what it has, when its worker is stopped"
     )

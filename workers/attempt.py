@@ -32,14 +32,16 @@ from torch.utils import deterministic
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from forgetcast.errors import BadDataset, ForgetcastError
+from forgetcast.errors import ForgetcastError
+from workers.control import check_control, read_control
+from workers.examples import read_dataset, read_upstream
 from workers.fine_tune import WoundDown, fine_tune
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.kept_weights import Tuned, keep, load_kept
 from workers.language_model import TransformersModel, load_model
 from workers.measuring import measure_blocks
 from workers.sealed import Checkpoints, remove_unsealed
-from workers.tokens import Tokenizer, Tokens, encode
+from workers.tokens import Tokens
 
 DISK_FULL, LEFT_EARLY = 74, 75  # exit statuses; EX_IOERR and EX_TEMPFAIL of sysexits.h
 ALMOST_NOTHING = 1 << 16  # bytes free on a disk that is full
@@ -66,6 +68,9 @@ class Reporter:
         yield step
         self.seconds[name] = round(time.monotonic() - began, 3)
 
+    def warn(self, message: str) -> None:
+        self.send({"level": "warn", "message": message})
+
     def send(self, event: dict[str, Any]) -> None:
         self._out.write(json.dumps(event) + "\n")
         self._out.flush()
@@ -83,24 +88,28 @@ def run(folder: Path, reporter: Reporter) -> None:
     with reporter.phase("load", 1) as step:
         model, tokenizer = load_model(Path(order.model_folder), device)
         recipe, setting = order.recipe, order.setting
-        dataset = _read_dataset(folder / "dataset.jsonl", tokenizer, recipe["max_tokens"], reporter)
-        upstream = _read_upstream(folder, tokenizer, setting)
+        dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe["max_tokens"], reporter.warn)
+        upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
+        control = read_control(folder / "control.json", tokenizer, setting)
         step(1)
     leaving = _leave_when_asked()
 
+    measured = TransformersModel(model, dtype=getattr(torch, setting["dtype"]))
+    tokens_per_batch = TOKENS_PER_BATCH[device.type] // order.split
     measure = partial(
         measure_blocks,
         folder,
-        model=TransformersModel(model, dtype=getattr(torch, setting["dtype"])),
+        model=measured,
         upstream=upstream,
-        tokens_per_batch=TOKENS_PER_BATCH[device.type] // order.split,
+        tokens_per_batch=tokens_per_batch,
         after_block=partial(_leave, leaving),
     )
     before = np.load(folder / "before.npy", allow_pickle=False)
     n_missing = int(np.isnan(before).sum())
     with reporter.phase("base", n_missing) if n_missing else nullcontext(_say_nothing) as step:
         measure("before", known=before, weights=order.model_revision, on_progress=step)
-    tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving)
+    check = None if control is None else partial(check_control, control, measured, tokens_per_batch)
+    tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving, check)
     with reporter.phase("measure", len(upstream)) as step:
         measure("after", known=np.full_like(before, np.nan), weights=tuned.weights_sha256, on_progress=step)
     write_result(
@@ -122,13 +131,17 @@ def _fine_tuned(
     dataset: Sequence[Tokens],
     reporter: Reporter,
     leaving: threading.Event,
+    check: Callable[[], None] | None,
 ) -> Tuned:
-    """Train the model in place, unless its weights are kept from before."""
+    """Train the model in place, unless its weights are kept from before. `check` of a task that has cells already: it
+    raises when they would come out otherwise now."""
     kept, made_for = Path(order.weights_folder), digest_of(order.training_sha256, _versions())
     tuned = load_kept(model, order.recipe, kept, made_for)
     if tuned is not None:
         reporter.send({"level": "info", "message": "the fine-tuned weights of an earlier attempt or job are used"})
         return tuned
+    if check is not None:
+        reporter.warn("the task's fine-tuned weights are not here any more: fine-tuning is repeated, and cells checked")
     checkpoints = Checkpoints(folder / "trainer", made_for, timedelta(seconds=order.checkpoint_seconds))
     newest = checkpoints.newest()
     if newest is not None:
@@ -145,6 +158,8 @@ def _fine_tuned(
             checkpoints=checkpoints,
             leaving=leaving.is_set,
         )
+    if check is not None:
+        check()
     tuned = keep(trained, kept, made_for)
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
     return tuned
@@ -168,41 +183,6 @@ def _leave(leaving: threading.Event) -> None:
 
 def _say_nothing(n_done: int) -> None:
     """The progress of a phase that has nothing to do."""
-
-
-def _read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, reporter: Reporter) -> list[Tokens]:
-    """The lines that have something to train on: a prompt that fills `max_tokens` leaves no response to learn."""
-    lines = list(_read(path, tokenizer, {"scored": "response", "max_tokens": max_tokens}))
-    usable = [tokens for _, tokens in lines if tokens.n_scored]
-    if not usable:
-        raise BadDataset(f"no line of the data set has a response within the recipe's max_tokens of {max_tokens}")
-    if len(usable) < len(lines):
-        first = next(number for number, tokens in lines if not tokens.n_scored)
-        message = (
-            f"{len(lines) - len(usable)} of {len(lines)} lines are left out (the first is line {first}): "
-            f"no response within the recipe's max_tokens of {max_tokens}"
-        )
-        reporter.send({"level": "warn", "message": message})
-    return usable
-
-
-def _read_upstream(folder: Path, tokenizer: Tokenizer, setting: dict[str, Any]) -> list[Tokens]:
-    upstream = []
-    for number, tokens in _read(folder / "upstream.jsonl", tokenizer, setting):
-        if not tokens.n_scored:
-            raise BadDataset(
-                f"upstream line {number} has no scored token within the setting's max_tokens of {setting['max_tokens']}"
-            )
-        upstream.append(tokens)
-    return upstream
-
-
-def _read(path: Path, tokenizer: Tokenizer, reading: dict[str, Any]) -> Iterator[tuple[int, Tokens]]:
-    with path.open(encoding="utf-8-sig") as lines:  # as the service reads them: a byte order mark and empty lines pass
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                tokens = encode(tokenizer, json.loads(line), scored=reading["scored"], max_tokens=reading["max_tokens"])
-                yield number, tokens
 
 
 def _die_with_parent() -> None:

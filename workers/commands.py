@@ -144,6 +144,7 @@ def open_supervisor(
             stall=settings.stall,
             max_outage=settings.max_outage,
             checkpoint=settings.checkpoint,
+            keep_weights=settings.keep_weights,
         ),
         gpu=gpu,
     )

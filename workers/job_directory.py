@@ -132,6 +132,11 @@ def read_result(folder: Path) -> JobResult:
     return JobResult(before, after, report)
 
 
+def read_base_values(folder: Path) -> Values:
+    """What was measured before fine-tuning, once all of it is there."""
+    return _read_blocks(folder, "before")
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write whole or not at all: a reader never meets half a file."""
     scratch = path.with_name(path.name + ".tmp")

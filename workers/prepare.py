@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from service.operations.job_material import JobMaterial
+from service.operations.job_material import ControlCell, JobMaterial
 from workers.gpu import lock_file
 from workers.job_directory import JobOrder, write_file
 
 YOUNG = 60.0  # seconds; a folder is locked right after it is made, not in the same instant
+NEARLY_FULL = 0.1  # of a disk that is free
 FORGOTTEN = 3600.0  # seconds after which half-written weights belong to nobody
 
 
@@ -75,10 +76,14 @@ def sweep_folders(root: Path, active: Callable[[Sequence[str]], set[str]]) -> No
 
 
 def sweep_weights(root: Path, keep: timedelta) -> None:
-    """Remove fine-tuned weights that were not used for so long, and what was only half written."""
-    for folder in root.glob("*"):
+    """Remove fine-tuned weights that were not used for so long, and what was only half written.
+
+    Beyond that the oldest go while the disk is nearly full: they only save time, and a job needs space.
+    """
+    for folder in sorted(root.glob("*"), key=_age, reverse=True):
         longest = FORGOTTEN if folder.suffix == ".tmp" else keep.total_seconds()
-        if _age(folder) > longest:
+        disk = shutil.disk_usage(root)
+        if _age(folder) > longest or disk.free < NEARLY_FULL * disk.total:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -107,5 +112,13 @@ def write_job(folder: Path, material: JobMaterial, order: JobOrder) -> None:
     with (folder / "upstream.jsonl").open("w", encoding="utf-8") as lines:
         for example in material.upstream:
             lines.write(json.dumps(example) + "\n")
+    _write_control(folder / "control.json", material.control)
     np.save(folder / "before.npy", material.before.astype(np.float32), allow_pickle=False)
     order.write(folder)
+
+
+def _write_control(path: Path, cells: Sequence[ControlCell]) -> None:
+    if cells:
+        write_file(path, json.dumps([cell._asdict() for cell in cells]).encode())
+    else:
+        path.unlink(missing_ok=True)

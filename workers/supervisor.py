@@ -35,6 +35,7 @@ from service.storage.attempts import ChildEnd
 from service.storage.database import Database
 from service.storage.ids import new_id
 from service.storage.jobs import Beat, Claimed
+from workers.base_values import BaseValuesKeeper
 from workers.child import COMMAND, Child
 from workers.gpu import Gpu
 from workers.job_directory import JobOrder, JobResult, read_result
@@ -139,7 +140,6 @@ class Supervisor:
         if time.monotonic() - self._swept_at < self._timing.sweep.total_seconds():
             return
         self._swept_at = time.monotonic()
-        sweep_weights(self._weights_folder, self._timing.keep_weights)
         try:
             with self._database.read() as session:
                 sweep_folders(self._jobs_folder, lambda job_ids: jobs.active_jobs(session, job_ids))
@@ -200,7 +200,8 @@ class Supervisor:
                     log.info("job %s: the result of an earlier attempt is here", claimed.job_id)
                     return Ended(spooled)
                 with self._start(folder, lock) as child:
-                    interruption = self._follow(child, heartbeat, ends_at, stop)
+                    base = BaseValuesKeeper(self._database, claimed.job_id, folder, n_upstream)
+                    interruption = self._follow(child, heartbeat, base, ends_at, stop)
                     if interruption is not None:
                         self._end(child, heartbeat, interruption)
                         if interruption is not Interrupted.STOPPED or child.returncode != 0:
@@ -214,6 +215,7 @@ class Supervisor:
 
     def _prepare(self, folder: Path, claimed: Claimed) -> int:
         """Fill the job directory; how many upstream examples it asks for."""
+        sweep_weights(self._weights_folder, self._timing.keep_weights)
         with self._database.read() as session:
             material = read_job_material(session, claimed.job_id)
         order = JobOrder(
@@ -241,7 +243,12 @@ class Supervisor:
         return Child(folder, self._command, also=self._gpu.environment, held=(lock, self._gpu.lock))
 
     def _follow(
-        self, child: Child, heartbeat: Heartbeat, ends_at: float | None, stop: threading.Event
+        self,
+        child: Child,
+        heartbeat: Heartbeat,
+        base: BaseValuesKeeper,
+        ends_at: float | None,
+        stop: threading.Event,
     ) -> Failure | Interrupted | None:
         """Pass on what the child says until it ends, which is None, or has to be stopped."""
         stall = StallClock(self._timing.stall)
@@ -249,6 +256,7 @@ class Supervisor:
             for event in child.events(LOOK_AT_CHILD):
                 heartbeat.tell(event)
                 stall.note(event)
+                base.note(event)
             if heartbeat.verdict is Beat.LOST:
                 return Interrupted.LOST
             if heartbeat.verdict is Beat.CANCEL:

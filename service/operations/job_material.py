@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,21 @@ from service.storage import tasks as storage
 from service.storage.attempts import ChildEnd
 from service.storage.database import Session, after_commit
 from service.storage.matrices import get_matrix, supersede_row
-from service.storage.tables import Job, Matrix, UpstreamSet
+from service.storage.tables import Job, Matrix, Task, UpstreamSet
 from service.storage.upstream_sets import read_contents
 
 Values = NDArray[np.float32]
+
+
+N_CONTROL = 3
+
+
+class ControlCell(NamedTuple):
+    """A cell that a worker has measured before: its example, log-perplexity before fine-tuning, and forgetting."""
+
+    example: dict[str, Any]
+    before: float
+    forgetting: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class JobMaterial:
     dataset_sha256: str
     upstream: list[dict[str, Any]]
     before: Values
+    control: tuple[ControlCell, ...] = ()
 
 
 def read_job_material(session: Session, job_id: str) -> JobMaterial:
@@ -63,6 +75,22 @@ def read_job_material(session: Session, job_id: str) -> JobMaterial:
         dataset_sha256=task.dataset_sha256,
         upstream=upstream,
         before=_base_values(session, matrix)[positions],
+        control=_control(session, task, matrix),
+    )
+
+
+def _control(session: Session, task: Task, matrix: Matrix) -> tuple[ControlCell, ...]:
+    """A few cells of the task that workers have measured, spread over what they have measured."""
+    cells = storage.cells_of_workers(session, task)
+    base = _base_values(session, matrix)
+    known = np.flatnonzero(np.isfinite(base[cells.positions]))
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, N_CONTROL).round().astype(int))] if len(known) else known
+    positions = cells.positions[chosen]
+    contents = read_contents(session, matrix.upstream_set_id, positions.tolist())
+    return tuple(
+        ControlCell(content, float(base[position]), float(cells.forgetting[place]))
+        for content, position, place in zip(contents, positions, chosen, strict=True)
+        if content is not None
     )
 
 
@@ -117,6 +145,13 @@ def record_measurement(session: Session, job_id: str, before: Values, after: Val
     session.flush()
     seconds = report.get("seconds") or {}
     after_commit(session, partial(metrics.observe_measurement, job.measure, len(positions), seconds))
+
+
+def record_base_values(session: Session, job_id: str, before: Values) -> None:
+    """Keep what a job has measured before fine-tuning: it holds for every job of the matrix, however this one ends."""
+    job = job_storage.get_job(session, job_id)
+    matrix = get_matrix(session, storage.get_task(session, job.task_id).matrix_id)
+    _keep_base_values(session, matrix, _positions(session, job, matrix), before)
 
 
 def _positions(session: Session, job: Job, matrix: Matrix) -> NDArray[np.intp]:

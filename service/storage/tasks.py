@@ -107,7 +107,16 @@ def copy_measurements(session: Session, source: Task, target: Task) -> None:
 
 def read_cells(session: Session, task_id: str, row_version: int, recipe: dict[str, Any] | None) -> MeasuredCells:
     """The measured cells at this row version; `same_recipe` says whether all came from `recipe`."""
-    found = session.scalars(_measurements(task_id, row_version)).all()
+    return _newest_cells(session.scalars(_measurements(task_id, row_version)).all(), recipe)
+
+
+def cells_of_workers(session: Session, task: Task) -> MeasuredCells:
+    """The cells that workers of this deployment have measured, under the matrix's own recipe and the task's seed."""
+    by_workers = _measurements(task.id, task.row_version).where(Measurement.job_id.is_not(None))
+    return _newest_cells(session.scalars(by_workers).all(), None)
+
+
+def _newest_cells(found: Sequence[Measurement], recipe: dict[str, Any] | None) -> MeasuredCells:
     values = [np.frombuffer(one.forgetting, "<f4").astype(np.float64) for one in found]
     positions = [
         np.arange(cells.size) if one.positions is None else np.frombuffer(one.positions, "<i4")

@@ -52,6 +52,12 @@ def behave(told: str, pid_file: Path, folder: Path) -> int:
         return 75
     if behaviour == "environment":
         write_file(Path(argument), json.dumps(dict(os.environ)).encode())
+    if behaviour == "base_only":
+        say({"phase": "base", "step": 0, "total": 1, "loss": None, "eta_s": None})
+        n_upstream = len((folder / "upstream.jsonl").read_text().splitlines())
+        write_block(folder, "before-00000", np.full(n_upstream, BEFORE, np.float32))
+        say({"phase": "fine_tune", "step": 0, "total": 1, "loss": None, "eta_s": None})
+        time.sleep(600)
     if behaviour == "die":
         os.kill(os.getpid(), getattr(signal, argument))
     if behaviour == "exit":

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_weights_are_kept_as_long_as_they_are_used(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"new", "new.1.tmp"}
     sweep_weights(tmp_path, timedelta(0))
     assert {path.name for path in tmp_path.iterdir()} == {"new.1.tmp"}
+
+
+def test_the_oldest_weights_go_when_the_disk_is_nearly_full(tmp_path, monkeypatch):
+    for hours, name in enumerate(["new", "old", "oldest"]):
+        (tmp_path / name).mkdir()
+        make_old(tmp_path / name, hours * 3600)
+    free = iter([5, 9, 10])  # of 100 bytes; each folder that goes gives some back
+    monkeypatch.setattr("workers.prepare.shutil.disk_usage", lambda path: SimpleNamespace(total=100, free=next(free)))
+    sweep_weights(tmp_path, timedelta(days=1))
+    assert {path.name for path in tmp_path.iterdir()} == {"new"}
 
 
 def test_a_lock_is_held_once_and_free_again(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from forgetcast.errors import NotReproducible
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from tests.workers.test_fine_tune import FULL, LORA
 from workers.attempt import Reporter, run
 from workers.fine_tune import WoundDown, fine_tune
-from workers.job_directory import JobOrder, JobResult, read_result, write_file
+from workers.job_directory import JobOrder, JobResult, Values, read_result, write_file
 from workers.sealed import Checkpoints, seal
 from workers.tokens import Tokens, encode
 
@@ -256,3 +258,38 @@ def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def give_control(job: Job, forgetting_of: Callable[[JobResult], Values]) -> None:
+    """Three cells of the job's own result as what was measured before; the weights and the rest are gone."""
+    result = job.result()
+    examples = [json.loads(line) for line in (job.folder / "upstream.jsonl").read_text().splitlines()]
+    forgetting = forgetting_of(result)
+    cells = [
+        {"example": examples[n], "before": float(result.before[n]), "forgetting": float(forgetting[n])}
+        for n in (0, 3, 6)
+    ]
+    write_file(job.folder / "control.json", json.dumps(cells).encode())
+    shutil.rmtree(f"{job.folder}-weights")
+    (job.folder / "result.json").unlink()
+
+
+def test_fine_tuning_that_is_repeated_is_said_before_and_checked_by_cells_that_were_measured(make_job):
+    job = make_job("job", FULL)
+    job.attempt()
+    first = job.result()
+    give_control(job, lambda result: result.after - result.before)
+    said = job.attempt()
+    told = next(place for place, event in enumerate(said) if "fine-tuning is repeated" in event.get("message", ""))
+    assert told < next(place for place, event in enumerate(said) if event.get("phase") == "fine_tune")
+    same(job.result(), first)
+    assert "fine-tuning is repeated" not in str(job.attempt())  # now the weights are there
+
+
+def test_fine_tuning_that_comes_to_another_model_leaves_no_result(make_job):
+    job = make_job("job", FULL)
+    job.attempt()
+    give_control(job, lambda result: result.after - result.before + np.float32(0.1))
+    with pytest.raises(NotReproducible, match=r"up to 0\.1"):
+        job.attempt()
+    assert not (job.folder / "result.json").exists() and not Path(f"{job.folder}-weights").exists()

@@ -266,6 +266,22 @@ def test_a_cancel_that_comes_before_the_result_wins(sqlite_database, tmp_path):
     assert measured(sqlite_database) == []
 
 
+def test_base_values_are_kept_before_the_job_ends_and_however_it_does(database, tmp_path):
+    job_id = submit(database)
+
+    def base_values():
+        with database.read() as session:
+            kept = session.scalars(sa.select(BaseValues)).first()
+            return None if kept is None else np.frombuffer(kept.log_perplexity, "<f4").tolist()
+
+    with running(make_supervisor(database, tmp_path, "base_only")):
+        assert eventually(base_values) == [1.0] * N_EXAMPLES
+        assert row(database, job_id).state == "running"
+        cancel(database, job_id)
+        eventually(lambda: row(database, job_id).state == "cancelled")
+    assert base_values() == [1.0] * N_EXAMPLES and measured(database) == []
+
+
 def test_an_outage_of_the_database_costs_a_running_job_nothing(sqlite_database, tmp_path, monkeypatch):
     job_id = submit(sqlite_database)
     go, transaction = tmp_path / "go", sqlite_database.transaction
