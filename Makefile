@@ -11,10 +11,10 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test generated faults soak lint types check imports schema format openapi matrix bench clean
+.PHONY: help setup run test generated faults soak lint types check imports schema format openapi matrix bench bench-jobs clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## make .venv with pinned packages and convert the bundled model; again: nothing to do
 	@$(RUN) -m bundled.model > /dev/null
@@ -72,6 +72,9 @@ format: setup ## put the code into the project's form
 
 bench: setup ## time fits and forecasts on wide matrices (minutes); benchmarks/README.md has figures of every benchmark
 	@$(RUN) -m benchmarks.completion_scale
+
+bench-jobs: setup ## jobs claimed and heartbeats per second on SQLite; DATABASE=postgresql+psycopg://… takes a Postgres
+	@$(RUN) -m benchmarks.jobs $(if $(DATABASE),--database $(call quoted,$(DATABASE)))
 
 matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
 	@$(RUN) -m bundled.measure_matrix

@@ -18,6 +18,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")  # a caller may name its own
 ASKED_OFTEN = {"/healthz", "/readyz", "/metrics"}  # by machines; a line each would hide the others
 METHODS = frozenset(HTTPMethod)
 LONGEST_ID = 128
+CALLER_LEFT = 499  # nothing was answered; the number that nginx made known
 
 
 class AccessLog:
@@ -35,7 +36,7 @@ class AccessLog:
         unbind_all()
         bind(request_id=request_id)
         began = time.perf_counter()
-        status = 500  # when nothing is sent, an error goes through here to the layer that answers it
+        status = CALLER_LEFT
 
         async def noting_send(message: Message) -> None:
             nonlocal status
@@ -45,6 +46,9 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, noting_send)
+        except Exception:
+            status = 500  # the server answers it, or breaks off the answer
+            raise
         finally:
             _note(scope, status, time.perf_counter() - began)
 

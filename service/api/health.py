@@ -45,6 +45,7 @@ class Looks:
     def _ask_state(self) -> tuple[schemas.Queue, list[schemas.Worker]] | None:
         lease = self._parts.settings.lease
         try:
+            check_schema(self._parts.database)
             with self._parts.database.read() as session:
                 return read_queue(session, lease), list_workers(session, lease)
         except ForgetcastError:

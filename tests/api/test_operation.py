@@ -115,12 +115,12 @@ def test_the_queue_says_what_waits(world: World) -> None:
     assert waiting["starts_in_s"] is None and queue["oldest_age_s"] >= 0
 
 
-def test_gauges_name_only_hardware_that_workers_have(client: TestClient, database: Database) -> None:
-    note(database)
-    with database.transaction() as session:
+def test_gauges_name_only_hardware_that_workers_have(ready_client: TestClient, migrated: Database) -> None:
+    note(migrated)
+    with migrated.transaction() as session:
         for hardware in ("a100", "made-up-1", "made-up-2"):
             add_job(session, hardware=hardware)
-    page = client.get("/metrics").text
+    page = ready_client.get("/metrics").text
     assert 'forgetcast_queue_depth{hardware="a100"} 1.0' in page
     assert 'forgetcast_queue_depth{hardware="other"} 2.0' in page
     assert "made-up" not in page
