@@ -61,7 +61,7 @@ def failure_of(error: ForgetcastError) -> click.ClickException:
         more = f" and {len(details) - SHOWN_FIELDS} more" if len(details) > SHOWN_FIELDS else ""
         message += f" ({'; '.join(details[:SHOWN_FIELDS])}{more})"
     if type(error) in NEXT:
-        message += f"; {NEXT[type(error)]}"
+        message = f"{message.removesuffix('.')}; {NEXT[type(error)]}"
     return FAILURES.get(type(error), click.ClickException)(message)
 
 

@@ -14,6 +14,7 @@ from forgetcast.cli.output import print_json
 @click.option("--domain", help="Only examples of this domain.")
 @click.option("--min", "at_least", type=float, help="Only with at least so much forgetting, nats per token.")
 @click.option("--level", type=float, help="Share of cells the intervals are meant to cover.  [default: 0.9]")
+@click.option("--as-of", type=click.IntRange(0), metavar="VERSION", help="An older version of the matrix.")
 @service_options
 def forgotten(
     task: str,
@@ -21,6 +22,7 @@ def forgotten(
     domain: str | None,
     at_least: float | None,
     level: float | None,
+    as_of: int | None,
     url: str | None,
     as_json: bool,
     quiet: bool,
@@ -29,7 +31,7 @@ def forgotten(
     from forgetcast.cli.report import print_forgotten, read_words
 
     with open_client(url) as client:
-        found = client.tasks.forgotten(task, k, domain=domain, min=at_least, level=level)
+        found = client.tasks.forgotten(task, k, domain=domain, min=at_least, level=level, as_of=as_of)
         if as_json:
             print_json(found)
         elif quiet:

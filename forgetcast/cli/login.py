@@ -16,8 +16,6 @@ from forgetcast.errors import Forbidden
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
 
-ENVIRONMENT = ("FORGETCAST_URL", "FORGETCAST_API_KEY")
-
 
 @click.command(epilog="Example: forgetcast login --url https://forgetcast.example < key.txt")
 @url_option
@@ -34,9 +32,9 @@ def login(url: str | None) -> None:
         check_key(client)
         path = save_login(Login(client.url, key or None))
     click.echo(f"{client.url}: {'the key is' if key else 'no key, the URL is'} stored in {path}")
-    for name in ENVIRONMENT:
-        if name in os.environ:
-            note(f"{name} is set and goes before it")
+    for name, stored in (("FORGETCAST_URL", client.url), ("FORGETCAST_API_KEY", key)):
+        if os.environ.get(name, stored) != stored:
+            note(f"{name} is set to something else and goes before it")
 
 
 @click.command(epilog="Example: forgetcast logout")

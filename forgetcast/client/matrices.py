@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from forgetcast.client.connection import Connection, Params, segment
 from forgetcast.client.upstream_sets import examples_path
 from forgetcast.errors import ConfigurationError, MatrixEmpty, UnexpectedAnswer, VersionChanged
-from forgetcast.schemas import Design, Matrix, MatrixCreate, ProbeSet, Task, UpstreamExample
+from forgetcast.schemas import Design, Matrix, MatrixCreate, ProbeSet, Recipe, Setting, Task, UpstreamExample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,14 +110,21 @@ class Matrices:
         repeat_of: str | None = None,
         seed: int | None = None,
         dataset: str | None = None,
+        recipe: Recipe | None = None,
+        setting: Setting | None = None,
     ) -> Task:
-        """Import one measured row: (N,) in the order of the upstream set, NaN where missing, or by example id."""
+        """Import one measured row: (N,) in the order of the upstream set, NaN where missing, or by example id.
+
+        RecipeMismatch when it was measured under another `recipe` or `setting` than the matrix, if those are given.
+        """
         query = {
             "family": family,
             "n_examples": n_examples,
             "repeat_of": repeat_of,
             "seed": seed,
             "dataset": dataset,
+            "recipe": None if recipe is None else recipe.model_dump_json(),
+            "setting": None if setting is None else setting.model_dump_json(),
         }
         body, media_type = _row_bytes(forgetting)
         headers = {"Content-Type": media_type}

@@ -143,6 +143,10 @@ def test_the_version_is_said():
     assert done.stdout == f"forgetcast {metadata.version('forgetcast')}\n"
 
 
+def test_what_to_do_follows_the_message_in_one_sentence():
+    assert failure_of(errors.Unauthenticated("A key is needed.")).message.startswith("A key is needed; store a key")
+
+
 def test_what_is_wrong_in_a_request_is_named_by_its_field():
     error = errors.InvalidRequest("two fields are wrong", errors=(errors.FieldError("/seed", "must be positive"),))
     assert failure_of(error).message == "two fields are wrong (/seed: must be positive)"

@@ -10,10 +10,10 @@ from tests.client.answers import a_job, a_task, ok, page
 
 
 def test_forgotten_asks_for_what_the_options_say(run, service):
-    result = run("forgotten", "t", "--k", 5, "--domain", "poems", "--min", "0.1", "--level", "0.8")
+    result = run("forgotten", "t", "--k", 5, "--domain", "poems", "--min", "0.1", "--level", "0.8", "--as-of", 3)
     assert result.exit_code == 0
     asked = dict(service.asked("GET", "/v1/tasks/t/forgotten")[0].url.params)
-    assert asked == {"k": "5", "domain": "poems", "min": "0.1", "level": "0.8"}
+    assert asked == {"k": "5", "domain": "poems", "min": "0.1", "level": "0.8", "as_of": "3"}
     assert "The rain falls softly" in result.stdout
 
 

@@ -99,6 +99,12 @@ def test_a_row_imported_again_does_not_change_the_matrix(client):
     assert client.matrices.get("m").version == version
 
 
+def test_a_row_of_another_recipe_is_refused(client):
+    client.matrices.put_row("m", "same", ROWS[0], recipe=RECIPE, setting=Setting())
+    with pytest.raises(errors.RecipeMismatch):
+        client.matrices.put_row("m", "other", ROWS[0], recipe=RECIPE.model_copy(update={"steps": 11}))
+
+
 def test_a_repeat_is_no_known_row(client):
     client.matrices.put_row("m", "known-0.repeat", ROWS[0] + 0.01, repeat_of="known-0", seed=2)
     assert client.matrices.get("m").n_tasks == len(ROWS)
