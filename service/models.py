@@ -13,6 +13,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from forgetcast.errors import ConfigurationError, ModelMismatch, ModelNotFound
@@ -67,7 +68,7 @@ class Models:
         found = folder_sha256(folder)
         if found != revision:
             raise ModelMismatch(
-                f"the files in {folder} have revision {found[:12]}, the matrix was made with {revision[:12]}; "
+                f"the files of {model_id} have revision {found[:12]}, the matrix was made with {revision[:12]}; "
                 f"restore the files or make a new matrix"
             )
         return folder
@@ -86,9 +87,16 @@ def folder_sha256(folder: Path) -> str:
         raise ModelNotFound(f"there are no model files in {folder}")
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        facts = path.stat()
+        digest.update(f"{path.name}\0{_file_sha256(path, facts.st_size, facts.st_mtime_ns)}\n".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _file_sha256(path: Path, _size: int, _changed: int) -> str:
+    """Of a file as it was when it had this size and time; read once a process, for a large model takes a minute."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_models(file: Path, entries: dict[str, BaseModelFiles]) -> None:

@@ -110,7 +110,7 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
     UnsupportedModel : not a causal language model whose logits are the plain projection of its hidden states
     """
     if not list(folder.glob("*.safetensors")):
-        raise ModelNotFound(f"no *.safetensors weights in {folder}")
+        raise ModelNotFound(f"no *.safetensors weights in the folder {folder.name}")
     for file in folder.glob("*.safetensors"):
         check_whole(file)
     try:
@@ -125,9 +125,9 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except SafetensorError as error:
-        raise ModelUnreadable(f"the weights in {folder} cannot be read: {error}") from error
+        raise ModelUnreadable(f"the weights of {folder.name} cannot be read: {error}") from error
     except (OSError, ValueError, KeyError) as error:
-        raise UnsupportedModel(f"transformers cannot load {folder}: {error}") from error
+        raise UnsupportedModel(f"transformers cannot load {folder.name}: {error}") from error
     model.to(device=device)  # type: ignore[call-arg]  # the stub of a decorated method has lost its arguments
     _check_projection(model)
     return model, tokenizer

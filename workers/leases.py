@@ -23,6 +23,7 @@ from workers.child import ChildEvent, Message
 log = logging.getLogger(__name__)
 
 MOST_MESSAGES = 200  # of one attempt; a child that says more has gone mad
+LOOK_FOR_CANCEL = 2.0  # seconds
 FLUSH_TIME = 15.0  # seconds that the last beat may take when the database is slow
 
 
@@ -47,7 +48,7 @@ class Heartbeat:
         self._database, self._claimed, self._lease = database, claimed, lease
         self._every, self._tick = every.total_seconds(), tick.total_seconds()
         self._between = between
-        self._renewed_at = time.monotonic()
+        self._renewed_at = self._looked_at = time.monotonic()
         self._lock = threading.Lock()
         self._progress: Progress | None = None
         self._messages: list[Message] = []
@@ -88,11 +89,22 @@ class Heartbeat:
         while self.verdict is not Beat.LOST:
             ended = self._ended.wait(self._tick)
             news = self._progress is not None or bool(self._messages)
-            if news or time.monotonic() - self._renewed_at >= self._every:
+            if news or time.monotonic() - self._renewed_at >= self._every or self._cancel_was_asked():
                 self._renew()
             if ended:
                 return
             nobodys.run(self._between)
+
+    def _cancel_was_asked(self) -> bool:
+        """Looked up oftener than the lease is renewed: a read costs the database far less than a write."""
+        if time.monotonic() - self._looked_at < LOOK_FOR_CANCEL:
+            return False
+        self._looked_at = time.monotonic()
+        try:
+            with self._database.read() as session:
+                return jobs.cancel_was_asked(session, self._claimed.job_id)
+        except DatabaseUnavailable:
+            return False
 
     def _renew(self) -> None:
         progress, messages = self._progress, list(self._messages)

@@ -57,7 +57,8 @@ def get(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
     shown = {name: value for name, value in found.task.model_dump(mode="json").items() if value is not None}
     if job is not None:
         shown |= {"state": job.state.value, "attempt": f"{job.attempt} of {job.max_attempts}"}
-        shown |= {} if job.error is None else {"error": f"{job.error.detail} ({job.error.code})"}
+        if job.error is not None:
+            shown |= {"error": f"{job.error.detail} ({job.error.code})", "what to do": job.error.hint}
     print_table(["field", "value"], [(name, str(value)) for name, value in shown.items()])
 
 

@@ -68,7 +68,7 @@ class TaskHandle:
             raise JobNotFound(f"the task {self.id!r} has no job; order one, or post its measurements")
         job = self._jobs.wait(self.task.job, timeout=timeout, on_event=on_event)
         if job.state is not JobState.SUCCEEDED:
-            why = f": {job.error.detail} ({job.error.code})" if job.error else ""
+            why = f": {job.error.detail} ({job.error.code}); {job.error.hint}" if job.error else ""
             message = f"job {job.id} of the task {self.id!r} {_ENDED[job.state]}{why}"
             raise JobFailed(message, location=f"/v1/jobs/{job.id}")
         return job

@@ -120,6 +120,11 @@ def get_job(session: Session, job_id: str) -> Job:
     return job
 
 
+def cancel_was_asked(session: Session, job_id: str) -> bool:
+    """Whether somebody wants this job to end."""
+    return session.scalar(sa.select(Job.cancel_requested_at).where(Job.id == job_id)) is not None
+
+
 def active_jobs(session: Session, job_ids: Sequence[str]) -> set[str]:
     """Which of these jobs have not ended."""
     return set(session.scalars(sa.select(Job.id).where(Job.id.in_(job_ids), Job.state.in_(ACTIVE))))

@@ -111,6 +111,16 @@ def test_cancel_and_loss_are_noticed(sqlite_database, claimed):
         eventually(lambda: heartbeat.verdict is Beat.LOST)
 
 
+def test_a_cancel_is_noticed_long_before_the_next_renewal_of_a_silent_child(sqlite_database, claimed, monkeypatch):
+    monkeypatch.setattr("workers.leases.LOOK_FOR_CANCEL", 0.1)
+    with Heartbeat(
+        sqlite_database, claimed, lease=LEASE, every=timedelta(hours=1), tick=timedelta(seconds=0.05)
+    ) as heartbeat:
+        with sqlite_database.transaction() as session:
+            jobs.cancel(session, claimed.job_id)
+        eventually(lambda: heartbeat.verdict is Beat.CANCEL)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """The worker's own clock, moved by hand; it asks every second."""

@@ -1,0 +1,43 @@
+"""The files of a base model are those of its revision, or they are refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from forgetcast.errors import ModelMismatch, ModelNotFound
+from service.models import BaseModelFiles, Models, folder_sha256
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_bytes(b"{}")
+    return folder
+
+
+def test_a_file_that_is_cut_off_or_changed_is_seen_though_it_was_read_before(folder: Path, tmp_path: Path) -> None:
+    models = Models(tmp_path / "models.toml", {"tiny": BaseModelFiles(folder, folder_sha256(folder))})
+    revision = models.revision("tiny")
+    assert models.folder("tiny", revision) == folder
+    weights = folder / "model.safetensors"
+    for content in (b"weight", b"weightz"):
+        weights.write_bytes(content)
+        with pytest.raises(ModelMismatch, match="tiny") as refused:
+            models.folder("tiny", revision)
+        assert str(tmp_path) not in str(refused.value)
+    weights.write_bytes(b"weights")
+    os.utime(weights, ns=(1, 1))
+    assert models.folder("tiny", revision) == folder
+
+
+def test_hidden_files_do_not_count_and_no_files_are_no_model(folder: Path, tmp_path: Path) -> None:
+    before = folder_sha256(folder)
+    (folder / ".lock").touch()
+    assert folder_sha256(folder) == before
+    with pytest.raises(ModelNotFound):
+        folder_sha256(tmp_path / "absent")
