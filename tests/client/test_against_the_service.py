@@ -30,24 +30,34 @@ ROWS = np.random.default_rng(0).normal(0.1, 0.1, (4, N_EXAMPLES)).astype(np.floa
 
 
 class OverAsgi(httpx2.BaseTransport):
-    """Hands requests to an app in this process."""
+    """Hands requests to an app in this process; the next `n_lost` answers to POST are lost on their way back."""
 
     def __init__(self, app: Any) -> None:
         self._app = TestClient(app, base_url="http://127.0.0.1:8737", raise_server_exceptions=False)
+        self.n_lost = 0
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        return self._app.send(request)
+        answer = self._app.send(request)
+        if request.method == "POST" and self.n_lost:
+            self.n_lost -= 1
+            raise httpx2.ReadError("connection reset")
+        return answer
 
 
 @pytest.fixture
-def client(tmp_path: Path, sqlite_database: Database) -> Iterator[ForgetcastClient]:
-    """A client of a service that has an upstream set, a matrix and four known rows."""
+def wire(tmp_path: Path, sqlite_database: Database) -> OverAsgi:
+    """A service that knows one base model."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{tmp_path / "model"}"\n')
     settings = Settings(home=tmp_path, cache_dir=tmp_path / "cache", models=tmp_path / "models.toml")
-    app = create_app(settings, sqlite_database, NoQueue())
-    with ForgetcastClient(url="http://127.0.0.1:8737", transport=OverAsgi(app)) as client:
+    return OverAsgi(create_app(settings, sqlite_database, NoQueue()))
+
+
+@pytest.fixture
+def client(wire: OverAsgi, tmp_path: Path, sqlite_database: Database) -> Iterator[ForgetcastClient]:
+    """A client of a service that has an upstream set, a matrix and four known rows."""
+    with ForgetcastClient(url="http://127.0.0.1:8737", transport=wire) as client:
         file = tmp_path / "upstream.jsonl"
         file.write_bytes(upstream_lines())
         client.upstream_sets.register(file, id="set")
@@ -226,6 +236,15 @@ def test_data_uploaded_twice_orders_one_job(client, tmp_path):
     assert (first.existed, second.existed) == (False, True)
     assert (second.id, second.task.job) == (first.id, first.task.job)
     assert first.task.n_examples == 2
+
+
+def test_what_was_made_under_a_lost_answer_is_not_made_again(client, wire):
+    wire.n_lost = 2
+    task = client.tasks.create(matrix="m")
+    assert [one.id for one in client.tasks.list(matrix="m") if not one.known] == [task.id]
+    wire.n_lost = 1
+    task.post_measurements({"é-3": 0.25, "é-5": 0.5})
+    assert client.tasks.get(task.id).task.row_version == 1
 
 
 def test_a_line_that_cannot_be_used_is_named_by_the_service(client):
