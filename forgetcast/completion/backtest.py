@@ -80,12 +80,12 @@ def backtest(
     found: dict[str, dict[int, TaskScores]] = {method: {} for method in methods}
     for left_out in [rows] if train is not None else _left_out_together(rows):
         known = matrix.with_tasks(train) if train is not None else matrix.without_tasks(left_out)
-        column_mean = _column_mean(known)
+        means = column_mean(known)
         for method in methods:
             model = Refitted(method, known, seed) if method in REFITTED else fit(known, method, seed)
             for row in left_out:
-                splits = _splits(matrix, row, n_probes, _draws(method, draws), seed, design, model)
-                found[method][row] = _score_task(matrix, row, model, column_mean, splits, level)
+                chosen = splits(matrix, row, n_probes, _draws(method, draws), seed, design, model)
+                found[method][row] = _score_task(matrix, row, model, means, chosen, level)
                 if on_progress is not None:
                     on_progress(sum(map(len, found.values())), len(rows) * len(found))
     scores = {method: [tasks[row] for row in rows] for method, tasks in found.items()}
@@ -145,14 +145,14 @@ def _test_rows(matrix: ForgettingMatrix, train: Sequence[int] | None, test: Sequ
     return [row for row in range(matrix.n_tasks) if row not in set(train or ())]
 
 
-def _column_mean(known: ForgettingMatrix) -> Floats:
+def column_mean(known: ForgettingMatrix) -> Floats:
     """Mean of every training column; the grand mean where a column has no observed cell. (N,)"""
     filled, count = known.filled(), known.observed.sum(axis=0)
     mean: Floats = np.where(count > 0, filled.sum(axis=0) / np.maximum(count, 1), filled.sum() / count.sum())
     return mean
 
 
-def _splits(
+def splits(
     matrix: ForgettingMatrix, row: int, n_probes: int, draws: int, seed: int, design: str, model: Fitted | Refitted
 ) -> list[Split]:
     """Probes and scored cells of every draw and fold. Random probes are the task's own; designed ones the matrix's."""
