@@ -385,6 +385,9 @@ class FitPending(ForgetcastError):
 
     code = "fit_pending"
     retryable = True
+    older_version: tuple[str, int] | None = (
+        None  # matrix and version, when nobody makes that fit unless it is asked for
+    )
 
 
 class Busy(ForgetcastError):

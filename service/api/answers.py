@@ -18,6 +18,7 @@ from fastapi import Header, Response
 from service.api.compression import matches
 from service.api.dependencies import Parts
 from service.operations import forecasts
+from service.operations.fits import reading_fits
 from service.operations.forecast_cache import Completed, etag
 from service.storage.database import Session
 
@@ -60,7 +61,7 @@ async def answer(
             return _response(found, tag, media_type)
 
     def make() -> tuple[bytes | None, str]:
-        with parts.database.read() as session:
+        with reading_fits(parts.database) as session:
             completed = _complete(session, parts, asked)
             known = matches(completed.etag, if_none_match)
             if known is not None:
@@ -82,7 +83,7 @@ async def completed(parts: Parts, asked: Asked, if_none_match: str | None) -> Co
         return unchanged(known)
 
     def make() -> Completed:
-        with parts.database.read() as session:
+        with reading_fits(parts.database) as session:
             return _complete(session, parts, asked)
 
     found = await run_sync(make, limiter=COMPUTING)

@@ -46,13 +46,13 @@ def read_matrix(matrix_id: str, parts: ServiceParts) -> schemas.Matrix:
 
 @router.get("/{matrix_id}/backtest", dependencies=[Reads], summary="Error on left-out rows, by method")
 def read_backtest(matrix_id: str, parts: ServiceParts, as_of: AsOf = None) -> dict[str, Any]:
-    with parts.database.read() as session:
+    with fits.reading_fits(parts.database) as session:
         return fits.read_backtest(session, matrix_id, as_of)
 
 
 @router.get("/{matrix_id}/analysis", dependencies=[Reads], summary="Rank, noise and extremes of the known rows")
-def read_analysis(matrix_id: str, parts: ServiceParts, as_of: int | None = None) -> dict[str, Any]:
-    with parts.database.read() as session:
+def read_analysis(matrix_id: str, parts: ServiceParts, as_of: AsOf = None) -> dict[str, Any]:
+    with fits.reading_fits(parts.database) as session:
         return fits.read_analysis(session, matrix_id, as_of)
 
 

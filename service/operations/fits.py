@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +27,7 @@ from service.operations.fit_files import in_memory
 from service.storage import matrices as storage
 from service.storage import tasks as task_storage
 from service.storage.database import Database, Session
+from service.storage.fit_requests import ask_for_fit, asked_and_unfitted, asked_and_untested
 from service.storage.tables import Fit, Matrix
 from service.storage.upstream_sets import read_columns
 
@@ -38,7 +41,7 @@ MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leave
 
 def fit_due_matrices(database: Database) -> bool:
     """Do the next piece of work that is due: a fit, which reads wait for, before a back-test, which they do not."""
-    return fit_due_matrix(database, QUIET) or backtest_due_matrix(database)
+    return fit_due_matrix(database, QUIET) or fit_asked_version(database) or backtest_due_matrix(database)
 
 
 def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
@@ -48,8 +51,20 @@ def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
     """
     with database.read() as session:
         due = storage.unfitted_matrix(session, MODEL_VERSION, quiet)
-        if due is None:
-            return False
+    return _fit(database, due)
+
+
+def fit_asked_version(database: Database) -> bool:
+    """Fit an older matrix version that a read asked for; False when none is due."""
+    with database.read() as session:
+        due = asked_and_unfitted(session, MODEL_VERSION)
+    return _fit(database, due)
+
+
+def _fit(database: Database, due: tuple[str, int] | None) -> bool:
+    if due is None:
+        return False
+    with database.read() as session:
         known = read_known(session, *due)
         newest = storage.newest_fit(session, due[0], MODEL_VERSION, None)
         earlier = None if newest is None else Fitted.from_arrays(in_memory(session, newest.arrays_sha256))
@@ -61,9 +76,9 @@ def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
 
 
 def backtest_due_matrix(database: Database) -> bool:
-    """Back-test and analyse the newest version of one matrix that is fitted and not tested yet; False when none is."""
+    """Back-test and analyse a matrix version that is fitted and not tested: the newest of one, or one asked for."""
     with database.read() as session:
-        due = storage.untested_matrix(session, MODEL_VERSION)
+        due = storage.untested_matrix(session, MODEL_VERSION) or asked_and_untested(session, MODEL_VERSION)
         if due is None:
             return False
         known, repeats = read_known(session, *due), _read_repeats(session, *due)
@@ -76,12 +91,25 @@ def backtest_due_matrix(database: Database) -> bool:
     return True
 
 
+@contextmanager
+def reading_fits(database: Database) -> Iterator[Session]:
+    """A session to read with; an older version that it finds unfitted is asked for, so that the next read finds it."""
+    try:
+        with database.read() as session:
+            yield session
+    except FitPending as pending:
+        if pending.older_version is not None:
+            with database.transaction() as session:
+                ask_for_fit(session, *pending.older_version)
+        raise
+
+
 def read_fit(session: Session, matrix: Matrix, as_of: int | None) -> Fit:
     """The newest fit of a matrix, or that of the version `as_of`.
 
     Raises
     ------
-    MatrixEmpty : there is no known row to learn from
+    MatrixEmpty : there is no known row to learn from, or there was none
     OutOfRange : the matrix has no such version
     FitPending : a worker has not fitted it yet
     """
@@ -90,12 +118,14 @@ def read_fit(session: Session, matrix: Matrix, as_of: int | None) -> Fit:
     found = storage.newest_fit(session, matrix.id, MODEL_VERSION, as_of)
     if found is not None:
         return found
-    if storage.count_known(session, matrix.id) == 0:
-        raise MatrixEmpty(f"the matrix {matrix.id!r} has no known row; import rows or measure tasks in full first")
+    version = matrix.version if as_of is None else as_of
+    if not storage.known_rows(session, matrix.id, version):
+        what = "has no known row; import rows or measure tasks in full first"
+        raise MatrixEmpty(
+            f"the matrix {matrix.id!r} {what if as_of is None else f'had no known row at version {as_of}'}"
+        )
     wanted = f"version {as_of}" if as_of is not None else "any version"
-    raise FitPending(
-        f"the matrix {matrix.id!r} has no fit of {wanted} yet; a worker makes it between jobs", retry_after=2
-    )
+    raise _pending(matrix, as_of, f"has no fit of {wanted} yet; a worker makes it between jobs", 2)
 
 
 def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[str, Any]:
@@ -149,11 +179,15 @@ def _read_tested(session: Session, matrix_id: str, as_of: int | None) -> Fit:
     matrix = storage.get_matrix(session, matrix_id)
     found = read_fit(session, matrix, as_of)
     if not found.tested:
-        raise FitPending(
-            f"the matrix {matrix.id!r} is not back-tested and analysed yet; a worker does it between jobs",
-            retry_after=5,
-        )
+        raise _pending(matrix, as_of, "is not back-tested and analysed yet; a worker does it between jobs", 5)
     return found
+
+
+def _pending(matrix: Matrix, as_of: int | None, what: str, retry_after: float) -> FitPending:
+    pending = FitPending(f"the matrix {matrix.id!r} {what}", retry_after=retry_after)
+    if as_of is not None and as_of < matrix.version:
+        pending.older_version = matrix.id, as_of
+    return pending
 
 
 def _read_repeats(session: Session, matrix_id: str, version: int) -> list[Repeat]:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from forgetcast.errors import MatrixNotFound
 from service.storage.blobs import delete_blob, put_blob
 from service.storage.database import now
+from service.storage.fit_requests import is_asked_for
 from service.storage.tables import Fit, KnownRow, Matrix, Task
 
 KEPT_FITS = 3  # matrix versions whose factors are kept, for `as_of`
@@ -114,7 +115,7 @@ def untested_matrix(session: Session, model_version: int) -> tuple[str, int] | N
 def put_fit(
     session: Session, matrix_id: str, matrix_version: int, model_version: int, arrays: dict[str, NDArray[Any]]
 ) -> None:
-    """Keep a fit, unless another worker was first, and drop those that are older than the last few."""
+    """Keep a fit, unless another worker was first; drop those older than the last few that nobody asked for lately."""
     if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
         return
     with tempfile.TemporaryFile() as packed:
@@ -125,7 +126,8 @@ def put_fit(
         Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version, arrays_sha256=sha256)
     )
     session.flush()
-    newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id).order_by(Fit.matrix_version.desc())
+    newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id, ~is_asked_for())
+    newest_first = newest_first.order_by(Fit.matrix_version.desc())
     for old in session.scalars(newest_first.offset(KEPT_FITS)).all():
         session.delete(old)
         session.flush()

@@ -108,6 +108,15 @@ class Fit(Table):
     created_at: Mapped[float] = mapped_column(default=now())
 
 
+class FitRequest(Table):
+    """An older matrix version that a read asked for with `as_of`."""
+
+    __tablename__ = "fit_request"
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
+    matrix_version: Mapped[int] = mapped_column(primary_key=True)
+    asked_at: Mapped[float]
+
+
 class Task(Table):
     __tablename__ = "task"
     id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
