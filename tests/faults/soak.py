@@ -41,7 +41,7 @@ DOWN = (0.3, 3.0)  # seconds until a killed component is started again
 SUBMIT_EVERY = (0.5, 2.5)
 SAMPLE_EVERY = 5.0
 SETTLES_WITHIN = 300.0  # seconds after the last submission
-LEASE = {"FORGETCAST_LEASE": "PT10S"}
+LEASE = {"FORGETCAST_LEASE": "PT15S"}
 # What the children do, with how many in a hundred tasks.
 BEHAVIOURS = {"slow:0.2": 60, "slow:2": 20, "slow:6": 10, "family": 3, "die:SIGKILL": 4, "fail:bad_dataset": 3}
 NEVER_END = {"family"}  # these are cancelled
