@@ -12,6 +12,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from service.server_protocol import LONGEST_HEAD, Protocol
+
 LONGEST_DRAIN = 10  # seconds that requests in flight may take after a signal
 
 
@@ -40,7 +42,14 @@ class DrainingServer(uvicorn.Server):
 def serve_app(app: FastAPI, host: str, port: int, draining: threading.Event, delay: timedelta) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Ends the process with 128 + SIGTERM after the former."""
     config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=LONGEST_DRAIN
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=LONGEST_DRAIN,
+        http=Protocol,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
     )
     # uvicorn raises the signal again after its own shutdown; as an exit it lets whoever called us clean up as well.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

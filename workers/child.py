@@ -46,7 +46,8 @@ GIVEN = {
 # that waits for the same end on stdin and kills what the command has started, which the kernel's signal does not reach.
 # As a program of its own because a preexec_fn may deadlock beside other threads; PR_SET_PDEATHSIG is 1.
 DIE_WITH_PARENT = """\
-import ctypes, os, signal, sys
+import ctypes, os, resource, signal, sys
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the user's texts
 if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.closerange(1, 65536)
@@ -92,6 +93,7 @@ class Child:
                 cwd=CHECKOUT,
                 env={**clean_environment(environment), **(also or {})},
                 process_group=0,
+                umask=0o077,
                 pass_fds=held,
             )
         assert self._process.stdout is not None

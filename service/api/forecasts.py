@@ -20,7 +20,7 @@ from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/tasks/{task_id}", tags=["forecasts"])
 
-Level = Annotated[float, Query(gt=0, lt=1, description="share of cells the intervals are meant to cover")]
+Level = Annotated[float, Query(ge=0.01, le=0.9999, description="share of cells the intervals are meant to cover")]
 AsOf = Annotated[int | None, Query(ge=0, lt=2**31, description="a matrix version; the newest fitted one by default")]
 Unmeasured = Annotated[bool, Query(description="answer also before anything is measured: what tasks forget on average")]
 

@@ -16,6 +16,7 @@ from service.api.downloads import Download
 from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
 from service.operations import audit, rows
+from service.operations.npy import read_floats
 from service.operations.whole_rows import npy_bytes, npy_chunks
 
 router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
 NPY = "application/x-npy"
 READERS = {
     JSON_LINES: rows.parse_json_row,
-    NPY: lambda _session, _matrix_id, body: rows.parse_npy(body),
+    NPY: lambda _session, _matrix_id, body: read_floats(body),
     PARQUET: rows.parse_parquet_row,
 }
 

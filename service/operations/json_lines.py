@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from forgetcast.errors import FieldError, InvalidRequest
+from forgetcast.errors import FieldError, InvalidRequest, LimitExceeded
 
 T = TypeVar("T", bound=BaseModel)
 
+LONGEST_LINE = 16 << 20  # bytes
 
-def parse_lines(lines: Iterable[bytes], shape: type[T]) -> Iterator[tuple[int, T]]:
+
+def parse_lines(source: BinaryIO, shape: type[T]) -> Iterator[tuple[int, T]]:
     """Each line as one value of this shape, with its number from 1; empty lines are skipped.
 
     Raises
     ------
     InvalidRequest : naming the line and the field
+    LimitExceeded : a line that is too long to be held
     """
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(iter(partial(source.readline, LONGEST_LINE + 1), b""), 1):
+        if len(line) > LONGEST_LINE:
+            raise LimitExceeded(f"line {number} is longer than the {LONGEST_LINE} bytes that a line may have")
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors write
         if line.strip():

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 
 from forgetcast.errors import InvalidRequest
+from service.operations.parquet_limits import open_checked
 
 ROWS_A_BATCH = 2000
 
@@ -22,13 +23,13 @@ def read_rows(source: BinaryIO, columns: Sequence[str] | None = None) -> Iterato
     InvalidRequest : it is not a Parquet file, or lacks one of the columns
     """
     try:
-        file = pyarrow.parquet.ParquetFile(source)
+        file = open_checked(source)
         absent = [name for name in columns or () if name not in file.schema_arrow.names]
         if absent:
             raise InvalidRequest(f"the Parquet file has no column {absent[0]!r}")
         for batch in file.iter_batches(ROWS_A_BATCH, columns=columns):
             yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(
             f"the body is not a Parquet file that can be read: {str(error).splitlines()[0]}"
         ) from error

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.errors import (
-    InvalidRequest,
     NotFinite,
     NothingObserved,
     RecipeMismatch,
@@ -169,17 +168,6 @@ def spool_rows(session: Session, matrix_id: str) -> SpooledRows:
     return SpooledRows(
         [task_id for task_id, _version, _family in known], read_columns(session, matrix.upstream_set_id), file
     )
-
-
-def parse_npy(source: BinaryIO) -> Row:
-    """A `.npy` body as a row. Raises InvalidRequest for anything but a plain array of floating-point numbers."""
-    try:
-        values = np.load(source, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InvalidRequest(f"the body is not a .npy file that can be read without unpickling: {error}") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-        raise InvalidRequest("a row is one array of floating-point numbers, float32 (N,) in set order")
-    return values.astype(np.float32)
 
 
 def parse_json_row(session: Session, matrix_id: str, source: BinaryIO) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Iterator
+from pathlib import Path
 
 from forgetcast.schemas import UpstreamExample, UpstreamSetCreate
 from service.operations.json_lines import parse_lines
@@ -12,16 +12,15 @@ from service.operations.upstream_sets import create_upstream_set, register_examp
 from service.storage.database import Database
 
 
-def test_registering_a_set_holds_a_batch_of_it_in_memory(sqlite_database: Database) -> None:
-    def lines() -> Iterator[bytes]:
+def test_registering_a_set_holds_a_batch_of_it_in_memory(sqlite_database: Database, tmp_path: Path) -> None:
+    with (tmp_path / "large.jsonl").open("w") as file:
         for number in range(4000):
-            yield json.dumps({"id": str(number), "text": f"{number}" + "x" * 20_000}).encode()
-
-    with sqlite_database.transaction() as session:
+            file.write(json.dumps({"id": str(number), "text": f"{number}" + "x" * 20_000}) + "\n")
+    with (tmp_path / "large.jsonl").open("rb") as lines, sqlite_database.transaction() as session:
         create_upstream_set(session, UpstreamSetCreate(id="large"))
         tracemalloc.start()
         try:
-            sealed = register_examples(session, "large", parse_lines(lines(), UpstreamExample), 10_000)
+            sealed = register_examples(session, "large", parse_lines(lines, UpstreamExample), 10_000)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

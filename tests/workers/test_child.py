@@ -3,9 +3,11 @@
 import json
 import math
 import os
+import re
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,16 @@ def test_a_child_knows_no_secret_of_its_parent():
     clean = clean_environment({**kept, **secret})
     assert kept.items() <= clean.items() and not secret.keys() & clean.keys()
     assert clean["HF_HUB_OFFLINE"] == "1" and clean["MALLOC_TRIM_THRESHOLD_"] == "17179869184"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
+def test_a_child_leaves_no_core_and_no_file_that_others_can_read(tmp_path):
+    with Child(tmp_path, fake_command("hang", tmp_path / "pids")):
+        eventually((tmp_path / "pids").exists)
+        (pid,) = json.loads((tmp_path / "pids").read_text())
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        assert (tmp_path / "pids").stat().st_mode & 0o077 == 0
 
 
 def test_the_started_process_sees_only_that_environment(tmp_path):

@@ -1,0 +1,115 @@
+"""A real server on a real socket: what comes before ASGI, and what comes too slowly or too large."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import uvicorn
+
+from forgetcast.schemas import Scope
+from service import server_protocol
+from service.app import create_app
+from service.operations.keys import create_key
+from service.queue import NoQueue
+from service.server_protocol import LONGEST_HEAD, Protocol
+from service.settings import Settings
+from service.storage.database import Database
+
+
+@pytest.fixture
+def port(sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The service with a key in its database, and little patience."""
+    monkeypatch.setattr(server_protocol, "HEAD_SECONDS", 1.0)
+    with sqlite_database.transaction() as session:
+        create_key(session, "admin", [Scope.ADMIN])
+    settings = Settings(home=tmp_path, body_idle=timedelta(seconds=1))
+    app = create_app(settings, sqlite_database, NoQueue())
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_config=None, http=Protocol, h11_max_incomplete_event_size=LONGEST_HEAD)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join(30)
+
+
+def ask(port: int, *pieces: bytes) -> tuple[int, dict[str, Any]]:
+    """Send pieces and read the answer to its end: status and problem."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+        except ConnectionError:
+            pass  # the answer came before the end
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+            head, _, body = answer.partition(b"\r\n\r\n")
+            if body.endswith(b"}"):
+                break
+    assert b"content-type: application/problem+json" in head.lower(), head
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad\x00Header: y\r\n\r\n",
+        b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /" + b"x" * (LONGEST_HEAD + 100),
+    ],
+)
+def test_7_what_is_no_request_is_a_problem(port: int, sent: bytes) -> None:
+    status, problem = ask(port, sent)
+    assert (status, problem["code"], problem["status"]) == (400, "invalid_request", 400)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+def test_7_a_head_that_does_not_come_is_given_up(port: int, sent: bytes) -> None:
+    assert ask(port, sent)[1]["code"] == "request_timeout"
+
+
+def test_7_a_body_that_does_not_come_is_given_up(port: int) -> None:
+    status, problem = ask(port, b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert (status, problem["code"]) == (408, "request_timeout")
+
+
+def test_7_many_slow_connections_keep_nobody_out(port: int) -> None:
+    slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    try:
+        for connection in slow:
+            connection.sendall(b"GET /v1/tasks HTTP/1.1\r\n")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as good:
+            good.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert good.recv(1000).startswith(b"HTTP/1.1 200")
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_6_a_large_body_without_a_key_is_refused_in_little_memory(port: int) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+        for _ in range(1024):
+            yield chunk
+
+    before = psutil.Process().memory_info().rss
+    status, problem = ask(port, *pieces())
+    assert (status, problem["code"]) == (413, "limit_exceeded")
+    assert psutil.Process().memory_info().rss - before < 16 << 20, "64 MiB were sent"
