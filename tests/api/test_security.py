@@ -62,6 +62,7 @@ def test_2_whatever_is_wrong_with_a_key_costs_one_look_up_and_one_comparison(
         real = create_key(session, "real", [Scope.READ])
     monkeypatch.setattr("service.operations.keys.hmac.compare_digest", noted)
     with database.read() as session:
+        session.connection()
         sa.event.listen(database.engine, "before_cursor_execute", lambda *_: done.append("look up"))
         for presented in (real, real[:-4] + "0000", f"fck_{'a' * 8}_{'b' * 43}", "malformed", ""):
             session.expunge_all()
