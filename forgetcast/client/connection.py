@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -102,24 +102,28 @@ class Connection:
                 headers=sent,
                 timeout=httpx2.Timeout(self.timeout, read=self.timeout + waiting),
             )
-            try:
-                response = self.http.send(request) if into is None else self._saved(request, into)
-            except httpx2.TransportError as error:
-                pause = next(pauses, None)
-                if pause is None or time.monotonic() + pause > give_up:
-                    raise self.unreachable(error) from error
-            else:
-                if response.status_code < 400 or response.status_code in accepted:
-                    return response
-                problem = self.error_of(response)
-                # An answer that says when to come back is believed until the deadline, any other only TRIES times.
-                pause = problem.retry_after if problem.retry_after is not None else next(pauses, None)
-                # In conflict, but only for now: the first sending of this very request is still at work.
-                passing = response.status_code == HTTPStatus.CONFLICT and problem.retryable
-                retried = response.status_code in RETRIED or passing
-                if not retried or pause is None or time.monotonic() + pause > give_up:
-                    raise problem
+            answer = self._try(request, into, accepted)
+            if isinstance(answer, httpx2.Response):
+                return answer
+            pause = answer.pause(pauses)
+            if pause is None or time.monotonic() + pause > give_up:
+                raise answer.error
             time.sleep(pause)
+
+    def _try(self, request: httpx2.Request, into: Path | None, accepted: tuple[int, ...]) -> httpx2.Response | _Failure:
+        """Send once."""
+        try:
+            response = self.http.send(request) if into is None else self._saved(request, into)
+        except httpx2.TransportError as error:
+            unreachable = self.unreachable(error)
+            unreachable.__cause__ = error
+            return _Failure(unreachable, passes=True)
+        if response.status_code < 400 or response.status_code in accepted:
+            return response
+        problem = self.error_of(response)
+        # In conflict, but only for now: the first sending of this very request is still at work.
+        at_work = response.status_code == HTTPStatus.CONFLICT and problem.retryable
+        return _Failure(problem, passes=at_work or response.status_code in RETRIED)
 
     def _saved(self, request: httpx2.Request, into: Path) -> httpx2.Response:
         """The answer to a request, its body in a file that appears when it is whole."""
@@ -197,6 +201,20 @@ class Connection:
         # A code that only a newer service has stays readable.
         error.code, error.retryable, error.request_id = problem.code, problem.retryable, problem.request_id
         return error
+
+
+class _Failure(NamedTuple):
+    """A try without an answer, and whether the same request may be answered later."""
+
+    error: ForgetcastError
+    passes: bool
+
+    def pause(self, pauses: Iterator[float]) -> float | None:
+        """Seconds to the next try; None when there is none."""
+        if not self.passes:
+            return None
+        # An answer that says when to come back is believed until the deadline, any other only TRIES times.
+        return next(pauses, None) if self.error.retry_after is None else self.error.retry_after
 
 
 def segment(id: str) -> str:
