@@ -29,7 +29,7 @@ from surprise.trainset import Trainset
 
 from forgetcast.cli.options import rows
 from forgetcast.completion import DEFAULT_METHOD, Design, Fitted, ForgettingMatrix, fit, load_npz
-from forgetcast.completion.backtest import TIMED_TOP, column_mean, splits
+from forgetcast.completion.backtest import TIMED_TOP, Splits, column_mean
 from forgetcast.completion.probes import ProbeSet
 from forgetcast.completion.refitted import PointForecast
 from forgetcast.completion.row_forecast import RowForecast
@@ -82,11 +82,11 @@ def compare(matrix: ForgettingMatrix, train: list[int], test: list[int], n_probe
     fitted = fit(known, seed=seed)
     fit_seconds = time.process_time() - start
     methods = {name: Timed() for name in (DEFAULT_METHOD, f"{DEFAULT_METHOD}, mixed", *SURPRISE)}
+    splits = {design: Splits(matrix, fitted, n_probes, design, seed) for design in (Design.MIXED, Design.RANDOM)}
     for row in test:
         for name, timed in methods.items():
-            design = Design.MIXED if name.endswith("mixed") else Design.RANDOM
             timed.tasks.append(TaskScores(matrix.task_ids[row]))
-            for split in splits(matrix, row, n_probes, draws, seed, design, fitted):
+            for split in splits[Design.MIXED if name.endswith("mixed") else Design.RANDOM].of(row, draws):
                 values = matrix.row(row)[split.probes.positions]
                 forecast: PointForecast | RowForecast
                 if name in SURPRISE:

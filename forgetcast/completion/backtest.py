@@ -83,8 +83,9 @@ def backtest(
         means = column_mean(known)
         for method in methods:
             model = Refitted(method, known, seed) if method in REFITTED else fit(known, method, seed)
+            splits = Splits(matrix, model, n_probes, design, seed)
             for row in left_out:
-                chosen = splits(matrix, row, n_probes, _draws(method, draws), seed, design, model)
+                chosen = splits.of(row, _draws(method, draws))
                 found[method][row] = _score_task(matrix, row, model, means, chosen, level)
                 if on_progress is not None:
                     on_progress(sum(map(len, found.values())), len(rows) * len(found))
@@ -152,34 +153,45 @@ def column_mean(known: ForgettingMatrix) -> Floats:
     return mean
 
 
-def splits(
-    matrix: ForgettingMatrix, row: int, n_probes: int, draws: int, seed: int, design: str, model: Fitted | Refitted
-) -> list[Split]:
-    """Probes and scored cells of every draw and fold. Random probes are the task's own; designed ones the matrix's."""
-    observed = matrix.observed[row]
-    even = np.arange(matrix.n_examples) % 2 == 0
-    at_random = design == Design.RANDOM or model.method in (*BASELINES, *REFITTED)
-    splits: list[Split] = []
-    for draw in range(draws):
-        for fold, half in enumerate((even, ~even)):
-            pool, scored = observed & half, observed & ~half
-            probe_seed = ((seed * 1_000_003 + (row if at_random else 0)) * 1_009 + draw) * 2 + fold
-            size = min(n_probes, int(pool.sum()))
-            if isinstance(model, Refitted) or at_random:
-                drawn = random_probes(matrix.n_examples, size, probe_seed, eligible=pool)
-                probes = ProbeSet(drawn, np.ones(size, dtype=np.bool_))
-            else:
-                probes = design_probes(model.spread, size, design=design, seed=probe_seed, eligible=pool)
-            if scored.any():
-                splits.append(Split(probes, scored))
-    return splits
+class Splits:
+    """Probes and scored cells of rows of one matrix. Random probes are the task's own; designed ones the matrix's."""
+
+    def __init__(
+        self, matrix: ForgettingMatrix, model: Fitted | Refitted, n_probes: int, design: str, seed: int
+    ) -> None:
+        self._matrix, self._model, self._n_probes, self._seed = matrix, model, n_probes, seed
+        self._design = Design.RANDOM if model.method in (*BASELINES, *REFITTED) else design
+        self._designed: dict[tuple[int, bytes], ProbeSet] = {}  # most rows have every cell, and then the same
+
+    def of(self, row: int, draws: int) -> list[Split]:
+        """The splits of a row, draw by draw, two folds each; a fold without a cell to score is left out."""
+        observed = self._matrix.observed[row]
+        even = np.arange(self._matrix.n_examples) % 2 == 0
+        found: list[Split] = []
+        for draw in range(draws):
+            for fold, half in enumerate((even, ~even)):
+                if (observed & ~half).any():
+                    found.append(Split(self._probes(row, draw, fold, observed & half), observed & ~half))
+        return found
+
+    def _probes(self, row: int, draw: int, fold: int, pool: Mask) -> ProbeSet:
+        own = row if self._design == Design.RANDOM else 0
+        seed = ((self._seed * 1_000_003 + own) * 1_009 + draw) * 2 + fold
+        size = min(self._n_probes, int(pool.sum()))
+        if isinstance(self._model, Refitted) or self._design == Design.RANDOM:
+            return ProbeSet(random_probes(pool.size, size, seed, eligible=pool), np.ones(size, dtype=np.bool_))
+        key = (seed, np.packbits(pool).tobytes())
+        if key not in self._designed:
+            model = self._model.spread
+            self._designed[key] = design_probes(model, size, design=self._design, seed=seed, eligible=pool)
+        return self._designed[key]
 
 
 def _score_task(
     matrix: ForgettingMatrix,
     row: int,
     model: Fitted | Refitted,
-    column_mean: Floats,
+    means: Floats,
     splits: list[Split],
     level: float,
 ) -> TaskScores:
@@ -189,7 +201,7 @@ def _score_task(
         start = time.perf_counter()
         forecast = _forecast(model, split.probes, truth[split.probes.positions], level)
         seconds = time.perf_counter() - start
-        task.add(forecast, truth, observed, split.scored, column_mean, seconds)
+        task.add(forecast, truth, observed, split.scored, means, seconds)
     return task
 
 
