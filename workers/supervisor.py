@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import socket
 import threading
 import time
@@ -133,6 +134,7 @@ class Supervisor:
                 log.exception("the result in %s cannot be stored", folder)
                 continue
             if stored:
+                shutil.rmtree(folder, ignore_errors=True)
                 log.info("job %s: its result was still here", order.job_id, extra={"job_id": order.job_id})
 
     def _sweep(self) -> None:

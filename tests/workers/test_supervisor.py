@@ -308,7 +308,7 @@ def test_a_result_that_finds_no_database_survives_the_worker(sqlite_database, tm
     run_once(make_supervisor(sqlite_database, tmp_path, "exit:3"))
     job = row(sqlite_database, job_id)
     assert (job.state, job.attempt) == ("succeeded", 1)
-    assert len(measured(sqlite_database)) == 1
+    assert len(measured(sqlite_database)) == 1 and left_over(tmp_path) == []
     assert [entry.outcome for entry in attempts(sqlite_database, job_id)] == ["succeeded"]
 
 
