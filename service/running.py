@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import click
 
@@ -23,7 +24,7 @@ from service.settings import Settings, read_settings
 from service.storage import schema
 from service.storage.database import Database
 
-WORKER_ENDS_WITHIN = 30  # seconds; it gives its job back
+GIVES_BACK_WITHIN = timedelta(seconds=15)  # a worker whose child has saved what it has
 
 
 def run_everything(host: str, port: int) -> None:
@@ -32,7 +33,7 @@ def run_everything(host: str, port: int) -> None:
     database = Database(settings.database, patience=settings.database_timeout)
     schema.migrate(database)
     _check_address(database, host, port)
-    with _worker():
+    with _worker(settings.drain_grace):
         _serve(settings, database, host, port)
 
 
@@ -58,7 +59,7 @@ def _serve(settings: Settings, database: Database, host: str, port: int) -> None
 
 
 @contextmanager
-def _worker() -> Iterator[None]:
+def _worker(drain_grace: timedelta) -> Iterator[None]:
     """One worker process beside the API; ended with it, and by end of file on its stdin when this process is killed."""
     command = [sys.executable, "-m", "forgetcast.cli", "worker", "--until-eof"]
     # Its fits run beside a child that uses every core; threads of theirs would only wait for each other.
@@ -70,7 +71,7 @@ def _worker() -> Iterator[None]:
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
         try:
-            worker.wait(WORKER_ENDS_WITHIN)
+            worker.wait((drain_grace + GIVES_BACK_WITHIN).total_seconds())
         except subprocess.TimeoutExpired:
             worker.kill()
 
