@@ -27,10 +27,10 @@ def main() -> int:
 
 
 def note_start(starts: Path, order: JobOrder) -> None:
-    """One line: which attempt, and which other children of the same job live at this moment."""
+    """One line: which attempt, how its batches are split, and which other children of the job live at this moment."""
     earlier = [json.loads(line) for line in starts.read_text().splitlines()] if starts.exists() else []
     beside = [start["pid"] for start in earlier if start["job"] == order.job_id and alive(start["pid"])]
-    line = {"job": order.job_id, "attempt": order.attempt, "pid": os.getpid(), "beside": beside}
+    line = {"job": order.job_id, "attempt": order.attempt, "pid": os.getpid(), "beside": beside, "split": order.split}
     with starts.open("a") as file:
         file.write(json.dumps(line) + "\n")
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 
 import httpx2
 from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
 
 from forgetcast import schemas
 from service.app import create_app
@@ -43,6 +45,8 @@ STARTS_WITHIN = 60.0
 class Running:
     """A process with a log of its own."""
 
+    metrics_url = ""
+
     def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
         self.log_file = log
         with log.open("ab") as output:
@@ -61,6 +65,24 @@ class Running:
     @property
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def failures(self) -> list[tuple[str, int, str]]:
+        """Job, attempt and error code of each change of a job's state that was logged with an error."""
+        lines = (json.loads(line) for line in self.log.splitlines() if line.startswith("{"))
+        return [
+            (line["job_id"], line["attempt"], line["code"])
+            for line in lines
+            if {"job_id", "state", "code"} <= line.keys()
+        ]
+
+    def counted(self) -> Counter[str]:
+        """Changes of jobs' states by error code, as Prometheus reads them."""
+        found: Counter[str] = Counter()
+        for family in text_string_to_metric_families(httpx2.get(self.metrics_url, timeout=10).text):
+            for sample in family.samples:
+                if sample.name == "forgetcast_jobs_total" and sample.labels["code"]:
+                    found[sample.labels["code"]] += int(sample.value)
+        return found
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -152,7 +174,11 @@ class Deployment:
         """A worker over children without a model. Workers of one `host` share a cache folder; `before` its command."""
         command = [*before, sys.executable, "-m", "tests.faults.worker", str(self.starts_file), "--poll", "0.5"]
         settings = {"FORGETCAST_CACHE_DIR": str(self.home / f"cache-{host}"), **settings}
-        return self._start(Running, [*command, *options], "worker", settings)
+        worker = self._start(
+            Running, [*command, "--metrics-port", str(port := free_port()), *options], "worker", settings
+        )
+        worker.metrics_url = "" if before else f"http://127.0.0.1:{port}/metrics"
+        return worker
 
     def api(self, *options: str, **where: Any) -> Api:
         """An API replica that answers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from service.storage import jobs
 from service.storage.database import Database
 from service.storage.events import list_events
 from service.storage.tables import Job, Measurement
-from tests.faults.deployment import Deployment
+from tests.faults.deployment import Deployment, Running
 from tests.workers.supervised import eventually
 
 FORGETTING = 0.5  # of every example, by the child without a model
@@ -72,7 +74,24 @@ def assert_succeeded_once(deployment: Deployment, job_id: str, seconds: float = 
     assert values.size > 0 and (values == FORGETTING).all()
     assert 1 <= job.attempt <= job.max_attempts
     assert_one_child_at_a_time(deployment, job_id)
+    assert_told(deployment, job_id)
     return job
+
+
+def assert_told(deployment: Deployment, job_id: str) -> None:
+    """Fault 42: each failed attempt has left one structured log line, and has moved one counter of its process."""
+    failed = [
+        (job_id, event["attempt"], event["code"]) for event in events(deployment.database, job_id) if "code" in event
+    ]
+    logged = [line for process in deployment.started for line in process.failures()]
+    assert [line for line in logged if line[0] == job_id] == failed
+    for process in deployment.started:
+        if process.metrics_url and process.running and process.failures():
+            eventually(partial(_has_counted, process), 5)
+
+
+def _has_counted(process: Running) -> bool:
+    return process.counted() == Counter(code for _job, _attempt, code in process.failures())
 
 
 def assert_one_child_at_a_time(deployment: Deployment, job_id: str | None = None) -> None:
@@ -83,4 +102,5 @@ def assert_ended_without_measurement(deployment: Deployment, job_id: str, *, sta
     job = ended(deployment.database, job_id)
     assert (job.state, (job.error or {}).get("code")) == (state, code)
     assert measurements(deployment.database, job_id) == []
+    assert_told(deployment, job_id)
     return job
