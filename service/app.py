@@ -34,6 +34,7 @@ from service.api.limits import Limits
 from service.api.openapi import add_openapi
 from service.api.problems import add_problem_handlers
 from service.api.versions import VersionReader
+from service.api.warm_reads import WarmReads
 from service.metrics import VERSION
 from service.operations.forecast_cache import ForecastCache
 from service.operations.forecasts import warm
@@ -90,8 +91,9 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
 
 
 def _layers(app: Any, parts: Parts) -> AccessLog:
-    """From the outside in: a request's log line, its limits, who asks, compression of the answer."""
-    return AccessLog(Limits(Access(compressed(app), parts.settings, parts.known_keys), parts.settings))
+    """From the outside in: a request's log line, its limits, who asks, known questions, compression of the answer."""
+    known = WarmReads(compressed(app), parts)
+    return AccessLog(Limits(Access(known, parts.settings, parts.known_keys), parts.settings))
 
 
 def _warm(parts: Parts) -> None:

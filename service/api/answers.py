@@ -7,72 +7,64 @@ goes to a thread, and only so many threads compute at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Annotated
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import Header, Response
+from fastapi import Header, Request, Response
 
 from service.api.compression import matches
 from service.api.dependencies import Parts
+from service.api.questions import Asked, Question
 from service.operations import forecasts
 from service.operations.fits import reading_fits
 from service.operations.forecast_cache import Completed, etag
 from service.storage.database import Session
 
-JSON = "application/json"
 IfNoneMatch = Annotated[str | None, Header()]
 COMPUTING = anyio.CapacityLimiter(max(4, os.cpu_count() or 1))  # each holds a row's arrays and a database connection
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Whose forecast, and which; the answer is the same as long as its versions are."""
-
-    task_id: str
-    level: float = forecasts.DEFAULT_LEVEL
-    as_of: int | None = None
-    allow_unmeasured: bool = False
-
-
 async def answer(
+    request: Request,
     parts: Parts,
-    asked: Asked,
+    question: Question,
     if_none_match: str | None,
-    question: tuple[Hashable, ...],
     body: Callable[[Session, Completed], bytes],
-    media_type: str = JSON,
 ) -> Response:
-    """The body, made at most once for a question and its versions, or 304 when the caller has it already.
-
-    Parameters
-    ----------
-    question : all that the body depends on beside `asked` and the versions
-    """
-    tag = await _current(parts, asked)
-    if tag is not None:
-        known = matches(tag, if_none_match)
-        if known is not None:
-            return unchanged(known)
-        found = parts.cache.answer((asked, question, tag))
-        if found is not None:
-            return _response(found, tag, media_type)
+    """The body, made at most once for a question and its versions, or 304 when the caller has it already."""
+    found = await from_memory(parts, question, if_none_match)
+    if found is not None:
+        return found
 
     def make() -> tuple[bytes | None, str]:
-        with reading_fits(parts.database) as session:
-            completed = _complete(session, parts, asked)
+        with parts.database.read() as session:
+            completed = _complete(session, parts, question.asked)
             known = matches(completed.etag, if_none_match)
             if known is not None:
                 return None, known
             return body(session, completed), completed.etag
 
-    made, made_tag = await run_sync(make, limiter=COMPUTING)
+    made, tag = await run_sync(make, limiter=COMPUTING)
+    if question.asked.as_of is None:
+        parts.questions.remember(request.scope, question)
     if made is None:
-        return unchanged(made_tag)
-    parts.cache.keep_answer((asked, question, made_tag), made)
-    return _response(made, made_tag, media_type)
+        return unchanged(tag)
+    parts.cache.keep_answer((question, tag), made)
+    return _response(made, tag, question.media_type)
+
+
+async def from_memory(parts: Parts, question: Question, if_none_match: str | None) -> Response | None:
+    """The answer as of now if it is in memory, or 304; None when it must be computed, also to learn what is wrong."""
+    tag = await _current(parts, question.asked)
+    if tag is None:
+        return None
+    known = matches(tag, if_none_match)
+    if known is not None:
+        return unchanged(known)
+    found = parts.cache.answer((question, tag))
+    return None if found is None else _response(found, tag, question.media_type)
 
 
 async def completed(parts: Parts, asked: Asked, if_none_match: str | None) -> Completed | Response:

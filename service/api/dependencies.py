@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from forgetcast.errors import Forbidden
 from forgetcast.schemas import Scope
 from service.api.access import KnownKeys
+from service.api.questions import KnownQuestions
 from service.api.versions import VersionReader
 from service.models import Models
 from service.operations.forecast_cache import ForecastCache
@@ -31,6 +32,7 @@ class Parts:
     known_keys: KnownKeys
     cache: ForecastCache
     versions: VersionReader
+    questions: KnownQuestions = field(default_factory=KnownQuestions)
     probe_sets: ProbeSets = field(init=False)
     draining: threading.Event = field(default_factory=threading.Event)  # set when this process is to end
 

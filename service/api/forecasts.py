@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from forgetcast import schemas
-from service.api.answers import Asked, IfNoneMatch, answer, completed, validators
+from service.api.answers import IfNoneMatch, answer, completed, validators
 from service.api.dependencies import Reads, ServiceParts
 from service.api.downloads import Download
+from service.api.questions import Asked, Question
 from service.api.rows import NPY
 from service.api.upstream_sets import JSON_LINES, PARQUET
 from service.operations import forecasts
@@ -28,6 +29,7 @@ Unmeasured = Annotated[bool, Query(description="answer also before anything is m
 @router.get("/forecast", dependencies=[Reads], summary="The forecast in short", response_model=schemas.Forecast)
 async def read_forecast(
     task_id: str,
+    request: Request,
     parts: ServiceParts,
     level: Level = DEFAULT_LEVEL,
     as_of: AsOf = None,
@@ -37,12 +39,14 @@ async def read_forecast(
     def body(_session: Session, completed: Completed) -> bytes:
         return forecasts.summary(completed).model_dump_json().encode()
 
-    return await answer(parts, Asked(task_id, level, as_of, allow_unmeasured), if_none_match, ("forecast",), body)
+    question = Question(Asked(task_id, level, as_of, allow_unmeasured), ("forecast",))
+    return await answer(request, parts, question, if_none_match, body)
 
 
 @router.get("/forgotten", dependencies=[Reads], summary="The examples forgotten most", response_model=schemas.Forgotten)
 async def read_forgotten(
     task_id: str,
+    request: Request,
     parts: ServiceParts,
     k: Annotated[int, Query(ge=1, le=100_000, description="how many")] = 20,
     domain: Annotated[str | None, Query(max_length=128)] = None,
@@ -57,8 +61,8 @@ async def read_forgotten(
     def body(_session: Session, completed: Completed) -> bytes:
         return forecasts.forgotten(completed, k, domain=domain, at_least=min).model_dump_json().encode()
 
-    asked = Asked(task_id, level, as_of, allow_unmeasured)
-    return await answer(parts, asked, if_none_match, ("forgotten", k, domain, min), body)
+    question = Question(Asked(task_id, level, as_of, allow_unmeasured), ("forgotten", k, domain, min))
+    return await answer(request, parts, question, if_none_match, body)
 
 
 @router.get("/forgetting.npy", dependencies=[Reads], summary="The whole row, float32 (N,)", response_class=Response)

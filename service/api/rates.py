@@ -16,6 +16,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 0.2  # seconds; a slow count must not slow the service
+SHARES = 1000  # of a rate, that a process takes one by one
 WITHOUT_REDIS = 5.0  # seconds for which the process counts alone after Redis did not answer
 
 
@@ -28,27 +29,37 @@ class Rates:
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._shared = _shared(settings.redis_url)
         self._alone_until = 0.0
+        self._granted: dict[str, int] = {}  # by key, what is counted already and not used yet
 
     async def count_request(self, key_id: str) -> None:
-        """Count a request of this key. Raises RateLimited."""
-        await self._count(self._request_rate, "request", key_id, "an API key may send {} requests")
+        """Count a request of this key; a thousandth of the rate at a time, for a count may be a way to Redis.
+
+        Raises
+        ------
+        RateLimited
+        """
+        if not self._granted.get(key_id):
+            share = max(1, self._request_rate.amount // SHARES)
+            await self._count(self._request_rate, "request", key_id, "an API key may send {} requests", share)
+            self._granted[key_id] = self._granted.get(key_id, 0) + share
+        self._granted[key_id] -= 1
 
     async def count_failure(self, address: str) -> None:
         """Count a wrong key. Raises RateLimited; requests with a valid key are not affected."""
         await self._count(self._failure_rate, "failure", address, "an address may try {} wrong keys")
 
-    async def _count(self, rate: limits.RateLimitItem, kind: str, who: str, sentence: str) -> None:
+    async def _count(self, rate: limits.RateLimitItem, kind: str, who: str, sentence: str, cost: int = 1) -> None:
         names = ("forgetcast", kind, who)
         limiter = self._own
         if self._shared is not None and time.monotonic() >= self._alone_until:
             try:
-                admitted = await run_in_threadpool(self._shared.hit, rate, *names)
+                admitted = await run_in_threadpool(self._shared.hit, rate, *names, cost=cost)
                 limiter = self._shared
             except limits.errors.StorageError as error:
                 log.warning("Redis does not count requests, so this process counts its own: %s", error)
                 self._alone_until = time.monotonic() + WITHOUT_REDIS
         if limiter is self._own:
-            admitted = limiter.hit(rate, *names)
+            admitted = limiter.hit(rate, *names, cost=cost)
         if not admitted:
             raise RateLimited(sentence.format(rate), retry_after=rate.get_expiry())
 

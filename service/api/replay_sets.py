@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from forgetcast import schemas
 from forgetcast.replay_formats import replay_parquet
-from service.api.answers import Asked, IfNoneMatch, answer
+from service.api.answers import IfNoneMatch, answer
 from service.api.dependencies import Reads, ServiceParts
 from service.api.forecasts import AsOf
+from service.api.questions import Asked, Question
 from service.api.upstream_sets import JSON_LINES, PARQUET
 from service.operations import replay_sets
 from service.operations.forecast_cache import Completed
@@ -43,31 +44,47 @@ Asking = Annotated[ReplayQuery, Depends(asked)]
     "/replay-set", dependencies=[Reads], summary="The replay set and its manifest", response_model=schemas.ReplaySet
 )
 async def read_replay_set(
-    task_id: str, parts: ServiceParts, query: Asking, as_of: AsOf = None, if_none_match: IfNoneMatch = None
+    task_id: str,
+    request: Request,
+    parts: ServiceParts,
+    query: Asking,
+    as_of: AsOf = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     def body(session: Session, completed: Completed) -> bytes:
         return replay_sets.replay_set(session, completed, query).model_dump_json().encode()
 
-    return await answer(parts, Asked(task_id, as_of=as_of), if_none_match, ("replay-set", query), body)
+    question = Question(Asked(task_id, as_of=as_of), ("replay-set", query))
+    return await answer(request, parts, question, if_none_match, body)
 
 
 @router.get("/replay-set.jsonl", dependencies=[Reads], summary="The replay set as JSON Lines", response_class=Response)
 async def read_replay_set_json_lines(
-    task_id: str, parts: ServiceParts, query: Asking, as_of: AsOf = None, if_none_match: IfNoneMatch = None
+    task_id: str,
+    request: Request,
+    parts: ServiceParts,
+    query: Asking,
+    as_of: AsOf = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     def body(session: Session, completed: Completed) -> bytes:
         return replay_sets.lines(replay_sets.replay_set(session, completed, query).data, query.format)
 
-    question = ("replay-set.jsonl", query)
-    return await answer(parts, Asked(task_id, as_of=as_of), if_none_match, question, body, JSON_LINES)
+    question = Question(Asked(task_id, as_of=as_of), ("replay-set.jsonl", query), JSON_LINES)
+    return await answer(request, parts, question, if_none_match, body)
 
 
 @router.get("/replay-set.parquet", dependencies=[Reads], summary="The replay set as Parquet", response_class=Response)
 async def read_replay_set_parquet(
-    task_id: str, parts: ServiceParts, query: Asking, as_of: AsOf = None, if_none_match: IfNoneMatch = None
+    task_id: str,
+    request: Request,
+    parts: ServiceParts,
+    query: Asking,
+    as_of: AsOf = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     def body(session: Session, completed: Completed) -> bytes:
         return replay_parquet(replay_sets.replay_set(session, completed, query).data, query.format)
 
-    question = ("replay-set.parquet", query)
-    return await answer(parts, Asked(task_id, as_of=as_of), if_none_match, question, body, PARQUET)
+    question = Question(Asked(task_id, as_of=as_of), ("replay-set.parquet", query), PARQUET)
+    return await answer(request, parts, question, if_none_match, body)

@@ -7,12 +7,16 @@ asked. While it is under way the next requests gather; so the busier the service
 from __future__ import annotations
 
 import asyncio
+import re
 
 from starlette.concurrency import run_in_threadpool
 
+from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION
 from service.storage.database import Database
 from service.storage.versions import TaskVersions, read_versions
+
+ID = re.compile(schemas.ID_PATTERN)
 
 
 class VersionReader:
@@ -25,6 +29,8 @@ class VersionReader:
 
     async def of(self, task_id: str) -> TaskVersions | None:
         """Versions of a task as they are now; None when there is no such task. Raises DatabaseUnavailable."""
+        if not ID.fullmatch(task_id):  # what a database refuses would be refused for all who share the statement
+            return None
         answer = self._waiting.get(task_id)
         if answer is None:
             answer = self._waiting[task_id] = asyncio.get_running_loop().create_future()
@@ -50,5 +56,5 @@ class VersionReader:
             self._reading = None
 
     def _versions(self, task_ids: list[str]) -> dict[str, TaskVersions]:
-        with self._database.statement() as session:
-            return read_versions(session, task_ids, MODEL_VERSION)
+        with self._database.statement() as connection:
+            return read_versions(connection, task_ids, MODEL_VERSION)

@@ -42,10 +42,10 @@ class Database:
             yield session
 
     @contextmanager
-    def statement(self) -> Iterator[Session]:
-        """A session for one statement that reads: without BEGIN and ROLLBACK where each is a way to the server."""
-        with self._session({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}) as session:
-            yield session
+    def statement(self) -> Iterator[sa.Connection]:
+        """A connection for one statement that reads: no BEGIN and ROLLBACK where each is a way to the server."""
+        with self._connection({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}) as connection:
+            yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -58,12 +58,17 @@ class Database:
 
     @contextmanager
     def _session(self, options: dict[str, Any]) -> Iterator[Session]:
+        with (
+            self._connection(options) as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+
+    @contextmanager
+    def _connection(self, options: dict[str, Any]) -> Iterator[sa.Connection]:
         try:
-            with (
-                self.engine.connect().execution_options(**options) as connection,
-                Session(connection, expire_on_commit=False) as session,
-            ):
-                yield session
+            with self.engine.connect().execution_options(**options) as connection:
+                yield connection
         except (DataError, OverflowError, UnicodeEncodeError) as error:
             # What the shapes let through and a column does not hold; NUL and half of a surrogate pair, mostly.
             raise InvalidRequest("a text or a number in the request is not one that can be stored") from error

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from service.storage.tables import Fit, Task
 
@@ -25,9 +24,9 @@ class TaskVersions:
     tested: bool
 
 
-def read_versions(session: Session, task_ids: Collection[str], model_version: int) -> dict[str, TaskVersions]:
+def read_versions(connection: sa.Connection, task_ids: Collection[str], model_version: int) -> dict[str, TaskVersions]:
     """By task id; tasks that do not exist are left out."""
-    found = session.execute(_STATEMENT, {"ids": list(task_ids), "model_version": model_version})
+    found = connection.execute(_STATEMENT, {"ids": list(task_ids), "model_version": model_version})
     return {row[0]: TaskVersions(row[0], row[1], row[2], row[3], bool(row[4])) for row in found}
 
 

@@ -10,8 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from forgetcast.errors import DatabaseUnavailable
+from forgetcast.schemas import Scope
 from service.api.versions import VersionReader
+from service.app import create_app
 from service.operations.fits import backtest_due_matrix
+from service.operations.keys import create_key
+from service.queue import NoQueue
 from service.storage.database import Database
 from tests.api.conftest import World, low_rank_rows
 from tests.api.test_main_job import NEW_ROW
@@ -109,3 +113,43 @@ def test_everybody_who_waits_is_told_that_the_database_does_not_answer(world: Wo
         return await asyncio.gather(*(reader.of(name) for name in "abab"), return_exceptions=True)
 
     assert [type(error) for error in asyncio.run(ask())] == [DatabaseUnavailable] * 4
+
+
+def test_an_id_that_no_task_can_have_troubles_nobody_beside(world: World) -> None:
+    async def ask() -> list[Any]:
+        reader = VersionReader(world.database)
+        return await asyncio.gather(*(reader.of(name) for name in ("known-0", "\0", "\ud800", "known-1")))
+
+    assert [versions and versions.task_id for versions in asyncio.run(ask())] == ["known-0", None, None, "known-1"]
+
+
+def test_a_known_question_is_still_answered_only_to_who_may_read(client_of_measured: TestClient, world: World) -> None:
+    url = "/v1/tasks/new/forgotten?k=3"
+    assert client_of_measured.get(url).status_code == 200
+    with world.database.transaction() as session:
+        reader, measurer = create_key(session, "r", [Scope.READ]), create_key(session, "m", [Scope.MEASURE])
+    with TestClient(create_app(client_of_measured.app.state.parts.settings, world.database, NoQueue())) as client:  # type: ignore[attr-defined]
+
+        def status(key: str) -> int:
+            return int(client.get(url, headers={"Authorization": f"Bearer {key}"} if key else {}).status_code)
+
+        assert [status(key) for key in (reader, reader, measurer, "", "wrong", reader)] == [
+            200,
+            200,
+            403,
+            401,
+            401,
+            200,
+        ]
+
+
+def test_a_known_question_is_compressed_for_who_accepts_it(client_of_measured: TestClient) -> None:
+    url, accepting = "/v1/tasks/new/forgotten?k=70", {"Accept-Encoding": "gzip"}
+    plain = client_of_measured.get(url, headers={"Accept-Encoding": "identity"})
+    for _ in range(2):
+        packed = client_of_measured.get(url, headers=accepting)
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.content == plain.content
+        assert packed.headers["etag"] == plain.headers["etag"][:-1] + '-gzip"'
+    known = client_of_measured.get(url, headers=accepting | {"If-None-Match": packed.headers["etag"]})
+    assert known.status_code == 304
