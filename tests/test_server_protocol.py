@@ -22,7 +22,9 @@ from service.operations.keys import create_key
 from service.queue import NoQueue
 from service.server_protocol import LONGEST_HEAD, Protocol
 from service.settings import Settings
-from service.storage.database import Database
+from service.storage.database import Database, Session
+from service.storage.jobs import insert_job
+from service.storage.tables import Matrix, Task, UpstreamSet
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def port(sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(server_protocol, "HEAD_SECONDS", 1.0)
     with sqlite_database.transaction() as session:
         create_key(session, "admin", [Scope.ADMIN])
-    settings = Settings(home=tmp_path, body_idle=timedelta(seconds=1))
+    settings = Settings(home=tmp_path, body_idle=timedelta(seconds=1), waiting_requests=1)
     app = create_app(settings, sqlite_database, NoQueue())
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -113,3 +115,42 @@ def test_6_a_large_body_without_a_key_is_refused_in_little_memory(port: int) -> 
     status, problem = ask(port, *pieces())
     assert (status, problem["code"]) == (413, "limit_exceeded")
     assert psutil.Process().memory_info().rss - before < 16 << 20, "64 MiB were sent"
+
+
+def test_a_stream_ends_when_its_reader_leaves(port: int, sqlite_database: Database) -> None:
+    """One may wait at a time here, so the second reader is let in once the first one's place is free."""
+    with sqlite_database.transaction() as session:
+        key = create_key(session, "reader", [Scope.READ])
+        job = waiting_job(session)
+    request = (
+        f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+        f"Authorization: Bearer {key}\r\n\r\n"
+    ).encode()
+
+    def follow() -> tuple[socket.socket, bytes]:
+        connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        connection.sendall(request)
+        return connection, connection.recv(65_536)
+
+    first, begun = follow()
+    assert begun.startswith(b"HTTP/1.1 200")
+    second, refused = follow()
+    assert refused.startswith(b"HTTP/1.1 503")
+    second.close()
+    first.close()
+    until = time.monotonic() + 60
+    while refused.startswith(b"HTTP/1.1 503") and time.monotonic() < until:
+        time.sleep(0.2)
+        connection, refused = follow()
+        connection.close()
+    assert refused.startswith(b"HTTP/1.1 200")
+
+
+def waiting_job(session: Session) -> str:
+    session.add(UpstreamSet(id="set", domains={}))
+    session.flush()
+    session.add(Matrix(id="m", upstream_set_id="set", model="tiny", model_revision="0", recipe={}, setting={}))
+    session.flush()
+    session.add(Task(id="task", matrix_id="m", measure="probe", seed=1))
+    session.flush()
+    return insert_job(session, task_id="task", measure="probe", positions=b"\0\0\0\0").id

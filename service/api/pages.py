@@ -34,6 +34,6 @@ def after(cursor: str | None) -> str:
 def after_position(cursor: str | None) -> int:
     """The position that a cursor stands for; -1 for the first page. Raises InvalidRequest."""
     key = after(cursor)
-    if key and not key.isdecimal():
+    if key and not (key.isdecimal() and len(key) < 19):
         raise InvalidRequest("the cursor is not one that this list gave out")
     return int(key) if key else -1

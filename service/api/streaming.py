@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from forgetcast import schemas
 from forgetcast.errors import InvalidRequest
 from service.api.dependencies import Parts, Reads, ServiceParts
+from service.api.pages import after_position, page
 from service.operations import jobs
 from service.storage.events import newest_event
 
@@ -92,7 +93,7 @@ async def read_job(
     while True:
         job = await run_in_threadpool(_job, parts, job_id)
         left = deadline - time.monotonic()
-        if job.terminal or left <= 0 or parts.draining.is_set():
+        if job.terminal or left <= 0 or parts.draining.is_set() or await request.is_disconnected():
             return job
         request.scope["slot"].wait()
         # A state may change between the read and the wait; a second bounds what that can cost.
@@ -111,6 +112,7 @@ async def list_events(
     parts: ServiceParts,
     after: Annotated[int, Query(ge=0, lt=2**63, description="only events after the one with this id")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> schemas.Page[schemas.Event] | StreamingResponse:
@@ -126,12 +128,8 @@ async def list_events(
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
-    events = await run_in_threadpool(_events, parts, job_id, after, limit + 1)
-    return schemas.Page(
-        data=events[:limit],
-        has_more=len(events) > limit,
-        next_cursor=str(events[limit - 1].id) if len(events) > limit else None,
-    )
+    events = await run_in_threadpool(_events, parts, job_id, max(after, after_position(cursor)), limit + 1)
+    return page([(str(event.id), event) for event in events], limit)
 
 
 async def _follow(request: Request, parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:

@@ -73,7 +73,7 @@ def test_events_can_be_listed_page_by_page(client: TestClient, database: Databas
     run(database)
     url = f"/v1/jobs/{job_id}/events"
     first = client.get(url, params={"limit": 3}).json()
-    rest = client.get(url, params={"limit": 3, "after": first["next_cursor"]}).json()
+    rest = client.get(url, params={"limit": 3, "cursor": first["next_cursor"]}).json()
     assert [event["type"] for event in first["data"] + rest["data"]] == [
         "state",
         "state",
