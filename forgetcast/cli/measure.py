@@ -45,8 +45,8 @@ Examples:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help='With --from: JSON {"recipe", "setting"} of the own run.  [default: those of the matrix]',
 )
-@click.option("--source", default="", help="With --from: where the cells come from.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="With --from: of the own run's fine-tuning.")
+@click.option("--source", help="With --from: where the cells come from.")
+@click.option("--seed", type=click.IntRange(0), help="With --from: of the own run's fine-tuning.  [default: 0]")
 @click.option("--chosen", is_flag=True, help="With --from: the examples were not drawn at random.")
 @click.option("--no-wait", is_flag=True, help="Order only; print the job's id.")
 @click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
@@ -60,8 +60,8 @@ def measure(
     examples: TextIO | None,
     cells: Path | None,
     spec: Path | None,
-    source: str,
-    seed: int,
+    source: str | None,
+    seed: int | None,
     chosen: bool,
     no_wait: bool,
     timeout: timedelta | None,
@@ -77,9 +77,13 @@ def measure(
     ways = {"--size": size, "--full": full or None, "--examples": examples, "--from": cells}
     if sum(way is not None for way in ways.values()) != 1:
         raise click.UsageError(f"choose one of {', '.join(ways)}")
+    _only_with("--size", size, {"--design": design, "--probe-seed": probe_seed})
+    _only_with("--from", cells, {"--spec": spec, "--source": source, "--seed": seed, "--chosen": chosen or None})
     with open_client(url) as client:
         if cells is not None:
-            posted = _post(client, task_id, cells, spec, source=source, seed=seed, probes_at_random=not chosen)
+            posted = _post(
+                client, task_id, cells, spec, source=source or "", seed=seed or 0, probes_at_random=not chosen
+            )
             _print_posted(posted, as_json, quiet)
             return
         wanted = _order(size=size, design=design, probe_seed=probe_seed, full=full, examples=examples)
@@ -90,6 +94,13 @@ def measure(
         task = client.tasks.get(task_id)
         with leave_running(task_id):
             _print_job(_wait(task, timeout, quiet), as_json, quiet)
+
+
+def _only_with(way: str, chosen: object, options: dict[str, object]) -> None:
+    """Refuse options that the chosen way would leave aside in silence."""
+    given = [name for name, value in options.items() if value is not None]
+    if chosen is None and given:
+        raise click.UsageError(f"{given[0]} goes with {way}")
 
 
 def _order(

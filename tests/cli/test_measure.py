@@ -63,6 +63,20 @@ def test_one_way_is_to_be_chosen(run, service, options):
     assert service.requests == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--full", "--design", "optimal"], "--design goes with --size"),
+        (["--size", 3, "--source", "x"], "--source goes with --from"),
+        (["--full", "--seed", 0], "--seed goes with --from"),
+    ],
+)
+def test_an_option_that_would_be_left_aside_is_refused(run, service, options, said):
+    result = run("measure", "t", *options)
+    assert (result.exit_code, service.requests) == (2, [])
+    assert said in result.stderr
+
+
 def test_own_cells_are_posted_under_the_recipe_of_the_matrix(run, posting, cells):
     result = run("measure", "t", "--from", cells, "--source", "run 7", "--seed", 5, "--chosen")
     assert result.exit_code == 0
