@@ -65,7 +65,6 @@ ORDERS_JOB = (
     errors.UnknownReference,
     errors.TextsMissing,
     errors.TooManyExamplesAsked,
-    errors.LimitExceeded,
     errors.TooManyJobs,
 )
 FROM_JOB = {"read_job": {"job_id": BODY_ID}, "list_events": {"job_id": BODY_ID}, "cancel_job": {"job_id": BODY_ID}}
@@ -81,14 +80,12 @@ OPERATIONS: dict[str, Operation] = {
         location=True,
         next={name: {"set_id": BODY_ID} for name in ("read_upstream_set", "list_examples", "put_examples")},
     ),
-    "put_examples": Operation(
-        raises=(*SET_UNKNOWN, errors.UpstreamSetSealed, errors.LimitExceeded), takes=(JSON_LINES, PARQUET)
-    ),
+    "put_examples": Operation(raises=(*SET_UNKNOWN, errors.UpstreamSetSealed), takes=(JSON_LINES, PARQUET)),
     "read_upstream_set": Operation(raises=SET_UNKNOWN),
     "list_examples": Operation(raises=SET_UNKNOWN),
     # matrices and their rows
     "create_matrix": Operation(
-        raises=(errors.UnknownReference, errors.UpstreamSetOpen, errors.IdInUse, errors.LimitExceeded),
+        raises=(errors.UnknownReference, errors.UpstreamSetOpen, errors.IdInUse),
         also=EXISTED,
         location=True,
         next={name: OF_MATRIX for name in ("read_matrix", "read_backtest", "read_analysis", "read_probe_set")},
@@ -108,7 +105,6 @@ OPERATIONS: dict[str, Operation] = {
             errors.NotFinite,
             errors.NothingObserved,
             errors.RepeatedExample,
-            errors.LimitExceeded,
         ),
         also={200: "The row was known; it is the same, or superseded"},
         takes=(NPY, JSON_LINES, PARQUET),
@@ -124,7 +120,7 @@ OPERATIONS: dict[str, Operation] = {
     "export_parquet": Operation(raises=MATRIX_UNKNOWN, sends=(PARQUET,), etag=True),
     # data sets and tasks
     "put_dataset": Operation(
-        raises=(errors.Sha256Mismatch, errors.BadDataset, errors.LimitExceeded),
+        raises=(errors.Sha256Mismatch, errors.BadDataset),
         also={200: "It was stored already"},
         takes=(JSON_LINES,),
     ),
@@ -149,14 +145,15 @@ OPERATIONS: dict[str, Operation] = {
             errors.FitPending,
             errors.UnknownReference,
             errors.RepeatedExample,
-            errors.LimitExceeded,
         ),
         next={"read_forgotten": {"task_id": "$response.body#/task"}},
     ),
     # jobs
     "read_job": Operation(raises=JOB_UNKNOWN, next={"list_events": {"job_id": BODY_ID}}),
     "list_events": Operation(raises=JOB_UNKNOWN, sends=(EVENT_STREAM,)),
-    "cancel_job": Operation(raises=(*JOB_UNKNOWN, errors.JobEnded), next={"read_job": {"job_id": BODY_ID}}),
+    "cancel_job": Operation(
+        raises=(*JOB_UNKNOWN, errors.JobEnded), location=True, next={"read_job": {"job_id": BODY_ID}}
+    ),
     # forecasts and replay sets
     "read_forecast": Operation(raises=READS_FORECAST, etag=True),
     "read_forgotten": Operation(raises=READS_FORECAST, etag=True),

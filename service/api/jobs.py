@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from forgetcast import schemas
 from service.api.dependencies import ServiceParts, Submits
@@ -10,8 +10,11 @@ from service.operations import jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+POLL_AFTER = "2"  # seconds, for clients that poll instead of waiting
+
 
 @router.post("/{job_id}/cancel", status_code=202, dependencies=[Submits], summary="Ask a job to end")
-def cancel_job(job_id: str, parts: ServiceParts) -> schemas.Job:
+def cancel_job(job_id: str, parts: ServiceParts, response: Response) -> schemas.Job:
+    response.headers.update({"Location": f"/v1/jobs/{job_id}", "Retry-After": POLL_AFTER})
     with parts.database.transaction() as session:
         return jobs.cancel_job(session, job_id)

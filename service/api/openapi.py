@@ -101,25 +101,26 @@ def _complete(shared: Document, path: str, method: str, operation: Document) -> 
         kinds.update(WITH_KEY)
     if takes_body:
         kinds.update(WITH_BODY)
-    if operation.get("parameters"):
+    says = bool(operation.get("parameters")) or takes_body
+    if says:
         kinds.add(errors.InvalidRequest)
     if method != "get":
         kinds.add(errors.WriteConflict)
     if _has_parameter(operation, "Idempotency-Key"):
         kinds.update((errors.IdempotencyInFlight, errors.IdempotencyConflict))
-    for status, codes in _by_status(kinds, takes_body, errors.LimitExceeded in promised.raises).items():
+    for status, codes in _by_status(kinds, takes_body, says).items():
         if str(status) not in responses:  # /readyz answers its 503 in its own shape
             responses[str(status)] = _shared_response(shared, status, codes)
     operation["responses"] = dict(sorted(responses.items()))
 
 
 def _by_status(
-    kinds: set[type[ForgetcastError]], takes_body: bool, limits_content: bool
+    kinds: set[type[ForgetcastError]], takes_body: bool, says: bool
 ) -> dict[int, list[type[ForgetcastError]]]:
     """Errors by status; a limit is 422 for what a request says, and has its own status for the bytes it is sent in."""
     found: dict[int, list[type[ForgetcastError]]] = {}
     for kind in sorted(kinds, key=lambda kind: kind.code):
-        if kind is not errors.LimitExceeded or limits_content:
+        if kind is not errors.LimitExceeded or says:
             found.setdefault(STATUS[kind], []).append(kind)
     for status in (LINE_TOO_LONG, HEADERS_TOO_LARGE, *([BODY_TOO_LARGE] if takes_body else [])):
         found[status] = [errors.LimitExceeded]

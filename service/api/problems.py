@@ -18,6 +18,7 @@ from forgetcast.schemas import Problem, ProblemField
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+TOO_LARGE = {"less_than", "less_than_equal", "too_long", "string_too_long"}  # pydantic's words
 SOON = "5"  # seconds, where an error does not say when to ask again
 
 STATUS: dict[type[ForgetcastError], int] = {
@@ -146,7 +147,8 @@ async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     fields = tuple(FieldError(_pointer(found["loc"]), _sentence(found)) for found in error.errors())
     first = fields[0] if fields else FieldError("", "the request cannot be read")
-    return _respond(request, errors.InvalidRequest(f"{first.pointer or 'body'}: {first.detail}", errors=fields))
+    kind = errors.LimitExceeded if fields and all(map(_is_too_large, error.errors())) else errors.InvalidRequest
+    return _respond(request, kind(f"{first.pointer or 'body'}: {first.detail}", errors=fields))
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
@@ -167,6 +169,13 @@ def _pointer(location: tuple[Any, ...]) -> str:
     if kind in ("query", "path", "header"):
         return "/".join(map(str, path))
     return "".join(f"/{step}" for step in path)
+
+
+def _is_too_large(found: dict[str, Any]) -> bool:
+    """A count or a length beyond its limit, which the sentence names; a fraction out of its range is none."""
+    context = found.get("ctx", {})
+    most = context.get("le", context.get("lt", context.get("max_length")))
+    return found["type"] in TOO_LARGE and isinstance(most, int)
 
 
 def _sentence(found: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from forgetcast import schemas
 from service.api.dependencies import Measures, Reads, ServiceParts, Submits, WhoAsks
+from service.api.jobs import POLL_AFTER
 from service.api.once import REPLAYED, Created, OncePerKey
 from service.api.pages import after, page
 from service.operations import forecasts, jobs, tasks
@@ -15,8 +16,6 @@ from service.operations.measurements import post_measurements
 from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
-
-POLL_AFTER = "2"  # seconds, for clients that poll instead of waiting
 
 
 @router.post(
