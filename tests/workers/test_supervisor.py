@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,6 +265,24 @@ def test_a_cancel_that_comes_before_the_result_wins(sqlite_database, tmp_path):
     run_once(make_supervisor(sqlite_database, tmp_path, "succeed", model_folder=cancelled_meanwhile))
     assert row(sqlite_database, job_id).state == "cancelled"
     assert measured(sqlite_database) == []
+
+
+def test_jobs_of_one_task_are_told_the_same_place_for_its_fine_tuned_weights(sqlite_database, tmp_path):
+    def place(timing):
+        run_once(make_supervisor(sqlite_database, tmp_path, "succeed", timing=timing))
+        return Path(json.loads((tmp_path / "order.json").read_bytes())["weights_folder"])
+
+    kept = replace(SHORT, keep_weights=timedelta(hours=1))
+    with sqlite_database.transaction() as session:
+        task_id = add_job(session).task_id
+    first = place(kept)
+    assert first.parent == tmp_path / "weights"
+    with sqlite_database.transaction() as session:
+        jobs.insert_job(session, task_id=task_id, measure="full", positions=None)
+    assert place(kept) == first
+    with sqlite_database.transaction() as session:
+        job_id = jobs.insert_job(session, task_id=task_id, measure="full", positions=None).id
+    assert place(SHORT) == tmp_path / "jobs" / job_id / "weights"  # gone with the job
 
 
 def test_base_values_are_kept_before_the_job_ends_and_however_it_does(database, tmp_path):
