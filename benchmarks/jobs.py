@@ -58,16 +58,12 @@ def main() -> None:
     parser.add_argument("--processes", default="1,2,4")
     parser.add_argument("--waiting", default="10000,100000", help="jobs that wait while others are claimed")
     chosen = parser.parse_args()
-    print(f"{_machine()}; {chosen.rounds} rounds of {SLICE:g} s for each")
-    with _schema(chosen.database) as url:
-        database = Database(url)
-        migrate(database)
-        print(_server(database))
-        for n_waiting in map(int, chosen.waiting.split(",")):
-            for n_processes in map(int, chosen.processes.split(",")):
-                _fill(database, n_processes, n_waiting)
+    print(f"{_machine()}; {chosen.rounds} rounds of {SLICE:g} s for each\n{_server(chosen.database)}")
+    for n_waiting in map(int, chosen.waiting.split(",")):
+        for n_processes in map(int, chosen.processes.split(",")):
+            with _schema(chosen.database) as url:
+                _fill(url, n_processes, n_waiting)
                 _print(n_waiting, n_processes, _measure(url, n_processes, chosen.rounds))
-        database.close()
 
 
 def _print(n_waiting: int, n_processes: int, measured: Measured) -> None:
@@ -192,12 +188,11 @@ def _slice(name: str, step: Step) -> list[float]:
     return took
 
 
-def _fill(database: Database, n_processes: int, n_waiting: int) -> None:
-    """As many waiting jobs as asked for, none running, and a row of its own for every process."""
+def _fill(url: str, n_processes: int, n_waiting: int) -> None:
+    """As many waiting jobs as asked for, and a row of its own for every process."""
+    database = Database(url)
+    migrate(database)
     with database.transaction() as session:
-        for table in reversed(Task.metadata.sorted_tables):
-            if table.name in ("event", "job_attempt", "job", "task", "matrix", "upstream_set"):
-                session.execute(sa.delete(table))
         session.add(UpstreamSet(id="u", sha256="0" * 64, n_examples=1, n_held_out=0, has_texts=True, domains={}))
         session.flush()
         for place in range(n_processes):
@@ -222,6 +217,7 @@ def _fill(database: Database, n_processes: int, n_waiting: int) -> None:
     if not database.is_sqlite:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE job")
+    database.close()
 
 
 @contextmanager
@@ -243,7 +239,8 @@ def _schema(url: str) -> Iterator[str]:
         engine.dispose()
 
 
-def _server(database: Database) -> str:
+def _server(url: str) -> str:
+    database = Database(url or "sqlite://")
     with database.read() as session:
         if database.is_sqlite:
             return f"SQLite {session.scalar(sa.text('select sqlite_version()'))}, WAL, synchronous=full"
