@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from forgetcast.completion import (
-    ALL_METHODS,
     DEFAULT_METHOD,
     MODEL_VERSION,
     Fitted,
@@ -21,6 +20,7 @@ from forgetcast.completion import (
     fit,
 )
 from forgetcast.completion.fitted import BASELINES
+from forgetcast.completion.refitted import REFITTED
 from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
 from service.operations.fit_files import in_memory
@@ -206,7 +206,8 @@ def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
     if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
         return None
     left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
-    methods = ALL_METHODS if known.observed.size <= MOST_CELLS_REFITTED else (DEFAULT_METHOD, *BASELINES)
+    refitted = REFITTED if known.observed.size <= MOST_CELLS_REFITTED else ()
+    methods = (DEFAULT_METHOD, *BASELINES, *refitted)
     return backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS)
 
 

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
+from service.operations import fits
 from service.operations.fits import backtest_due_matrix, fit_asked_version, fit_due_matrix
+from service.storage.database import Database
 from service.storage.fit_requests import MOST_ASKED
 from tests.api.conftest import World, low_rank_rows
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
 
 
 def add_versions(world: World, first: int, n: int) -> None:
@@ -61,7 +69,8 @@ def test_the_longest_unasked_makes_room(measured: World) -> None:
     assert [forecast(measured, version).status_code for version in asked] == [503] + [200] * MOST_ASKED
 
 
-def test_a_back_test_of_an_older_version_is_made_on_request(world: World) -> None:
+def test_a_back_test_of_an_older_version_is_made_on_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "MOST_ROWS_LEFT_OUT", 1)
     add_versions(world, 0, 1)
     path, query = "/v1/matrices/m/backtest", {"as_of": 12}
     assert world.client.get(path, params=query).status_code == 503
