@@ -38,7 +38,10 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.RecipeMismatch: "`forgetcast matrix show MATRIX` says what the matrix was measured with",
     errors.MatrixEmpty: "`forgetcast matrix import` adds known rows",
     errors.TooFewRows: "`forgetcast matrix import` adds known rows",
-    errors.TextsMissing: "`forgetcast replay --texts FILE` joins texts that stayed with you, --format ids needs none",
+    errors.TextsMissing: (
+        "`forgetcast replay TASK --texts FILE` joins texts that stayed with you, "
+        "`forgetcast task create` registers a task whose cells you post"
+    ),
     errors.NotMeasured: "`forgetcast task get TASK` shows its job",
     errors.FitPending: "try again in some seconds; a worker must be running (`forgetcast worker`)",
     errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",

@@ -1,4 +1,4 @@
-"""`forgetcast task`: list, read, wait for, follow and cancel."""
+"""`forgetcast task`: list, register without data, read, wait for, follow and cancel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import print_json, print_table, printable
-from forgetcast.cli.submission import leave_running
+from forgetcast.cli.output import note, print_json, print_table, printable
+from forgetcast.cli.submission import leave_running, only_matrix
 from forgetcast.errors import JobFailed, WaitTimedOut
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def task() -> None:
-    """List, read, wait for, follow and cancel tasks."""
+    """List, register, read, wait for, follow and cancel tasks."""
 
 
 @task.command("ls", epilog="Example: forgetcast task ls --matrix smollm2-135m -q")
@@ -38,6 +38,34 @@ def list_tasks(matrix: str | None, url: str | None, as_json: bool, quiet: bool) 
     else:
         rows = [(one.id, one.matrix, one.family or "", str(one.n_measured), _kind(one)) for one in found]
         print_table(["task", "matrix", "family", "measured", ""], rows, to_the_right=["measured"])
+
+
+@task.command("create", epilog="Example: forgetcast task create --id my-run --n-examples 5000")
+@click.option("--id", "task_id", metavar="ID", help="Your own id for the task.")
+@click.option("--matrix", metavar="ID", help="Matrix to forecast in; needed when the service has several.")
+@click.option("--n-examples", type=click.IntRange(1), help="Size of its data, for replay sets by ratio.")
+@click.option("--family", help="Tasks of one family are left out together in back-tests.")
+@service_options
+def create(
+    task_id: str | None,
+    matrix: str | None,
+    n_examples: int | None,
+    family: str | None,
+    url: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Register a task whose data stay with you; `forgetcast measure TASK --from FILE` posts what your run measured."""
+    with open_client(url) as client:
+        found = client.tasks.create(
+            id=task_id, matrix=matrix or only_matrix(client), n_examples=n_examples, family=family
+        )
+    if as_json:
+        print_json(found.task)
+    else:
+        click.echo(found.id)
+        if not quiet:
+            note(f"post its cells with `forgetcast measure {found.id} --from FILE`")
 
 
 @task.command("get", epilog="Example: forgetcast task get my-task --json")

@@ -131,3 +131,12 @@ def test_a_task_of_its_own_measurements_is_named_quietly(run, posting, cells):
     posting.answers["GET", "/v1/tasks/t"] = ok(a_task(job=None))
     assert run("measure", "t", "--from", cells, "-q").stdout == "t\n"
     assert json.loads(run("measure", "t", "--from", cells, "--json").stdout)["n_measured"] == 1
+
+
+def test_a_task_whose_data_stay_here_is_registered(run, service):
+    service.answers["POST", "/v1/tasks"] = ok(a_task("my-run", job=None), 201)
+    result = run("task", "create", "--id", "my-run", "--n-examples", 5000)
+    assert result.stdout == "my-run\n"
+    assert "forgetcast measure my-run --from" in result.stderr
+    sent = service.sent("POST", "/v1/tasks")
+    assert (sent["id"], sent["matrix"], sent["measure"], sent["n_examples"]) == ("my-run", "m", "none", 5000)
