@@ -15,6 +15,7 @@ POLL_AFTER = "2"  # seconds, for clients that poll instead of waiting
 
 @router.post("/{job_id}/cancel", status_code=202, dependencies=[Submits], summary="Ask a job to end")
 def cancel_job(job_id: str, parts: ServiceParts, response: Response) -> schemas.Job:
-    response.headers.update({"Location": f"/v1/jobs/{job_id}", "Retry-After": POLL_AFTER})
     with parts.database.transaction() as session:
-        return jobs.cancel_job(session, job_id)
+        job = jobs.cancel_job(session, job_id)
+    response.headers.update({"Location": f"/v1/jobs/{job.id}", "Retry-After": POLL_AFTER})
+    return job
