@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_000_000, description="of a JSON request")
     max_upload_bytes: int = Field(default=2_000_000_000, description="of an uploaded set, row or data set")
     max_examples: int = Field(default=10_000_000, description="upstream examples of one set")
+    max_rows: int = Field(default=10_000, description="known rows of one matrix")
     max_dataset_lines: int = Field(default=5_000_000, description="lines of one fine-tuning data set")
     max_steps: int = Field(default=100_000, description="fine-tuning steps of a recipe")
     forecast_memory_bytes: int = Field(default=1 << 29, description="completed rows and answers kept by a process")

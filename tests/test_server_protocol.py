@@ -18,13 +18,13 @@ import uvicorn
 from forgetcast.schemas import Scope
 from service import server_protocol
 from service.app import create_app
-from service.operations.keys import create_key
 from service.queue import NoQueue
 from service.server_protocol import LONGEST_HEAD, Protocol
 from service.settings import Settings
 from service.storage.database import Database, Session
 from service.storage.jobs import insert_job
 from service.storage.tables import Matrix, Task, UpstreamSet
+from tests.api_keys import create_key
 
 
 @pytest.fixture

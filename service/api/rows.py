@@ -59,7 +59,7 @@ async def put_row(
     def store(body: BinaryIO) -> tuple[schemas.Task, bool]:
         with parts.database.transaction() as session:
             values = READERS[media_type](session, matrix_id, body)
-            imported = rows.import_row(session, matrix_id, task_id, values, origin)
+            imported = rows.import_row(session, matrix_id, task_id, values, origin, parts.settings.max_rows)
             audit.record(session, caller, "row.import", task_id, matrix=matrix_id, row_version=imported[0].row_version)
             return imported
 

@@ -40,11 +40,6 @@ ANYBODY = Caller(None, frozenset(Scope))
 COMMAND_LINE = Caller(None, frozenset(Scope), "command line")
 
 
-def create_key(session: Session, name: str, scopes: Sequence[Scope]) -> str:
-    """A new key in full, for ever."""
-    return str(new_key(session, name, scopes).key)
-
-
 def new_key(
     session: Session, name: str, scopes: Sequence[Scope], expires_in: timedelta | None = None
 ) -> schemas.ApiKeyCreated:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.errors import (
+    LimitExceeded,
     NotFinite,
     NothingObserved,
     RecipeMismatch,
@@ -55,7 +56,7 @@ class ImportedCell(schemas.Shape):
 
 
 def import_row(
-    session: Session, matrix_id: str, task_id: str, values: Row, origin: RowOrigin
+    session: Session, matrix_id: str, task_id: str, values: Row, origin: RowOrigin, max_rows: int
 ) -> tuple[schemas.Task, bool]:
     """Make a measured row known to the matrix, and say whether the task is new.
 
@@ -70,6 +71,7 @@ def import_row(
     ------
     MatrixNotFound, WrongShape, NotFinite, NothingObserved, RecipeMismatch, UnknownReference
     TaskExists : the id belongs to a task of another matrix, or to one that a worker measures
+    LimitExceeded : a new row, and the matrix knows `max_rows` already
     """
     matrix = matrix_storage.get_matrix(session, matrix_id, lock=True)
     _check_values(session, matrix, values)
@@ -77,6 +79,8 @@ def import_row(
     task = storage.find_task(session, task_id)
     is_new = task is None
     if task is None:
+        if matrix_storage.count_known(session, matrix_id) >= max_rows:
+            raise LimitExceeded(f"a matrix has at most {max_rows} known rows here (FORGETCAST_MAX_ROWS)")
         task = Task(
             id=task_id,
             matrix_id=matrix_id,

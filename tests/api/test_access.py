@@ -16,12 +16,13 @@ from forgetcast.schemas import Scope
 from service.api.access import OPEN_PATHS
 from service.api.dependencies import Requires
 from service.app import create_app
-from service.operations.keys import create_key, new_key
+from service.operations.keys import new_key
 from service.queue import NoQueue
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.tables import ApiKey, Audit
 from tests.api.conftest import World
+from tests.api_keys import create_key
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 
 from forgetcast.schemas import Scope
 from service import metrics
-from service.operations.keys import create_key
 from service.storage.database import Database
 from tests.api.conftest import World
+from tests.api_keys import create_key
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from forgetcast.schemas import Scope
-from service.operations.keys import create_key
 from service.storage import idempotency
 from service.storage.database import Database
 from service.storage.tables import ApiKey, Idempotency, Job, Measurement, Task
 from tests.api.conftest import World, low_rank_rows
 from tests.api.test_bad_input import problem
+from tests.api_keys import create_key
 
 KEY = {"Idempotency-Key": "order-1"}
 

@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from forgetcast.schemas import Scope
 from service import metrics
-from service.operations.keys import create_key
 from service.storage import jobs
 from service.storage.database import Database
 from tests.api.conftest import World
+from tests.api_keys import create_key
 from tests.storage.rows import add_job
 
 LEASE = timedelta(minutes=1)

@@ -24,14 +24,17 @@ from fastapi.testclient import TestClient
 from forgetcast.errors import InvalidRequest, LimitExceeded, Unauthenticated
 from forgetcast.schemas import Scope
 from service.api.limits import MOST_HEADER_BYTES, MOST_URL_BYTES
+from service.app import create_app
 from service.operations import json_lines, parquet_limits
-from service.operations.keys import authenticate, create_key
+from service.operations.keys import authenticate
 from service.operations.npy import read_floats
+from service.queue import NoQueue
 from service.settings import Settings
 from service.storage.database import Database
 from tests.api.conftest import N_EXAMPLES, RECIPE, SETTING, World, npy
 from tests.api.conftest import json_lines as lines
 from tests.api.test_bad_input import problem
+from tests.api_keys import create_key
 
 JSON = {"Content-Type": "application/json"}
 
@@ -171,6 +174,16 @@ def test_8_a_line_has_bounds(monkeypatch: pytest.MonkeyPatch, client: TestClient
     answer = client.put("/v1/upstream-sets/set/examples", content=lines([{"id": "a", "text": "x" * 2000}]))
     assert problem(answer) == (422, "limit_exceeded")
     assert "1000" in answer.json()["detail"]
+
+
+def test_8_a_matrix_has_a_most_of_rows(empty_world: World, settings: Settings) -> None:
+    small = settings.model_copy(update={"max_rows": 2})
+    with TestClient(create_app(small, empty_world.database, NoQueue())) as client:
+        few = World(client, empty_world.database, empty_world.forgetting)
+        assert [few.put_row(name, few.forgetting[0]).status_code for name in "aba"] == [201, 201, 200]
+        refused = few.put_row("c", few.forgetting[0])
+        assert problem(refused) == (422, "limit_exceeded")
+        assert "2 known rows" in refused.json()["detail"]
 
 
 # 10: models and data are registered ids or content hashes

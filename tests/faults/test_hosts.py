@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from forgetcast.schemas import Scope
-from service.operations.keys import create_key
+from tests.api_keys import create_key
 from tests.faults.deployment import LEASE, Api, Deployment, closing
 from tests.faults.hosts import Host, NoNamespaces, network
 from tests.faults.ledger import assert_succeeded_once, ended, error_codes, measurements, row
