@@ -19,7 +19,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ SURPRISE: dict[str, Callable[[int], Any]] = {
     "KNNBaseline": lambda seed: KNNBaseline(bsl_options=SGD, verbose=False),
     "SVD": lambda seed: SVD(n_factors=5, n_epochs=1000, lr_all=0.005, reg_all=0, random_state=seed),
 }
+OWN = (DEFAULT_METHOD, f"{DEFAULT_METHOD}, mixed")
 
 
 @dataclass
@@ -66,36 +69,64 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=30)
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="rows at a time")
     options = parser.parse_args()
     matrix = load_npz(options.file)
     held_out = rows(HELD_OUT).of(matrix.n_tasks) if options.train is None else []
     train = (
         [i for i in range(N_FLAN) if i not in held_out] if options.train is None else options.train.of(matrix.n_tasks)
     )
-    compare(matrix, train, options.test.of(matrix.n_tasks), options.probes, options.draws, options.seed)
+    test = options.test.of(matrix.n_tasks)
+    compare(matrix, train, test, options.probes, options.draws, options.seed, options.processes)
 
 
-def compare(matrix: ForgettingMatrix, train: list[int], test: list[int], n_probes: int, draws: int, seed: int) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What every row is forecast with."""
+
+    matrix: ForgettingMatrix
+    known: ForgettingMatrix
+    fitted: Fitted
+    n_probes: int
+    draws: int
+    seed: int
+
+
+def compare(
+    matrix: ForgettingMatrix, train: list[int], test: list[int], n_probes: int, draws: int, seed: int, processes: int
+) -> None:
     known = matrix.with_tasks(train)
-    means = column_mean(known)
     start = time.process_time()
     fitted = fit(known, seed=seed)
     fit_seconds = time.process_time() - start
-    methods = {name: Timed() for name in (DEFAULT_METHOD, f"{DEFAULT_METHOD}, mixed", *SURPRISE)}
-    splits = {design: Splits(matrix, fitted, n_probes, design, seed) for design in (Design.MIXED, Design.RANDOM)}
-    for row in test:
-        for name, timed in methods.items():
-            timed.tasks.append(TaskScores(matrix.task_ids[row]))
-            for split in splits[Design.MIXED if name.endswith("mixed") else Design.RANDOM].of(row, draws):
-                values = matrix.row(row)[split.probes.positions]
-                forecast: PointForecast | RowForecast
-                if name in SURPRISE:
-                    forecast = _surprise(SURPRISE[name](seed + row), known, split.probes, values, timed)
-                else:
-                    forecast = _default(fitted, split.probes, values, timed)
-                timed.tasks[-1].add(forecast, matrix.row(row), matrix.observed[row], split.scored, means, 0.0)
-        print(f"{len(methods[DEFAULT_METHOD].tasks)} of {len(test)} tasks", flush=True)
+    asked = Asked(matrix, known, fitted, n_probes, draws, seed)
+    methods = {name: Timed() for name in (*OWN, *SURPRISE)}
+    with ProcessPoolExecutor(processes) as pool:
+        for done, row in enumerate(pool.map(partial(forecast_row, asked), test), 1):
+            for name, timed in row.items():
+                methods[name].tasks += timed.tasks
+                methods[name].seconds += timed.seconds
+                methods[name].fit_seconds += timed.fit_seconds
+            print(f"{done} of {len(test)} tasks", flush=True)
     _print(methods, draws, seed, fit_seconds, len(train), matrix.n_examples, n_probes)
+
+
+def forecast_row(asked: Asked, row: int) -> dict[str, Timed]:
+    """One row forecast by every method, on the same cells."""
+    matrix, fitted, means = asked.matrix, asked.fitted, column_mean(asked.known)
+    methods = {name: Timed() for name in (*OWN, *SURPRISE)}
+    for name, timed in methods.items():
+        design = Design.MIXED if name.endswith("mixed") else Design.RANDOM
+        timed.tasks.append(TaskScores(matrix.task_ids[row]))
+        for split in Splits(matrix, fitted, asked.n_probes, design, asked.seed).of(row, asked.draws):
+            values = matrix.row(row)[split.probes.positions]
+            forecast: PointForecast | RowForecast
+            if name in SURPRISE:
+                forecast = _surprise(SURPRISE[name](asked.seed + row), asked.known, split.probes, values, timed)
+            else:
+                forecast = _default(fitted, split.probes, values, timed)
+            timed.tasks[-1].add(forecast, matrix.row(row), matrix.observed[row], split.scored, means, 0.0)
+    return methods
 
 
 def _default(fitted: Fitted, probes: ProbeSet, values: Floats, timed: Timed) -> RowForecast:
