@@ -45,7 +45,8 @@ def deployment(servers: Servers, tmp_path: Path) -> Iterator[Deployment]:
 @pytest.fixture
 def embedded(session_servers: Servers, tmp_path: Path) -> Iterator[Deployment]:
     """A fresh SQLite database and no queue."""
-    home = session_servers.home_in(tmp_path)
+    (tmp_path / "embedded").mkdir()
+    home = session_servers.home_in(tmp_path / "embedded")
     url = f"sqlite:///{home / 'forgetcast.db'}"
     database = Database(url)
     make_world(database, home)
