@@ -6,16 +6,18 @@ request or an attempt are bound with `bound` or `bind`. What users sent (texts, 
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
 from structlog.contextvars import bind_contextvars as bind
 from structlog.contextvars import bound_contextvars as bound
 from structlog.contextvars import clear_contextvars as unbind_all
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict
 
 __all__ = ["LogFormat", "bind", "bound", "configure_logs", "formatter", "redact", "unbind_all"]
 
@@ -31,6 +33,7 @@ SECRET = re.compile(
 )
 # A line without any of these words holds no secret; looking for them costs a tenth of the expression above.
 HINTS = ("fck_", "hf_", "bearer", "basic", "@", "passw", "secret", "api_key", "apikey", "token", "authorization")
+OF_A_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -45,7 +48,8 @@ def configure_logs(form: LogFormat) -> None:
 
 def formatter(*, as_json: bool) -> logging.Formatter:
     """The form of a line. The last step takes secrets out of what is written, wherever they stood."""
-    render: list[Processor] = [_json] if as_json else [_escape_controls, _short]
+    if as_json:
+        return JsonLines()
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -55,8 +59,33 @@ def formatter(*, as_json: bool) -> logging.Formatter:
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _drop_duplicate, *render, _redacted],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _drop_duplicate,
+            _escape_controls,
+            _short,
+            _redacted,
+        ],
     )
+
+
+class JsonLines(logging.Formatter):
+    """A line as JSON. Written out, for a line a request by structlog's steps was a fifth of what a warm read costs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **structlog.contextvars.get_contextvars(),
+            **{key: value for key, value in vars(record).items() if key not in OF_A_RECORD},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
+        return redact(json.dumps(line, default=str))
 
 
 def redact(text: str) -> str:
@@ -70,14 +99,6 @@ def redact(text: str) -> str:
 def _drop_duplicate(_logger: Any, _name: str, line: EventDict) -> EventDict:
     line.pop("color_message", None)  # uvicorn's message once more, with colours
     return line
-
-
-_render_json = structlog.processors.JSONRenderer(default=str)
-
-
-def _json(logger: Any, name: str, line: EventDict) -> Any:
-    first = {key: line.pop(key, None) for key in ("time", "level", "logger", "event")}
-    return _render_json(logger, name, {**first, **line})
 
 
 def _escape_controls(_logger: Any, _name: str, line: EventDict) -> EventDict:
