@@ -15,6 +15,7 @@ from forgetcast.cli.output import note, print_json, print_table
 POPULARITY = "popularity"
 ALL = "all"
 NOTE_EVERY = 5.0  # seconds of work after which a person wants to hear how far it is
+SHOWN = 5  # tasks on which the default lags
 LARGE_SHARE = 0.25  # of all squared error, from which on a task is named
 
 
@@ -140,10 +141,8 @@ def _lags(default: str, methods: dict[str, dict[str, Any]]) -> list[str]:
     lost = [(mine, theirs) for mine, theirs in pairs if mine["spearman"] <= theirs["spearman"]]
     text = f"{default} is better than popularity in Spearman on {len(pairs) - len(lost)} of {len(pairs)} tasks"
     if lost:
-        losses = ", ".join(
-            f"{mine['task']} ({mine['spearman']:.3f}, {theirs['spearman']:.3f})" for mine, theirs in lost
-        )
-        text += f"; not on {losses}"
+        shown = [f"{mine['task']} ({mine['spearman']:.3f}, {theirs['spearman']:.3f})" for mine, theirs in lost[:SHOWN]]
+        text += f"; not on {', '.join(shown)}" + (f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else "")
     return [text]
 
 

@@ -254,8 +254,11 @@ def _read_npz(path: str | Path) -> tuple[ForgettingMatrix, list[str]]:
         forgetting = _as_floats(arrays["forgetting"])
     except KeyError as error:
         raise UnreadableMatrix(f"{path} has no array named 'forgetting'.") from error
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UnreadableMatrix(f"{path} is not an npz file of numbers and strings: {error}") from error
+    except OSError as error:
+        raise UnreadableMatrix(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        # numpy's own words advise to unpickle.
+        raise UnreadableMatrix(f"{path} is not an npz file of numbers and strings; numpy.savez writes one.") from error
     families = _strings(arrays.get("family"))
     matrix = ForgettingMatrix.from_arrays(
         forgetting,

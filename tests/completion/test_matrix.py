@@ -129,3 +129,11 @@ def test_a_file_without_forgetting_or_no_file_at_all_is_refused(tmp_path):
         load_npz(tmp_path / "other.npz")
     with pytest.raises(UnreadableMatrix):
         load_npz(tmp_path / "absent.npz")
+
+
+def test_nobody_is_told_to_unpickle_a_file(tmp_path):
+    path = tmp_path / "rows.npz"
+    path.write_text("forgetting")
+    with pytest.raises(UnreadableMatrix) as raised:
+        load_npz(path)
+    assert "pickle" not in str(raised.value)
