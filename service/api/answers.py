@@ -39,7 +39,7 @@ async def answer(
         return found
 
     def make() -> tuple[bytes | None, str]:
-        with parts.database.read() as session:
+        with reading_fits(parts.database) as session:
             completed = _complete(session, parts, question.asked)
             known = matches(completed.etag, if_none_match)
             if known is not None:
