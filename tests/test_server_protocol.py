@@ -18,6 +18,7 @@ import uvicorn
 from forgetcast.schemas import Scope
 from service import server_protocol
 from service.app import create_app
+from service.operations.keys import revoke_key
 from service.queue import NoQueue
 from service.server_protocol import LONGEST_HEAD, Protocol
 from service.settings import Settings
@@ -122,10 +123,7 @@ def test_a_stream_ends_when_its_reader_leaves(port: int, sqlite_database: Databa
     with sqlite_database.transaction() as session:
         key = create_key(session, "reader", [Scope.READ])
         job = waiting_job(session)
-    request = (
-        f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
-        f"Authorization: Bearer {key}\r\n\r\n"
-    ).encode()
+    request = following(job, key)
 
     def follow() -> tuple[socket.socket, bytes]:
         connection = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -144,6 +142,25 @@ def test_a_stream_ends_when_its_reader_leaves(port: int, sqlite_database: Databa
         connection, refused = follow()
         connection.close()
     assert refused.startswith(b"HTTP/1.1 200")
+
+
+def test_a_stream_ends_when_its_key_does(port: int, sqlite_database: Database) -> None:
+    with sqlite_database.transaction() as session:
+        key, job = create_key(session, "reader", [Scope.READ]), waiting_job(session)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(following(job, key))
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        with sqlite_database.transaction() as session:
+            revoke_key(session, key.split("_")[1])
+        while connection.recv(65_536):
+            pass  # until the service ends it
+
+
+def following(job: str, key: str) -> bytes:
+    return (
+        f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nConnection: close\r\n"
+        f"Authorization: Bearer {key}\r\n\r\n"
+    ).encode()
 
 
 def waiting_job(session: Session) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from cachetools import TTLCache
@@ -53,6 +54,13 @@ class KnownKeys:
             self._callers[presented] = caller
         return caller
 
+    def admits(self, presented: str) -> bool:
+        """Whether this key still is a caller's, for a stream that outlives its first look."""
+        try:
+            return self.remembered(presented) is not None or self.look_up(presented) is not None
+        except Unauthenticated:
+            return False
+
     def forget(self) -> None:
         """After a change of keys by this process, which then holds at once."""
         self._open_until = 0.0
@@ -91,6 +99,7 @@ class Access:
                 raise
         if caller.key_id is not None:
             await self._rates.count_request(caller.key_id)
+        scope["still_admitted"] = partial(self._keys.admits, presented)
         return caller
 
     async def _read_to_its_end(self, scope: Scope, receive: Receive) -> None:

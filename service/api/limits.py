@@ -108,7 +108,7 @@ class Limits:
         if header(scope, b"content-encoding") not in ("", "identity"):
             raise UnsupportedMediaType("a compressed body is not read here; send it as it is")
         declared = header(scope, b"content-length")
-        if declared.isdecimal() and int(declared) > scope["most_bytes"]:
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > scope["most_bytes"]):
             raise _too_large(scope)
 
     def _most_bytes(self, scope: Scope) -> int:

@@ -135,7 +135,8 @@ async def list_events(
 async def _follow(request: Request, parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
     """Events as they come, a comment when there are none for long, and `done` after the last.
 
-    A process that is to end breaks off without `done`: the reader goes on elsewhere, after the last id it has seen.
+    A process that is to end breaks off without `done`: the reader goes on elsewhere, after the last id it has seen. So
+    does a stream whose key was revoked.
     """
     quiet_since = time.monotonic()
     while not await request.is_disconnected():
@@ -148,7 +149,7 @@ async def _follow(request: Request, parts: Parts, job_id: str, after: int) -> As
         if job.terminal and not events:
             yield f"event: done\ndata: {json.dumps({'state': job.state})}\n\n"
             return
-        if parts.draining.is_set():
+        if parts.draining.is_set() or not await run_in_threadpool(request.scope["still_admitted"]):
             return
         if events:
             quiet_since = time.monotonic()
