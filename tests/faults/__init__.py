@@ -1,5 +1,6 @@
 """Faults: real processes are killed, frozen and cut off, over servers of the tests' own. Run by `make faults`.
 
+faults.py        the list of faults
 servers.py       a Postgres and a Redis on free ports, to be killed and started again
 proxy.py         a TCP proxy in front of each: cut, refuse, black hole, delay, drop a reply
 deployment.py    API and workers as processes over them, and the way to submit jobs

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tests.workers.fake_child import behave
-from tests.workers.supervised import alive
+from tests.workers.processes import alive
 from workers.job_directory import JobOrder
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from service.storage.database import Database
 from tests.faults.deployment import Deployment, closing, make_world
+from tests.faults.faults import FAULTS
 from tests.faults.servers import ServerMissing
 from tests.faults.stage import Servers, own_servers
 
@@ -78,7 +79,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _results:
         return
     terminalreporter.section("fault -> test -> result")
-    rows = sorted((numbers or (999,), name, outcome, took) for name, (numbers, outcome, took) in _results.items())
-    for numbers, name, outcome, took in rows:
-        shown = " ".join(map(str, numbers)).replace("999", "-")
-        terminalreporter.write_line(f"{shown:>8}  {name:<96}  {outcome}, {took:.1f} s")
+    for number, fault in FAULTS.items():
+        found = [(name, outcome, took) for name, (numbers, outcome, took) in _results.items() if number in numbers]
+        if found:
+            terminalreporter.write_line(f"{number:>2}  {fault}")
+        for name, outcome, took in found:
+            terminalreporter.write_line(
+                f"      {name.removeprefix('test_').replace('_', ' ')}: {outcome}, {took:.1f} s"
+            )

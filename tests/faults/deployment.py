@@ -32,7 +32,8 @@ from service.settings import Settings
 from service.storage.database import Database
 from service.storage.schema import migrate
 from tests.faults.servers import free_port
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 LEASE = timedelta(seconds=3)
 N_EXAMPLES, N_PROBES = 20, 5
@@ -221,6 +222,7 @@ class Deployment:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("FORGETCAST_")}
         own = {
             "FORGETCAST_HOME": str(self.home),
+            "FORGETCAST_CACHE_DIR": str(self.home / "cache"),
             "FORGETCAST_DATABASE_URL": self.database_url,
             "FORGETCAST_REDIS_URL": self.redis_url,
             "FORGETCAST_LEASE": f"PT{LEASE.total_seconds()}S",

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from operator import methodcaller
@@ -40,7 +41,8 @@ BETWEEN_KILLS = (20.0, 40.0)  # seconds
 DOWN = (0.3, 3.0)  # seconds until a killed component is started again
 SUBMIT_EVERY = (0.5, 2.5)
 SAMPLE_EVERY = 5.0
-SETTLES_WITHIN = 300.0  # seconds after the last submission
+STANDSTILL = 300.0  # seconds in which, after the last submission, at least one job has to end
+MOST_WAITING = 20  # jobs; beyond this nothing is submitted, so that a slow machine can follow
 LEASE = {"FORGETCAST_LEASE": "PT15S"}
 # What the children do, with how many in a hundred tasks.
 BEHAVIOURS = {"slow:0.2": 60, "slow:2": 20, "slow:6": 10, "family": 3, "die:SIGKILL": 4, "fail:bad_dataset": 3}
@@ -94,7 +96,7 @@ def soak(seconds: float, seed: int) -> dict[str, Any]:
 def _run(servers: Servers, deployment: Deployment, seconds: float, seed: int) -> Ledger:
     chance, ledger, stop = random.Random(seed), Ledger(), threading.Event()
     components = _start(deployment)
-    submitting = ThreadPoolExecutor(1).submit(_submit, components, ledger, stop, random.Random(seed + 1))
+    submitting = ThreadPoolExecutor(1).submit(_submit, deployment, components, ledger, stop, random.Random(seed + 1))
     began = time.monotonic()
     kill_at, sample_at = began + chance.uniform(*BETWEEN_KILLS), began
     while time.monotonic() < began + seconds and not submitting.done():
@@ -139,9 +141,15 @@ def _kill(chance: random.Random, servers: Servers, components: list[Component], 
         next(component for component in components if component.name == name).kill(down)
 
 
-def _submit(components: list[Component], ledger: Ledger, stop: threading.Event, chance: random.Random) -> None:
+def _submit(
+    deployment: Deployment, components: list[Component], ledger: Ledger, stop: threading.Event, chance: random.Random
+) -> None:
     number = 0
     while not stop.is_set():
+        with suppress(DatabaseUnavailable):
+            if _active(deployment) >= MOST_WAITING:
+                stop.wait(1)
+                continue
         number += 1
         behaviour = chance.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
         task = _accepted(components, ledger, chance, f"task-{number}", behaviour)
@@ -208,17 +216,22 @@ def _sample(deployment: Deployment, components: list[Component], ledger: Ledger)
 
 
 def _settle(deployment: Deployment, components: list[Component]) -> None:
-    until = time.monotonic() + SETTLES_WITHIN
-    active = sa.select(sa.func.count()).select_from(Job).where(Job.state.not_in(TERMINAL))
-    while True:
+    """Wait until every job has ended."""
+    left, changed_at = -1, time.monotonic()
+    while left:
         for component in components:
             component.keep_alive()
-        with deployment.database.read() as session:
-            left = session.scalar(active)
-        if not left:
-            return
-        assert time.monotonic() < until, f"{left} jobs have not ended"
+        found = _active(deployment)
+        if found != left:
+            left, changed_at = found, time.monotonic()
+        assert time.monotonic() < changed_at + STANDSTILL, f"{left} jobs do not end"
         time.sleep(0.5)
+
+
+def _active(deployment: Deployment) -> int:
+    with deployment.database.read() as session:
+        active = sa.select(sa.func.count()).select_from(Job).where(Job.state.not_in(TERMINAL))
+        return session.scalar(active) or 0
 
 
 def _balance(deployment: Deployment, ledger: Ledger) -> dict[str, Any]:

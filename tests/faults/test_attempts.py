@@ -11,12 +11,13 @@ import pytest
 
 from tests.faults.deployment import Deployment
 from tests.faults.ledger import assert_ended_without_measurement, assert_succeeded_once, error_codes, state
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 ONE_GPU = {"FORGETCAST_SIMULATED_GPUS": "1"}
 
 
-@pytest.mark.fault(11)
+@pytest.mark.fault(11, 42)
 def test_a_full_gpu_is_tried_once_more_with_half_the_batch(deployment: Deployment) -> None:
     worker = deployment.worker("--gpus", "0", **ONE_GPU)
     job_id = deployment.submit("fail:gpu_oom")
@@ -26,7 +27,7 @@ def test_a_full_gpu_is_tried_once_more_with_half_the_batch(deployment: Deploymen
     assert worker.running
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 42)
 @pytest.mark.parametrize("behaviour", ["hang", "chatter"])
 def test_a_child_that_gets_nowhere_is_killed_however_alive_it_seems(deployment: Deployment, behaviour: str) -> None:
     deployment.worker(FORGETCAST_STALL="PT1S")
@@ -36,7 +37,7 @@ def test_a_child_that_gets_nowhere_is_killed_however_alive_it_seems(deployment: 
     assert not any(alive(start["pid"]) for start in deployment.starts(job_id))
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 42)
 def test_a_job_is_stopped_at_its_deadline(deployment: Deployment) -> None:
     deployment.worker()
     assert_succeeded_once(deployment, deployment.submit("slow:0"))  # the worker is up
@@ -46,7 +47,7 @@ def test_a_job_is_stopped_at_its_deadline(deployment: Deployment) -> None:
     assert not alive(pid)
 
 
-@pytest.mark.fault(37)
+@pytest.mark.fault(37, 42)
 @pytest.mark.parametrize(("damage", "code"), [("cut off", "model_mismatch"), ("gone", "model_not_found")])
 def test_a_model_whose_files_are_cut_off_or_gone_is_named(deployment: Deployment, damage: str, code: str) -> None:
     """Models are folders that the operator fills; nothing is downloaded here. Their bytes are checked before use."""

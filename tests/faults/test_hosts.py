@@ -16,7 +16,8 @@ from tests.faults.hosts import Host, NoNamespaces, network
 from tests.faults.ledger import assert_succeeded_once, ended, error_codes, measurements, row
 from tests.faults.servers import ServerMissing
 from tests.faults.stage import own_servers
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 TTL = LEASE.total_seconds()
 PATIENCE = {"FORGETCAST_DATABASE_TIMEOUT": "PT2S"}
@@ -50,6 +51,7 @@ def replicas(hosts: tuple[Deployment, Host, Host]) -> tuple[Api, Api]:
     return apis[0], apis[1]
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("comes_back", ["while it runs elsewhere", "after it has ended elsewhere"])
 def test_the_job_of_a_host_that_is_cut_off_ends_once(
     hosts: tuple[Deployment, Host, Host], replicas: tuple[Api, Api], tmp_path: Path, comes_back: str

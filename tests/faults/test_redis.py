@@ -12,7 +12,8 @@ from service.storage.tables import Job
 from tests.faults.deployment import Deployment
 from tests.faults.ledger import assert_succeeded_once, row
 from tests.faults.stage import Servers
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 BUSY = 10.0  # seconds more than promised, on a busy machine
 

@@ -18,7 +18,8 @@ from service.storage.tables import Event
 from tests.faults.deployment import LEASE, Api, Deployment
 from tests.faults.ledger import all_ended, assert_succeeded_once, ended, error_codes, events, row
 from tests.faults.stage import Servers
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 TTL = LEASE.total_seconds()
 BUSY = 10.0  # seconds more than promised, on a busy machine

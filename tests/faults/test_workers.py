@@ -19,13 +19,14 @@ from tests.faults.ledger import (
     error_codes,
     row,
 )
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 TTL = LEASE.total_seconds()
 BUSY = 10.0  # seconds more than promised, on a busy machine
 
 
-@pytest.mark.fault(1)
+@pytest.mark.fault(1, 42)
 def test_jobs_of_workers_killed_at_random_moments_are_run_again_by_another(deployment: Deployment) -> None:
     go = deployment.home / "go"
     moments = random.Random(1)
@@ -78,7 +79,7 @@ def test_a_worker_that_was_frozen_beyond_its_lease_changes_nothing(deployment: D
     assert frozen.running
 
 
-@pytest.mark.fault(10)
+@pytest.mark.fault(10, 42)
 @pytest.mark.parametrize("behaviour", ["die:SIGSEGV", "exit:3", "die:SIGKILL"])
 def test_a_child_that_always_dies_fails_its_job_and_nothing_else(deployment: Deployment, behaviour: str) -> None:
     worker = deployment.worker()

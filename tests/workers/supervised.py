@@ -6,7 +6,6 @@ python -m tests.workers.supervised DATABASE_URL FOLDER BEHAVIOUR
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -59,20 +58,6 @@ def child_pids(folder: Path) -> list[int]:
     eventually((folder / "pids").exists)
     pids: list[int] = json.loads((folder / "pids").read_bytes())
     return pids
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits for its parent to ask how it ended does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from forgetcast.schemas import Progress
-from tests.workers.supervised import alive, child_pids, eventually, fake_command
+from tests.workers.processes import alive
+from tests.workers.supervised import child_pids, eventually, fake_command
 from workers.child import Child, Message, clean_environment, parse_event
 
 NO_TIME = timedelta(0)

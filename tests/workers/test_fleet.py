@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from service.storage.database import Database
 from service.storage.schema import migrate
 from service.storage.tables import Worker
-from tests.workers.supervised import alive, eventually
+from tests.workers.processes import alive
+from tests.workers.supervised import eventually
 
 
 @pytest.fixture

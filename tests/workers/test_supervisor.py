@@ -26,7 +26,8 @@ from service.storage.events import list_events
 from service.storage.tables import BaseValues, Job, KnownRow, Measurement
 from service.storage.workers import list_workers
 from tests.storage.rows import N_EXAMPLES, add_job
-from tests.workers.supervised import SHORT, alive, child_pids, eventually, make_supervisor
+from tests.workers.processes import alive
+from tests.workers.supervised import SHORT, child_pids, eventually, make_supervisor
 
 
 def submit(database, **wanted):
