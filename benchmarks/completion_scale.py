@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from forgetcast.completion import ForgettingMatrix
 from forgetcast.completion.calibration import gaussian_calibration
-from forgetcast.completion.factor_model import FactorModel, row_posterior
+from forgetcast.completion.factor_model import FactorModel, condition
 from forgetcast.completion.fitted import DEFAULT_METHOD, Fitted, fit_with
 from forgetcast.completion.leave_out import USUAL_NOISE_SHARE, choose
 from forgetcast.completion.row_mean import RowMean, most_forgotten
@@ -99,8 +99,7 @@ def measure_mapped(n_examples: int, bandwidth: float) -> None:
         values = np.asarray(model.mean[probes], dtype=np.float64) + 0.01
 
         def answer() -> Any:
-            w, _ = row_posterior(model, probes, values)
-            return most_forgotten(RowMean(model, w, probes, values), TOP)
+            return most_forgotten(RowMean(model, condition(model, probes, values)), TOP)
 
         seconds = median_of(answer)
         say(f"fold in, top {TOP}", seconds, goal=1, n_bytes=model.loadings.nbytes + model.mean.nbytes)

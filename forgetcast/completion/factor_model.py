@@ -41,6 +41,23 @@ class FactorModel:
 
 
 @dataclass(frozen=True, eq=False)
+class Conditioned:
+    """A row's shift and factors given its probes, found once for everything that rests on it.
+
+    probes (S,) ints; forgetting, deviation from the mean, noise (S,) floats; loadings (R, S) of the probed columns
+    w : (R,) floats, posterior mean      root : (R, R) floats, root @ root.T is the posterior covariance
+    """
+
+    probes: Indices
+    forgetting: Floats
+    deviation: Floats
+    loadings: Floats
+    noise: Floats
+    w: Floats
+    root: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Posterior:
     """What is known of a row after its probes: a Gaussian over the row, cells that were measured being certain.
 
@@ -96,39 +113,49 @@ def fit_factor_model(rows: KnownRows, rank: int) -> FactorModel:
     return FactorModel(mean, loadings, noise.astype(loadings.dtype))
 
 
-def fold_in(model: FactorModel, probes: Indices, forgetting: Floats, variance: Floats | None = None) -> Posterior:
+def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterior:
     """Posterior of a new task's row, given the cells that were measured. Closed form, no refit.
 
     Parameters
     ----------
     probes : (S,) ints, positions of the measured upstream examples, distinct; S may be 0 and N
     forgetting : (S,) floats, nats per token, after minus before; positive is forgotten
-    variance : (N,) floats, of a posterior with the same probes: it does not depend on what they show
 
     Raises
     ------
     UnknownExample, RepeatedExample, WrongShape, NotFinite
     """
-    w, root = row_posterior(model, probes, forgetting)
-    mean: Floats = (model.mean + w.astype(model.loadings.dtype) @ model.loadings).astype(np.float64)
-    measured = np.zeros(model.n_examples, dtype=np.bool_)
-    measured[probes] = True
+    row = condition(model, probes, forgetting)
+    mean: Floats = (model.mean + row.w.astype(model.loadings.dtype) @ model.loadings).astype(np.float64)
     mean[probes] = forgetting
-    if variance is None:
-        variance = _variances(model.loadings, model.noise, root)
-        variance[probes] = 0.0
-    return Posterior(mean, variance, model.loadings, model.noise, root, measured)
+    return posterior(model, row, mean)
 
 
-def row_posterior(model: FactorModel, probes: Indices, forgetting: Floats) -> tuple[Floats, Floats]:
-    """Posterior mean of w (R,) and a root of its covariance (R, R). Raises what fold_in raises."""
+def condition(model: FactorModel, probes: Indices, forgetting: Floats) -> Conditioned:
+    """What the probes say of the row shift and the factors; parameters and raises are those of ``fold_in``."""
     check_probes(probes, forgetting, model.n_examples)
     loadings, noise = _columns(model.loadings, probes), _columns(model.noise, probes)
-    root = _posterior_root(loadings, noise)
-    return root @ (root.T @ (loadings @ ((forgetting - model.mean[probes]) / noise))), root
+    deviation = forgetting - _columns(model.mean, probes)
+    precision = np.eye(loadings.shape[0]) + (loadings / noise) @ loadings.T
+    root = np.asarray(np.linalg.inv(np.linalg.cholesky(precision)).T)
+    w = root @ (root.T @ (loadings @ (deviation / noise)))
+    return Conditioned(probes, forgetting, deviation, loadings, noise, w, root)
 
 
-def left_out_residuals(model: FactorModel, probes: Indices, forgetting: Floats) -> tuple[Floats, float]:
+def posterior(model: FactorModel, row: Conditioned, mean: Floats, variance: Floats | None = None) -> Posterior:
+    """Posterior around a mean (N,), the probes at their values.
+
+    ``variance`` (N,) may be that of a row with the same probes: it does not depend on what they show.
+    """
+    measured = np.zeros(model.n_examples, dtype=np.bool_)
+    measured[row.probes] = True
+    if variance is None:
+        variance = _variances(model.loadings, model.noise, row.root)
+        variance[row.probes] = 0.0
+    return Posterior(mean, variance, model.loadings, model.noise, row.root, measured)
+
+
+def left_out_residuals(row: Conditioned) -> tuple[Floats, float]:
     """Each probe's residual given all the others, in units of its own predictive sd, and y'G^-1 y / S.
 
     With G = B_S' B_S + diag(v_S) and y the deviation from the mean, the i-th is (G^-1 y)_i / sqrt((G^-1)_ii).
@@ -137,15 +164,13 @@ def left_out_residuals(model: FactorModel, probes: Indices, forgetting: Floats) 
     -------
     (S,) floats, standardised; and the row's improbability, 1 on average where the model holds (0 without probes)
     """
-    if probes.size == 0:
+    if row.probes.size == 0:
         return np.zeros(0), 0.0
-    loadings, noise = _columns(model.loadings, probes), _columns(model.noise, probes)
-    root = _posterior_root(loadings, noise)
-    deviation = forgetting - model.mean[probes]
     # Woodbury, so that a row with every cell measured costs R x R and never S x S.
-    solved = (deviation - loadings.T @ (root @ (root.T @ (loadings @ (deviation / noise))))) / noise
-    diagonal = (1.0 - np.sum((root.T @ loadings) ** 2, axis=0) / noise) / noise
-    return solved / np.sqrt(np.maximum(diagonal, 1e-15 / noise)), float(deviation @ solved) / probes.size
+    solved = (row.deviation - row.w @ row.loadings) / row.noise
+    diagonal = (1.0 - np.sum((row.root.T @ row.loadings) ** 2, axis=0) / row.noise) / row.noise
+    improbability = float(row.deviation @ solved) / row.probes.size
+    return solved / np.sqrt(np.maximum(diagonal, 1e-15 / row.noise)), improbability
 
 
 def check_probes(probes: Indices, forgetting: Floats, n_examples: int) -> None:
@@ -154,7 +179,8 @@ def check_probes(probes: Indices, forgetting: Floats, n_examples: int) -> None:
         raise WrongShape(f"{probes.shape} probes, {forgetting.shape} measured values.")
     if probes.size and not (probes.min() >= 0 and probes.max() < n_examples):
         raise UnknownExample(f"A probe's position lies outside 0 to {n_examples - 1}.")
-    if np.unique(probes).size != probes.size:
+    ordered = np.sort(probes)
+    if (ordered[1:] == ordered[:-1]).any():
         raise RepeatedExample("A probe was given twice.")
     if not np.isfinite(forgetting).all():
         raise NotFinite("The forgetting of a probe is not a finite number.")
@@ -164,14 +190,10 @@ def _columns(values: Values, probes: Indices) -> Floats:
     return np.asarray(values[..., probes], dtype=np.float64)
 
 
-def _posterior_root(loadings: Floats, noise: Floats) -> Floats:
-    """Root of the posterior covariance (I + B_S diag(1/v_S) B_S')^-1. (R, R), root @ root.T is the covariance."""
-    precision = np.eye(loadings.shape[0]) + (loadings / noise) @ loadings.T
-    return np.asarray(np.linalg.inv(np.linalg.cholesky(precision)).T)
-
-
 def _leading(products: Floats, rank: int) -> Floats:
     """The first ``rank`` eigenvectors of the products of the rows' residuals. (M, rank)"""
+    if rank == 0:
+        return np.zeros((products.shape[0], 0))
     vectors: Floats = np.linalg.eigh(products)[1][:, ::-1][:, :rank]
     return vectors
 

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from forgetcast.completion.baselines import popularity
 from forgetcast.completion.calibration import Calibration, row_scale
 from forgetcast.completion.factor_model import (
+    Conditioned,
     FactorModel,
     Posterior,
+    condition,
     fit_factor_model,
     fold_in,
     left_out_residuals,
-    row_posterior,
+    posterior,
 )
 from forgetcast.completion.known_rows import KnownRows, known_rows
 from forgetcast.completion.local_model import LocalModel, combine, fit_local_model
@@ -97,11 +99,13 @@ class Fitted:
         ------
         UnknownExample, RepeatedExample, WrongShape, NotFinite, OutOfRange
         """
-        posterior = self._complete(probes, forgetting)
-        residuals, improbability = left_out_residuals(self.spread, probes, forgetting)
-        at_random = np.isin(probes, probes if random_probes is None else random_probes)
+        row = condition(self.spread, probes, forgetting)
+        residuals, improbability = left_out_residuals(row)
+        if random_probes is not None:
+            at_random = np.isin(probes, random_probes)
+            residuals, forgetting = residuals[at_random], forgetting[at_random]
         return make_row_forecast(
-            posterior, row_scale(residuals[at_random]), self.calibration, level, improbability, forgetting[at_random]
+            self._posterior(row), row_scale(residuals), self.calibration, level, improbability, forgetting
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -162,24 +166,24 @@ class Fitted:
         ------
         UnknownExample, RepeatedExample, WrongShape, NotFinite
         """
-        w, _ = row_posterior(self.spread, probes, forgetting)
-        if self.local is None:
-            return RowMean(self.spread, w, probes, forgetting)
-        combination = combine(self.local, probes, forgetting)
-        return RowMean(self.spread, w, probes, forgetting, self.local, combination, FACTOR_SHARES[self.method])
+        return self._mean(condition(self.spread, probes, forgetting))
 
-    def _complete(self, probes: Indices, forgetting: Floats) -> Posterior:
-        if self.method == "popularity":
-            return popularity(self.spread, probes, forgetting)
-        posterior = fold_in(self.spread, probes, forgetting, self._known_variance(probes))
+    def _mean(self, row: Conditioned) -> RowMean:
         if self.local is None:
-            return posterior
-        return replace(posterior, mean=self.mean(probes, forgetting).all_columns())
+            return RowMean(self.spread, row)
+        combination = combine(self.local, row.probes, row.forgetting)
+        return RowMean(self.spread, row, self.local, combination, FACTOR_SHARES[self.method])
+
+    def _posterior(self, row: Conditioned) -> Posterior:
+        if self.method == "popularity":
+            return popularity(self.spread, row.probes, row.forgetting)
+        return posterior(self.spread, row, self._mean(row).all_columns(), self._known_variance(row.probes))
 
     def _known_variance(self, probes: Indices) -> Floats | None:
-        if self.usual is None or not np.array_equal(np.sort(probes), np.sort(self.usual.positions)):
+        usual = self.usual
+        if usual is None or usual.positions.size != probes.size or set(usual.positions) != set(probes):
             return None
-        return self.usual.variance
+        return usual.variance
 
 
 def fit_with(

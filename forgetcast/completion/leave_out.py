@@ -21,10 +21,12 @@ from forgetcast.completion.calibration import (
     row_scale,
     wider,
 )
-from forgetcast.completion.factor_model import left_out_residuals
+from forgetcast.completion.factor_model import condition, left_out_residuals
 from forgetcast.completion.fitted import FACTOR_SHARES, Fitted, fit_with
+from forgetcast.completion.local_model import combine
 from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.probes import random_probes
+from forgetcast.completion.row_mean import RowMean
 from forgetcast.completion.types import Floats, Indices
 
 NOISE_SHARES = (0.1, 0.25, 0.4, 0.6, 0.7, 0.8, 0.9)
@@ -81,7 +83,8 @@ def _best_noise_share(matrix: ForgettingMatrix, remainders: list[Remainder], see
     """Noise share with the lowest mean log RMSE over left-out rows completed from their probes."""
     losses: list[list[float]] = []
     for fitted, truth, probes, others in _left_out_rows(matrix, remainders, PROBE_COUNTS[1:], seed):
-        forecasts = [_with_noise_share(fitted, s).mean(probes, truth[probes]).all_columns() for s in NOISE_SHARES]
+        usual = fitted.mean(probes, truth[probes])
+        forecasts = [_with_other_share(usual, share).all_columns() for share in NOISE_SHARES]
         losses.append([0.5 * np.log(np.mean((f - truth)[others] ** 2) + 1e-300) for f in forecasts])
     if not losses:
         return USUAL_NOISE_SHARE
@@ -100,10 +103,17 @@ def _calibrate(matrix: ForgettingMatrix, remainders: list[Remainder], noise_shar
 
 def _left_out(fitted: Fitted, truth: Floats, probes: Indices, others: Indices) -> LeftOut:
     forecast = fitted.forecast(probes, truth[probes])
-    residuals, improbability = left_out_residuals(fitted.spread, probes, truth[probes])
+    residuals, improbability = left_out_residuals(condition(fitted.spread, probes, truth[probes]))
     average, variance = forecast.posterior.average(others)
     row_mean = (float(truth[others].mean()) - average) / (row_scale(residuals) * float(np.sqrt(variance)))
     return LeftOut((truth[others] - forecast.mean[others]) / forecast.sd[others], row_mean, improbability)
+
+
+def _with_other_share(mean: RowMean, noise_share: float) -> RowMean:
+    """The same row by the same model with another noise share."""
+    assert mean.local is not None
+    local = mean.local.with_noise_share(noise_share)
+    return replace(mean, local=local, combination=combine(local, mean.row.probes, mean.row.forgetting))
 
 
 def _with_noise_share(fitted: Fitted, noise_share: float) -> Fitted:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forgetcast.completion.factor_model import FactorModel, check_probes
+from forgetcast.completion.factor_model import FactorModel
 from forgetcast.completion.known_rows import KnownRows
 from forgetcast.completion.types import Floats, Indices, Values
 
@@ -129,14 +129,9 @@ def combine(model: LocalModel, probes: Indices, forgetting: Floats) -> Combinati
 
     Parameters
     ----------
-    probes : (S,) ints, distinct; without any the forecast is the column mean
+    probes : (S,) ints, checked and distinct; without any the forecast is the column mean
     forgetting : (S,) floats, nats per token, after minus before
-
-    Raises
-    ------
-    UnknownExample, RepeatedExample, WrongShape, NotFinite
     """
-    check_probes(probes, forgetting, model.mean.size)
     if probes.size == 0:
         return Combination(np.zeros(model.rows.shape[0]), 0.0, 0.0)
     probed = _probed(model, probes)

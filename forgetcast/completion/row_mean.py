@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgetcast.completion.blocks import column_slices
-from forgetcast.completion.factor_model import FactorModel
+from forgetcast.completion.factor_model import Conditioned, FactorModel
 from forgetcast.completion.local_model import Combination, LocalModel, bounded, combined
 from forgetcast.completion.types import Floats, Indices
 
@@ -21,12 +21,10 @@ FACTOR_SHARE = 0.15  # of the factor model in the blend: 0.1 to 0.2 within 0.03%
 
 @dataclass(frozen=True, eq=False)
 class RowMean:
-    """`factor` with its w alone, or blended with `local` and its combination; measured cells replace the model's."""
+    """`factor` and the row's w alone, or blended with `local` and its combination; measured cells as measured."""
 
     factor: FactorModel
-    w: Floats
-    probes: Indices
-    forgetting: Floats
+    row: Conditioned
     local: LocalModel | None = None
     combination: Combination | None = None
     factor_share: float = 1.0
@@ -34,13 +32,13 @@ class RowMean:
     def columns(self, block: slice) -> Floats:
         """Mean of a block of columns, nats per token; measured cells as measured."""
         mean = np.asarray(self.factor.mean[block], dtype=np.float64)
-        forecast: Floats = mean + (self.w.astype(self.factor.loadings.dtype) @ self.factor.loadings[:, block])
+        forecast: Floats = mean + (self.row.w.astype(self.factor.loadings.dtype) @ self.factor.loadings[:, block])
         if self.local is not None and self.combination is not None:
             near = combined(self.local, self.combination, block)
             forecast = self.factor_share * forecast + (1.0 - self.factor_share) * near
             forecast = bounded(self.local, forecast, self._shift(), block)
-        inside = (self.probes >= block.start) & (self.probes < block.stop)
-        forecast[self.probes[inside] - block.start] = self.forgetting[inside]
+        inside = (self.row.probes >= block.start) & (self.row.probes < block.stop)
+        forecast[self.row.probes[inside] - block.start] = self.row.forgetting[inside]
         return forecast
 
     def all_columns(self) -> Floats:

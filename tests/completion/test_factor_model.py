@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetcast.completion import ForgettingMatrix
-from forgetcast.completion.factor_model import FactorModel, fit_factor_model, fold_in, left_out_residuals
+from forgetcast.completion.factor_model import FactorModel, condition, fit_factor_model, fold_in, left_out_residuals
 from forgetcast.completion.known_rows import known_rows
 from forgetcast.errors import NotFinite, RepeatedExample, UnknownExample, WrongShape
 
@@ -59,7 +59,7 @@ def test_leave_one_out_residuals_are_those_of_folding_in_the_other_probes():
     model = small_model()
     probes = np.array([0, 3, 4, 7, 11])
     values = np.random.default_rng(1).normal(size=5)
-    found, improbability = left_out_residuals(model, probes, values)
+    found, improbability = left_out_residuals(condition(model, probes, values))
     for i in range(5):
         rest = np.delete(np.arange(5), i)
         posterior = fold_in(model, probes[rest], values[rest])
