@@ -1,42 +1,17 @@
-"""The command line's `worker`."""
+"""The command line's `worker`. What it runs is imported when it is called."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import sys
-import threading
-from datetime import timedelta
-from functools import partial
-from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import click
 
-from forgetcast.errors import ForgetcastError
-from service import metrics
-from service.logs import configure_logs
-from service.models import Models
-from service.operations.fits import fit_due_matrices
-from service.queue import open_queue
-from service.settings import Settings, read_settings
-from service.storage.database import Database
-from service.storage.jobs import ANY_HARDWARE
-from service.storage.schema import check_schema
-from workers.fit_loop import start_fit_loop
-from workers.fleet import Member, run_fleet
-from workers.gpu import Gpu, Gpus
-from workers.leases import Reaper
-from workers.supervisor import Supervisor, Timing
+from forgetcast.cli.lazy_group import imported
 
-log = logging.getLogger(__name__)
-
-BEATS_A_LEASE = 12
-ANY_GPU, NO_GPU = "any", "none"
+ANY_HARDWARE = "any"  # as in service.storage.jobs, which help does without
 
 
-@click.command()
+@click.command(epilog="Example: forgetcast worker --gpus all --hardware a100")
 @click.option("--once", is_flag=True, help="Run one job, if one is waiting, and end.")
 @click.option(
     "--hardware",
@@ -74,154 +49,8 @@ ANY_GPU, NO_GPU = "any", "none"
 )
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address for --metrics-port.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop at end of file on stdin: end with the parent.")
-def worker(
-    once: bool,
-    no_jobs: bool,
-    hardware: tuple[str, ...],
-    gpus: str,
-    share_gpu: bool,
-    poll: float,
-    metrics_port: int | None,
-    metrics_host: str,
-    until_eof: bool,
-) -> None:
-    """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it.
-
-    Example: forgetcast worker --gpus all --hardware a100
-    """
+def worker(*, once: bool, no_jobs: bool, **wanted: Any) -> None:
+    """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it."""
     if once and no_jobs:
         raise click.UsageError("--once runs one job and --no-jobs runs none; leave one of them out")
-    settings = read_settings()
-    configure_logs(settings.log_format)
-    database = Database(settings.database, patience=settings.database_timeout)
-    try:
-        check_schema(database)
-        installed = _installed(settings)
-        names = () if no_jobs else _names(installed, gpus)
-    except ForgetcastError as error:
-        raise click.ClickException(str(error)) from error
-    stop = stop_on_signal()
-    if until_eof:
-        threading.Thread(target=_stop_at_eof, args=(stop,), daemon=True).start()
-    if gpus != ANY_GPU and len(names) > 1:
-        database.close()
-        options = _options(once, share_gpu, hardware, poll)
-        sys.exit(_run_fleet(settings, names, options, metrics_host, metrics_port, stop, once=once))
-    if metrics_port is not None:
-        _answer_metrics(metrics_host, metrics_port)
-    fit_due = partial(fit_due_matrices, database)
-    if not once:
-        start_fit_loop(fit_due, stop)
-    pause = timedelta(seconds=poll)
-    if no_jobs:
-        return reap_only(Reaper(database, settings.lease), pause, stop)
-    gpu = installed.wait(names, stop, shared=share_gpu) if names else None
-    if not stop.is_set():
-        open_supervisor(settings, database, hardware=hardware, poll=pause, gpu=gpu).run(stop, once=once)
-    while once and not stop.is_set() and fit_due():
-        pass
-
-
-def open_supervisor(
-    settings: Settings, database: Database, *, hardware: tuple[str, ...], poll: timedelta, gpu: Gpu | None
-) -> Supervisor:
-    """A supervisor on this deployment's database, queue and models."""
-
-    def model_folder(model: str, revision: str) -> Path:
-        return Models.read(settings.models_file).folder(model, revision)
-
-    return Supervisor(
-        database,
-        open_queue(settings.redis_url),
-        jobs_folder=settings.cache_dir / "jobs",
-        model_folder=model_folder,
-        hardware=hardware,
-        timing=Timing(
-            lease=settings.lease,
-            beat=settings.lease / BEATS_A_LEASE,
-            poll=poll,
-            drain_grace=settings.drain_grace,
-            stall=settings.stall,
-            max_outage=settings.max_outage,
-            checkpoint=settings.checkpoint,
-            keep_weights=settings.keep_weights,
-        ),
-        gpu=gpu,
-    )
-
-
-def _installed(settings: Settings) -> Gpus:
-    if settings.simulated_gpus:
-        return Gpus.simulated(settings.simulated_gpus, settings.cache_dir / "gpus")
-    return Gpus.visible()
-
-
-def _names(installed: Gpus, wanted: str) -> tuple[str, ...]:
-    """The GPUs that were asked for; none for the CPU."""
-    if wanted == NO_GPU:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the child, which would use the first that it sees
-        return ()
-    if wanted == ANY_GPU:
-        return installed.names
-    return installed.chosen(wanted)
-
-
-def _options(once: bool, share_gpu: bool, hardware: tuple[str, ...], poll: float) -> list[str]:
-    named = [word for name in hardware for word in ("--hardware", name)]
-    return ["--poll", str(poll), *named, *["--once"] * once, *["--share-gpu"] * share_gpu]
-
-
-def _run_fleet(
-    settings: Settings,
-    names: tuple[str, ...],
-    options: list[str],
-    metrics_host: str,
-    metrics_port: int | None,
-    stop: threading.Event,
-    *,
-    once: bool,
-) -> int:
-    members = []
-    for number, name in enumerate(names):
-        port = [] if metrics_port is None else ["--metrics-port", str(metrics_port + number)]
-        members.append(Member(name, [*options, "--metrics-host", metrics_host, *port]))
-    timing = Timing()
-    patience = settings.drain_grace + 2 * timing.stop_grace
-    return run_fleet(members, stop, once=once, patience=patience)
-
-
-def reap_only(reaper: Reaper, poll: timedelta, stop: threading.Event) -> None:
-    """What a worker does besides jobs."""
-    log.info("worker runs no jobs")
-    while not stop.wait(poll.total_seconds()):
-        reaper.turn()
-
-
-def _answer_metrics(host: str, port: int) -> None:
-    try:
-        metrics.serve_metrics(host, port)
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot bind {host}:{port}: {error.strerror}; name another --metrics-port"
-        ) from error
-
-
-def _stop_at_eof(stop: threading.Event) -> None:
-    # Not through sys.stdin: its lock would be held when the interpreter shuts down, which is a fatal error.
-    while os.read(0, 4096):
-        pass
-    stop.set()
-
-
-def stop_on_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; a second Ctrl-C ends the process at once."""
-    stop = threading.Event()
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
-    return stop
+    imported("worker", "workers.running:run_worker")(once=once, no_jobs=no_jobs, **wanted)

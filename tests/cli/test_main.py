@@ -20,7 +20,6 @@ from forgetcast.cli.failures import NEXT, failure_of
 from tests.client.answers import problem
 
 OWN_COMMANDS = [name for name, command in COMMANDS.items() if command.target.startswith("forgetcast.")]
-LIGHT_COMMANDS = [name for name in COMMANDS if name != "worker"]  # whose help shows what its parts say
 
 
 def loaded_after(code: str) -> set[str]:
@@ -35,7 +34,7 @@ def test_help_loads_neither_httpx2_nor_pydantic():
     assert not loaded & {"httpx2", "pydantic", "rich", "numpy", "service"}
 
 
-@pytest.mark.parametrize("name", LIGHT_COMMANDS)
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_help_of_a_command_loads_neither_httpx2_nor_pydantic(name):
     parts = getattr(main.get_command(click.Context(main), name), "commands", {})
     calls = [f"main({[name, *([part] if part else []), '--help']}, standalone_mode=False)" for part in (None, *parts)]

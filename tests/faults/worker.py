@@ -19,7 +19,7 @@ from typing import Any
 
 import time_machine
 
-from workers import commands
+from workers import commands, running
 from workers.supervisor import Supervisor, Timing
 
 STOP_GRACE = timedelta(seconds=2)
@@ -29,7 +29,7 @@ def main() -> None:
     starts, *options = sys.argv[1:]
     if "WRONG_CLOCK" in os.environ:
         threading.Thread(target=set_wrong, args=(Path(os.environ["WRONG_CLOCK"]),), daemon=True).start()
-    patched: Any = commands
+    patched: Any = running
     patched.Supervisor = partial(Supervisor, command=(sys.executable, "-m", "tests.faults.child", starts))
     patched.Timing = partial(Timing, stop_grace=STOP_GRACE, backoff=timedelta(0), tick=timedelta(seconds=0.1))
     commands.worker.main(options, prog_name="worker")

@@ -15,7 +15,7 @@ from typing import Any
 
 from service.queue import NoQueue
 from service.storage.database import Database
-from workers.commands import stop_on_signal
+from workers.running import stop_on_signal
 from workers.supervisor import Supervisor, Timing
 
 SHORT = Timing(

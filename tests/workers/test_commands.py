@@ -15,7 +15,8 @@ from service.storage.schema import migrate
 from tests.storage.rows import add_job
 from tests.test_end_to_end import forgetcast, free_port
 from tests.workers.supervised import eventually
-from workers.commands import stop_on_signal, worker
+from workers.commands import ANY_HARDWARE, worker
+from workers.running import stop_on_signal
 
 
 @pytest.fixture
@@ -34,6 +35,10 @@ def signal_handlers():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def test_the_command_line_and_the_jobs_mean_the_same_hardware():
+    assert ANY_HARDWARE == jobs.ANY_HARDWARE
 
 
 def test_a_database_without_tables_is_refused_in_one_line(home):
