@@ -92,21 +92,21 @@ def test_a_child_that_always_dies_fails_its_job_and_nothing_else(deployment: Dep
 
 
 @pytest.mark.fault(12)
-@pytest.mark.parametrize("seed", range(2))
-def test_lost_doubled_and_forged_messages_change_nothing(deployment: Deployment, seed: int) -> None:
-    chance = random.Random(seed)
+def test_lost_and_doubled_messages_change_nothing(deployment: Deployment) -> None:
+    for place in range(4):
+        deployment.worker(host=str(place))
     client = redis_client(deployment)
     job_ids = []
-    for _ in range(20):
-        job_ids.append(deployment.submit("slow:0"))
-        lost, doubled = chance.random() < 0.15, chance.random() < 0.15
-        for _ in range(0 if lost else 10 if doubled else 1):
-            client.rpush("forgetcast:jobs:any", job_ids[-1])
+    for seed in range(5):
+        chance = random.Random(seed)
+        for _ in range(20):
+            job_ids.append(deployment.submit("slow:0"))
+            lost, doubled = chance.random() < 0.15, chance.random() < 0.15
+            for _ in range(0 if lost else 10 if doubled else 1):
+                client.rpush("forgetcast:jobs:any", job_ids[-1])
     client.close()
-    for place in range(3):
-        deployment.worker(host=str(place))
     for job_id in job_ids:
-        assert assert_succeeded_once(deployment, job_id, 120).attempt == 1
+        assert assert_succeeded_once(deployment, job_id, 240).attempt == 1
 
 
 @pytest.mark.fault(33)
