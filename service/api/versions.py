@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-
-from starlette.concurrency import run_in_threadpool
+from concurrent.futures import ThreadPoolExecutor
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION
@@ -24,6 +23,7 @@ class VersionReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._thread = ThreadPoolExecutor(1, "versions")  # anyio's way to a thread costs three times as much
         self._waiting: dict[str, asyncio.Future[TaskVersions | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
@@ -44,7 +44,7 @@ class VersionReader:
             while self._waiting:
                 asked, self._waiting = self._waiting, {}
                 try:
-                    found = await run_in_threadpool(self._versions, list(asked))
+                    found = await asyncio.get_running_loop().run_in_executor(self._thread, self._versions, list(asked))
                 except Exception as error:
                     for answer in asked.values():
                         answer.set_exception(error)
