@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, Fitted, RowForecast
+from forgetcast.completion.types import Indices
 from service.operations.fit_files import FitFiles
 from service.storage.database import Session
 from service.storage.upstream_sets import UpstreamColumns, read_columns
 
 FITS, SETS = 8, 8  # mapped from files and small; more than one matrix in use at a time is rare
 ANSWERS_SHARE = 8  # one byte in so many is for answers
+
+LEADING = 1000
 
 T = TypeVar("T")
 RowKey = tuple[str, int, int, bool, float]  # task, matrix version, row version, tested, level
@@ -58,6 +61,11 @@ class Completed:
     @cached_property
     def groups(self) -> dict[str, NDArray[np.intp]]:
         return self.columns.groups()
+
+    @cached_property
+    def leading(self) -> Indices:
+        """Positions of the most forgotten examples, as many as most questions are about."""
+        return self.row.top(LEADING)
 
     @cached_property
     def n_bytes(self) -> int:

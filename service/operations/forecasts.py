@@ -6,11 +6,12 @@ import numpy as np
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION
+from forgetcast.completion.types import Indices, Mask
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
 from service.operations import tasks
 from service.operations.fits import read_fit
-from service.operations.forecast_cache import FITS, Completed, ForecastCache
+from service.operations.forecast_cache import FITS, LEADING, Completed, ForecastCache
 from service.storage import tasks as storage
 from service.storage.database import Database, Session
 from service.storage.matrices import get_matrix, newest_fits
@@ -113,7 +114,7 @@ def forgotten(
             measured=bool(row.measured[position]),
             promised=bool(row.promised[position]),
         )
-        for place, position in enumerate(row.top(k, among).tolist(), 1)
+        for place, position in enumerate(_top(completed, k, among).tolist(), 1)
     ]
     return schemas.Forgotten(
         **completed.versions.model_dump(),
@@ -122,6 +123,10 @@ def forgotten(
         level=row.level,
         data=data,
     )
+
+
+def _top(completed: Completed, k: int, among: Mask | None) -> Indices:
+    return completed.leading[:k] if among is None and k <= LEADING else completed.row.top(k, among)
 
 
 def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matrix, fit: Fit, level: float) -> Completed:

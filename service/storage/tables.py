@@ -103,7 +103,7 @@ class Fit(Table):
     arrays_sha256: Mapped[str] = mapped_column(sa.String(64))
     tested: Mapped[bool] = mapped_column(default=False)
     quality: Mapped[dict[str, Any] | None]
-    backtest: Mapped[dict[str, Any] | None]
+    backtest: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)  # long, and no forecast needs it
     analysis: Mapped[dict[str, Any] | None]
     created_at: Mapped[float] = mapped_column(default=now())
 

@@ -122,11 +122,14 @@ def _newest_cells(found: Sequence[Measurement], recipe: dict[str, Any] | None) -
         np.arange(cells.size) if one.positions is None else np.frombuffer(one.positions, "<i4")
         for one, cells in zip(found, values, strict=True)
     ]
+    if not found:
+        return MeasuredCells(np.zeros(0, np.intp), np.zeros(0), np.zeros(0, np.bool_), True)
+    if len(found) == 1 and found[0].positions is None and found[0].random_positions is None:  # an imported row
+        drawn_none = np.zeros(values[0].size, np.bool_)
+        return MeasuredCells(positions[0], values[0], drawn_none, recipe is None or found[0].recipe == recipe)
     drawn = [
         np.isin(at, np.frombuffer(one.random_positions or b"", "<i4")) for one, at in zip(found, positions, strict=True)
     ]
-    if not found:
-        return MeasuredCells(np.zeros(0, np.intp), np.zeros(0), np.zeros(0, np.bool_), True)
     # Newest first: the first place at which a position is met is its newest measurement.
     newest, place = np.unique(np.concatenate(positions[::-1]), return_index=True)
     return MeasuredCells(
