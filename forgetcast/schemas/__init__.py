@@ -1,0 +1,98 @@
+"""Wire shapes, shared by the service's routes and the client. Times are RFC 3339 UTC; forgetting is nats per token."""
+
+from forgetcast.schemas.access import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, AuditEntry, Caller, Scope
+from forgetcast.schemas.base import (
+    DAY,
+    ID_PATTERN,
+    YEAR,
+    Count,
+    ExampleId,
+    Finite,
+    Id,
+    Page,
+    Seed,
+    Sha256,
+    Shape,
+    Text,
+    check_example_id,
+    check_text,
+)
+from forgetcast.schemas.forecasts import Average, DomainAverage, Forecast, Forgotten, ForgottenExample, Versions
+from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
+from forgetcast.schemas.matrices import Matrix, MatrixCreate, Quality
+from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
+from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
+from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
+from forgetcast.schemas.problems import Problem, ProblemField
+from forgetcast.schemas.replay_sets import ReplayExample, ReplayFormat, ReplayManifest, ReplaySet
+from forgetcast.schemas.tasks import Cell, Dataset, MeasurementsCreate, Task, TaskCreate
+from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamSet, UpstreamSetCreate
+
+__all__ = [
+    "DAY",
+    "ID_PATTERN",
+    "YEAR",
+    "ApiKey",
+    "ApiKeyCreate",
+    "ApiKeyCreated",
+    "ApiKeyRotate",
+    "Attempt",
+    "AuditEntry",
+    "Average",
+    "Caller",
+    "Cell",
+    "Count",
+    "Dataset",
+    "Design",
+    "DomainAverage",
+    "Dtype",
+    "Event",
+    "ExampleId",
+    "Finite",
+    "Forecast",
+    "Forgotten",
+    "ForgottenExample",
+    "Id",
+    "Job",
+    "JobCreate",
+    "JobError",
+    "JobState",
+    "Lora",
+    "Matrix",
+    "MatrixCreate",
+    "Measure",
+    "MeasurementsCreate",
+    "Message",
+    "Model",
+    "Page",
+    "Probe",
+    "ProbeSet",
+    "Problem",
+    "ProblemField",
+    "Progress",
+    "Quality",
+    "Queue",
+    "Ready",
+    "Recipe",
+    "ReplayExample",
+    "ReplayFormat",
+    "ReplayManifest",
+    "ReplaySet",
+    "RunningJob",
+    "Scope",
+    "Seed",
+    "Setting",
+    "Sha256",
+    "Shape",
+    "Task",
+    "TaskCreate",
+    "Text",
+    "UpstreamExample",
+    "UpstreamSet",
+    "UpstreamSetCreate",
+    "Versions",
+    "WaitingJobs",
+    "Worker",
+    "check_example_id",
+    "check_text",
+]

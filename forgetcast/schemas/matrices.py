@@ -1,0 +1,49 @@
+"""Matrices and how good forecasts from them are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from forgetcast.schemas.base import Id, Shape
+from forgetcast.schemas.measuring import Recipe, Setting
+
+
+class MatrixCreate(Shape):
+    id: Id | None = None
+    upstream_set: Id
+    model: Id
+    recipe: Recipe
+    setting: Setting = Setting()
+
+
+class Quality(Shape):
+    """What a forecast can be expected to be worth: leaving each known task out and forecasting it from probes."""
+
+    method: str
+    matrix_version: int
+    n_tasks: int
+    n_probes: int
+    spearman: float
+    spearman_popularity: float
+    recall_5pct: float
+    recall_5pct_popularity: float
+    rmse: float = Field(description="nats per token, unprobed cells")
+    rmse_popularity: float
+    coverage: float = Field(description="share of unprobed cells inside their 90% interval")
+
+
+class Matrix(Shape):
+    id: Id
+    upstream_set: Id
+    model: Id
+    model_revision: str
+    recipe: Recipe
+    setting: Setting
+    version: int = Field(description="+1 whenever the known rows change")
+    n_tasks: int = Field(description="known rows")
+    n_examples: int
+    fitted_version: int | None
+    quality: Quality | None
+    created_at: datetime

@@ -1,0 +1,52 @@
+"""Replay sets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from forgetcast.schemas.base import Id, Sha256, Shape
+from forgetcast.schemas.forecasts import Versions
+from forgetcast.schemas.upstream_sets import Message
+
+
+class ReplayExample(Shape):
+    id: str
+    weight: float = Field(description="its share of the softmax over all eligible examples")
+    forgetting: float
+    domain: str
+    text: str | None = None
+    messages: list[Message] | None = None
+
+
+class ReplayFormat(StrEnum):
+    """How a line of a replay set is written: as kept, or in a form that trainers read."""
+
+    EXAMPLES = "examples"
+    MESSAGES = "messages"
+    PROMPT_COMPLETION = "prompt_completion"
+    IDS = "ids"
+
+
+class ReplayManifest(Versions):
+    task: Id
+    matrix: Id
+    upstream_set: Id
+    upstream_sha256: Sha256
+    strategy: str
+    size: int
+    temperature: float
+    seed: int
+    min_per_domain: int
+    max_weight: float | None = Field(description="largest share of the softmax that one example may hold; none if null")
+    effective_sample_size: float = Field(description="examples that share the weight in effect, 1 / sum of squares")
+    warnings: list[str]
+    sha256: Sha256 = Field(description="of the ids and weights, one `id<TAB>weight` a line, whatever the format")
+    format: str = Field(default=ReplayFormat.EXAMPLES, description="of the file that `body_sha256` is of")
+    body_sha256: Sha256 | None = Field(default=None, description="of the file of this format")
+
+
+class ReplaySet(Shape):
+    manifest: ReplayManifest
+    data: list[ReplayExample]
