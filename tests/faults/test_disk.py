@@ -125,7 +125,7 @@ while True:
 def test_a_result_whose_writer_is_killed_is_absent_old_or_whole(tmp_path: Path) -> None:
     moments = random.Random(1)
     ORDER.write(tmp_path)
-    for _ in range(10):
+    for _ in range(50):
         writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(tmp_path)], cwd=CHECKOUT)
         try:
             eventually((tmp_path / "result.json").exists)
@@ -148,7 +148,7 @@ def test_an_import_whose_api_is_killed_is_whole_or_absent(deployment: Deployment
     lines = [{"id": f"e{place}", "text": f"text {place}", "domain": "d"} for place in range(n_examples)]
     content = "\n".join(map(json.dumps, lines)).encode()
     moments = random.Random(1)
-    for number in range(3):
+    for number in range(10):
         api = deployment.api()
         name = f"imported-{number}"
         assert api.request("POST", "/v1/upstream-sets", json={"id": name}).status_code == 201

@@ -30,7 +30,7 @@ BUSY = 10.0  # seconds more than promised, on a busy machine
 def test_jobs_of_workers_killed_at_random_moments_are_run_again_by_another(deployment: Deployment) -> None:
     go = deployment.home / "go"
     moments = random.Random(1)
-    workers = [deployment.worker(host="b") for _ in range(6)]
+    workers = [deployment.worker(host="b") for _ in range(20)]
     job_ids = [deployment.submit(f"until:{go}") for _ in workers]
     pids = [deployment.child(job_id) for job_id in job_ids]
     for worker in workers:
@@ -93,13 +93,13 @@ def test_a_child_that_always_dies_fails_its_job_and_nothing_else(deployment: Dep
 
 @pytest.mark.fault(12)
 def test_lost_and_doubled_messages_change_nothing(deployment: Deployment) -> None:
-    for place in range(4):
+    for place in range(6):
         deployment.worker(host=str(place))
     client = redis_client(deployment)
     job_ids = []
     for seed in range(5):
         chance = random.Random(seed)
-        for _ in range(20):
+        for _ in range(40):
             job_ids.append(deployment.submit("slow:0"))
             lost, doubled = chance.random() < 0.15, chance.random() < 0.15
             for _ in range(0 if lost else 10 if doubled else 1):
