@@ -385,8 +385,8 @@ def test_a_worker_that_is_cut_off_for_too_long_lets_its_child_save_and_gives_the
         monkeypatch.setattr(sqlite_database, "transaction", away)
         eventually((tmp_path / "jobs" / job_id / "saved").exists)
         monkeypatch.setattr(sqlite_database, "transaction", transaction)
-        eventually(lambda: row(sqlite_database, job_id).state != "running")
-    assert "given_back" in [entry.outcome for entry in attempts(sqlite_database, job_id)]
+        # The state may be missed: the same worker claims the job again at once.
+        eventually(lambda: "given_back" in [entry.outcome for entry in attempts(sqlite_database, job_id)])
 
 
 def test_a_result_that_cannot_be_stored_fails_the_attempt_and_not_the_worker(sqlite_database, tmp_path, monkeypatch):
