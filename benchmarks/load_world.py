@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -31,7 +30,6 @@ from service.storage.database import Database
 N_DOMAINS, N_PROBES = 20, 30
 RECIPE = {"method": "full", "learning_rate": 2e-6, "steps": 1000, "batch_size": 8, "max_tokens": 1024}
 JSON_LINES = {"Content-Type": "application/x-ndjson"}
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
 @dataclass
