@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
+from forgetcast.completion import MODEL_VERSION
 from service.api import (
     caller,
     datasets,
@@ -41,6 +42,7 @@ from service.operations.forecasts import warm
 from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
+from service.storage.versions import versions_statement
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +66,14 @@ ROUTERS = (
 def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastAPI:
     """The HTTP service over a migrated database."""
     cache = ForecastCache(settings.cache_dir, settings.forecast_memory_bytes)
-    parts = Parts(settings, database, queue, KnownKeys(database), cache, VersionReader(database))
+    versions = VersionReader(versions_statement(database, MODEL_VERSION))
+    parts = Parts(settings, database, queue, KnownKeys(database), cache, versions)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(_warm, parts)
         yield
+        await versions.close()
         database.close()
 
     app = FastAPI(

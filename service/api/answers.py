@@ -36,6 +36,7 @@ async def answer(
     """The body, made at most once for a question and its versions, or 304 when the caller has it already."""
     found = await from_memory(parts, question, if_none_match)
     if found is not None:
+        parts.questions.remember(request.scope, question)
         return found
 
     def make() -> tuple[bytes | None, str]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 from forgetcast import schemas
-from forgetcast.completion import MODEL_VERSION
-from service.storage.database import Database
-from service.storage.versions import TaskVersions, read_versions
+from service.storage.versions import TaskVersions, VersionsStatement
 
 ID = re.compile(schemas.ID_PATTERN)
 
@@ -21,9 +18,8 @@ ID = re.compile(schemas.ID_PATTERN)
 class VersionReader:
     """One a process, used from its event loop."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._thread = ThreadPoolExecutor(1, "versions")  # anyio's way to a thread costs three times as much
+    def __init__(self, statement: VersionsStatement) -> None:
+        self._statement = statement
         self._waiting: dict[str, asyncio.Future[TaskVersions | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
@@ -39,12 +35,15 @@ class VersionReader:
         # Shielded: one of several that wait may leave, and its cancelling must not reach the others.
         return await asyncio.shield(answer)
 
+    async def close(self) -> None:
+        await self._statement.close()
+
     async def _read(self) -> None:
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting, {}
                 try:
-                    found = await asyncio.get_running_loop().run_in_executor(self._thread, self._versions, list(asked))
+                    found = await self._statement.versions(list(asked))
                 except Exception as error:
                     for answer in asked.values():
                         answer.set_exception(error)
@@ -54,7 +53,3 @@ class VersionReader:
                         answer.set_result(found.get(task_id))
         finally:
             self._reading = None
-
-    def _versions(self, task_ids: list[str]) -> dict[str, TaskVersions]:
-        with self._database.statement() as connection:
-            return read_versions(connection, task_ids, MODEL_VERSION)

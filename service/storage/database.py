@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, overload
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session as Session  # re-exported: the layers above name it, and import no SQLAlchemy
 from sqlalchemy.sql.functions import FunctionElement
@@ -32,6 +32,7 @@ class Database:
         """`patience`: how long Postgres may be silent, and a connection be waited for; None: as long as it takes."""
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.patience = patience
         self._writing = Lock()
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url)
@@ -46,8 +47,8 @@ class Database:
 
     @contextmanager
     def statement(self) -> Iterator[sa.Connection]:
-        """A connection for one statement that reads: no BEGIN and ROLLBACK where each is a way to the server."""
-        with self._connection({} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}) as connection:
+        """A connection for one statement that reads, without what a session costs."""
+        with self._connection({}) as connection:
             yield connection
 
     @contextmanager
@@ -95,7 +96,7 @@ class Database:
             # Whoever writes has looked before: another transaction wrote the same in between.
             raise WriteConflict(retry_after=1) from error
         except (OperationalError, InterfaceError) as error:
-            raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}", retry_after=5) from error
+            raise unanswered(error.orig or error) from error
         except sa.exc.TimeoutError as error:
             raise DatabaseUnavailable("every connection to the database is in use", retry_after=1) from error
 
@@ -187,5 +188,7 @@ def moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+def unanswered(error: BaseException) -> DatabaseUnavailable:
+    """What is said of a driver's error: its first line, for the others quote the statement."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return DatabaseUnavailable(f"the database does not answer: {lines[0]}", retry_after=5)

@@ -28,6 +28,21 @@ class ImpatientConnection(psycopg.Connection[Any]):
             raise
 
 
+class ImpatientAsyncConnection(psycopg.AsyncConnection[Any]):
+    """The same for who waits in an event loop."""
+
+    patience: float | None = 10.0
+
+    async def wait(self, gen: Generator[Any, Any, T], interval: float = LOOKS_EVERY, timeout: float | None = None) -> T:
+        if self.patience is None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(_impatient(gen, self.patience), interval, timeout)
+        except ServerSilent:
+            self.pgconn.finish()
+            raise
+
+
 class ServerSilent(psycopg.OperationalError):
     """The server has said nothing for too long."""
 

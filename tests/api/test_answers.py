@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from threading import Event
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Scope
 from service.api.versions import VersionReader
@@ -16,6 +17,7 @@ from service.app import create_app
 from service.operations.fits import backtest_due_matrix
 from service.queue import NoQueue
 from service.storage.database import Database
+from service.storage.versions import TaskVersions, versions_statement
 from tests.api.conftest import World, low_rank_rows
 from tests.api.test_main_job import NEW_ROW
 from tests.api_keys import create_key
@@ -76,40 +78,50 @@ def test_a_back_test_changes_the_summary_and_its_etag(world: World, client_of_me
     assert after.headers["etag"] == tag
 
 
+class Statement:
+    """The real one, counted and held until `go`; or one that fails."""
+
+    def __init__(self, world: World, error: Exception | None = None) -> None:
+        self._inner = versions_statement(world.database, MODEL_VERSION)
+        self._error = error
+        self.asked: list[Sequence[str]] = []
+        self.held, self.go = asyncio.Event(), asyncio.Event()
+
+    async def versions(self, task_ids: Sequence[str]) -> dict[str, TaskVersions]:
+        self.asked.append(task_ids)
+        self.held.set()
+        if self._error is not None:
+            raise self._error
+        await self.go.wait()
+        return await self._inner.versions(task_ids)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
 def test_reads_of_one_moment_share_one_statement(world: World) -> None:
-    statements: list[list[str]] = []
-    held, go = Event(), Event()
-
-    class Counting(VersionReader):
-        def _versions(self, task_ids: list[str]) -> dict[str, Any]:
-            statements.append(task_ids)
-            held.set()
-            assert go.wait(60)
-            return super()._versions(task_ids)
-
-    async def ask() -> list[Any]:
-        reader = Counting(world.database)
+    async def ask() -> tuple[list[Any], list[Sequence[str]]]:
+        statement = Statement(world)
+        reader = VersionReader(statement)
         first = asyncio.create_task(reader.of("known-0"))
-        await asyncio.to_thread(held.wait, 60)
+        await statement.held.wait()
         others = [asyncio.create_task(reader.of(name)) for name in ("known-0", "known-1", "known-1", "nobody")]
         leaving = asyncio.create_task(reader.of("known-1"))
         await asyncio.sleep(0)
         leaving.cancel()
-        go.set()
-        return await asyncio.gather(first, *others)
+        statement.go.set()
+        found = await asyncio.gather(first, *others)
+        await reader.close()
+        return found, statement.asked
 
-    found = asyncio.run(ask())
+    found, asked = asyncio.run(ask())
     assert [versions and versions.task_id for versions in found] == ["known-0", "known-0", "known-1", "known-1", None]
-    assert [sorted(asked) for asked in statements] == [["known-0"], ["known-0", "known-1", "nobody"]]
+    assert [sorted(task_ids) for task_ids in asked] == [["known-0"], ["known-0", "known-1", "nobody"]]
 
 
 def test_everybody_who_waits_is_told_that_the_database_does_not_answer(world: World) -> None:
-    class Broken(VersionReader):
-        def _versions(self, task_ids: list[str]) -> dict[str, Any]:
-            raise DatabaseUnavailable("the database does not answer", retry_after=5)
-
     async def ask() -> list[Any]:
-        reader = Broken(world.database)
+        reader = VersionReader(Statement(world, DatabaseUnavailable("the database does not answer", retry_after=5)))
         return await asyncio.gather(*(reader.of(name) for name in "abab"), return_exceptions=True)
 
     assert [type(error) for error in asyncio.run(ask())] == [DatabaseUnavailable] * 4
@@ -117,10 +129,21 @@ def test_everybody_who_waits_is_told_that_the_database_does_not_answer(world: Wo
 
 def test_an_id_that_no_task_can_have_troubles_nobody_beside(world: World) -> None:
     async def ask() -> list[Any]:
-        reader = VersionReader(world.database)
-        return await asyncio.gather(*(reader.of(name) for name in ("known-0", "\0", "\ud800", "known-1")))
+        reader = VersionReader(versions_statement(world.database, MODEL_VERSION))
+        found = await asyncio.gather(*(reader.of(name) for name in ("known-0", "\0", "\ud800", "known-1")))
+        await reader.close()
+        return found
 
     assert [versions and versions.task_id for versions in asyncio.run(ask())] == ["known-0", None, None, "known-1"]
+
+
+def test_a_question_that_was_first_asked_by_its_etag_is_known_from_then_on(client_of_measured: TestClient) -> None:
+    url, questions = "/v1/tasks/new/forgotten?k=7", client_of_measured.app.state.parts.questions  # type: ignore[attr-defined]
+    etag = client_of_measured.get("/v1/tasks/new/forgotten?k=8").headers["etag"]
+    asked = {"path": "/v1/tasks/new/forgotten", "query_string": b"k=7"}
+    assert questions.of(asked) is None
+    assert client_of_measured.get(url, headers={"If-None-Match": etag}).status_code == 304
+    assert questions.of(asked).question.asked.task_id == "new"
 
 
 def test_a_known_question_is_still_answered_only_to_who_may_read(client_of_measured: TestClient, world: World) -> None:
