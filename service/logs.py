@@ -43,6 +43,8 @@ def configure_logs(form: LogFormat) -> None:
     handler.setFormatter(formatter(as_json=form == "json" or (form == "auto" and not sys.stderr.isatty())))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(True)
+    # No line says these, and a line a request pays for finding them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("alembic").setLevel(logging.WARNING)  # names the kind of database each time it looks at it
 
 

@@ -20,20 +20,19 @@ class VersionReader:
 
     def __init__(self, statement: VersionsStatement) -> None:
         self._statement = statement
-        self._waiting: dict[str, asyncio.Future[TaskVersions | None]] = {}
+        self._waiting: dict[str, list[asyncio.Future[TaskVersions | None]]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def of(self, task_id: str) -> TaskVersions | None:
         """Versions of a task as they are now; None when there is no such task. Raises DatabaseUnavailable."""
         if not ID.fullmatch(task_id):  # what a database refuses would be refused for all who share the statement
             return None
-        answer = self._waiting.get(task_id)
-        if answer is None:
-            answer = self._waiting[task_id] = asyncio.get_running_loop().create_future()
+        # One each, also for the same task: a request that leaves cancels its own.
+        answer: asyncio.Future[TaskVersions | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(task_id, []).append(answer)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
-        # Shielded: one of several that wait may leave, and its cancelling must not reach the others.
-        return await asyncio.shield(answer)
+        return await answer
 
     async def close(self) -> None:
         await self._statement.close()
@@ -42,14 +41,19 @@ class VersionReader:
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting, {}
+                found: dict[str, TaskVersions] = {}
+                failure: Exception | None = None
                 try:
                     found = await self._statement.versions(list(asked))
                 except Exception as error:
-                    for answer in asked.values():
-                        answer.set_exception(error)
-                        answer.exception()  # seen, also when everybody who waited has left
-                else:
-                    for task_id, answer in asked.items():
-                        answer.set_result(found.get(task_id))
+                    failure = error
+                for task_id, answers in asked.items():
+                    for answer in answers:
+                        if answer.cancelled():
+                            continue
+                        if failure is not None:
+                            answer.set_exception(failure)
+                        else:
+                            answer.set_result(found.get(task_id))
         finally:
             self._reading = None

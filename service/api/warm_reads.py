@@ -6,11 +6,15 @@ whatever is not in memory under these versions goes the full way.
 
 from __future__ import annotations
 
+from fastapi import Response
+from starlette.concurrency import run_in_threadpool
+
 from forgetcast import schemas
-from service.api.answers import from_memory
+from service.api.answers import from_memory, validators
 from service.api.asgi import App, Receive, Scope, Send, header
-from service.api.compression import SMALLEST
+from service.api.compression import packed, packed_etag, pays
 from service.api.dependencies import Parts
+from service.api.questions import Question
 
 
 class WarmReads:
@@ -32,9 +36,19 @@ class WarmReads:
         response = await from_memory(self._parts, known.question, header(scope, b"if-none-match") or None)
         if response is None:
             return False
-        if len(response.body) >= SMALLEST and "gzip" in header(scope, b"accept-encoding"):
-            return False
+        if "gzip" in header(scope, b"accept-encoding") and pays(bytes(response.body), known.question.media_type):
+            response = await self._packed(known.question, response)
         response.headers["Vary"] = "Accept-Encoding"
         scope["route"], scope["path_params"] = known.route, known.path_params
         await response(scope, receive, send)
         return True
+
+    async def _packed(self, question: Question, plain: Response) -> Response:
+        """The same answer compressed, which is done once for a question and its versions."""
+        cache, tag = self._parts.cache, packed_etag(plain.headers["ETag"])
+        body = cache.answer((question, tag))
+        if body is None:
+            body = await run_in_threadpool(packed, bytes(plain.body))
+            cache.keep_answer((question, tag), body)
+        headers = validators(tag) | {"Content-Encoding": "gzip"}
+        return Response(body, media_type=question.media_type, headers=headers)
