@@ -38,7 +38,8 @@ Examples:
     "cells",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help='Post these cells instead: {"example_id", "before", "after"} or {"example_id", "forgetting"}, one a line.',
+    help='Post these cells instead: {"example_id", "before", "after"} or {"example_id", "forgetting"}, one a line; '
+    'with "at_random" as `forgetcast probe-set` says it, where they differ.',
 )
 @click.option(
     "--spec",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -75,8 +76,10 @@ def leave_running(task_id: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        url = click.get_current_context().params.get("url")
+        where = f"{task_id} --url {shlex.quote(url)}" if url else task_id
         note(
-            f"\nthe job goes on; follow it with `forgetcast task wait {task_id}`, "
-            f"end it with `forgetcast task cancel {task_id}`"
+            f"\nthe job goes on; follow it with `forgetcast task wait {where}`, "
+            f"end it with `forgetcast task cancel {where}`"
         )
         raise click.exceptions.Exit(130) from None

@@ -228,9 +228,8 @@ def _packed(positions: NDArray[np.intp] | None) -> bytes | None:
 
 
 def _check_queue(session: Session, submitter: Submitter) -> None:
-    """Two requests at once may each take the last place: the cap holds a flood, not the last job."""
     most = submitter.max_queued_jobs
-    if most is not None and job_storage.count_queued(session, submitter.key_id, most) >= most:
+    if most is not None and not job_storage.may_queue(session, submitter.key_id, most):
         raise TooManyJobs(
             f"{most} jobs of this API key are waiting (FORGETCAST_MAX_QUEUED_JOBS); send this one when some are done",
             retry_after=60,

@@ -117,6 +117,8 @@ def test_ctrl_c_says_that_the_job_goes_on(run, service, file):
     result = run("forecast", file)
     assert result.exit_code == 130
     assert "the job goes on; follow it with `forgetcast task wait t`" in result.stderr
+    elsewhere = run("forecast", file, "--url", "http://localhost:8000")
+    assert "`forgetcast task wait t --url http://localhost:8000`" in elsewhere.stderr
 
 
 def test_without_waiting_the_id_is_all_that_is_printed(run, service, file):

@@ -31,7 +31,14 @@ def add_task(session: Session) -> Task:
     return task
 
 
-def add_job(session: Session, *, hardware: str = "any", priority: int = 0, deadline: float | None = None) -> Job:
+def add_job(
+    session: Session,
+    *,
+    hardware: str = "any",
+    priority: int = 0,
+    deadline: float | None = None,
+    submitted_by: str | None = None,
+) -> Job:
     """A queued job that measures a new task in full."""
     return insert_job(
         session,
@@ -41,6 +48,7 @@ def add_job(session: Session, *, hardware: str = "any", priority: int = 0, deadl
         hardware=hardware,
         priority=priority,
         deadline=deadline,
+        submitted_by=submitted_by,
     )
 
 

@@ -1,6 +1,7 @@
 """One contract over SQLite and Postgres: the six statements, each alone and against each other."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -341,3 +342,20 @@ def test_a_claim_reads_no_more_rows_when_more_jobs_wait(database):
         plan = "\n".join(str(row) for row in session.execute(sa.text(f"{words} {compiled}")))
     assert "ix_job_claim" in plan
     assert "Sort" not in plan and "TEMP B-TREE" not in plan
+
+
+def test_transactions_at_once_do_not_pass_the_cap_of_waiting_jobs(database):
+    begun = threading.Barrier(8)
+
+    def order(_):
+        begun.wait(30)
+        with database.transaction() as session:
+            may = jobs.may_queue(session, "key", 3)
+            if may:
+                add_job(session, submitted_by="key")
+            return may
+
+    with database.transaction() as session:
+        add_task(session)  # the matrix, which several at once would each make
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(order, range(8))) == 3
