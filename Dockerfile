@@ -6,28 +6,38 @@
 # The worker takes torch from the default package index: on Linux x86-64 that is the build with CUDA, several GB.
 # --build-arg TORCH_INDEX_URL=... looks on one more index, for example that of PyTorch's smaller builds without CUDA.
 
+# Packages are taken only when they have the sha256 of service/requirements.txt and workers/requirements.txt. Torch of
+# another index has other ones, so with TORCH_INDEX_URL the worker's packages are held by their versions alone.
+
 FROM python:3.12-slim AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PIP_ROOT_USER_ACTION=ignore
+    PIP_ROOT_USER_ACTION=ignore \
+    PIP_CONSTRAINT=/build/constraints.txt \
+    PIP_BUILD_CONSTRAINT=/build/constraints.txt
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-# An empty package stands for ours, so that a change of code alone installs no dependency again.
-RUN mkdir forgetcast && touch forgetcast/__init__.py
 
 FROM packages AS api-packages
+COPY service/requirements.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install -c constraints.txt '.[service]'
+    pip install --require-hashes -r requirements.txt
 COPY forgetcast forgetcast
-RUN pip install --no-deps --force-reinstall .
+RUN pip install --no-deps .
 
 FROM packages AS worker-packages
 ARG TORCH_INDEX_URL=""
+COPY workers/requirements.txt ./
+# An empty package stands for ours, so that a change of code alone installs no dependency again.
+RUN mkdir forgetcast && touch forgetcast/__init__.py
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -c constraints.txt "$(grep '^torch==' constraints.txt)"
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install -c constraints.txt '.[workers]'
+    if [ -z "$TORCH_INDEX_URL" ]; then \
+        pip install --require-hashes -r requirements.txt; \
+    else \
+        pip install --extra-index-url "$TORCH_INDEX_URL" "$(grep '^torch==' constraints.txt)" \
+        && pip install '.[workers]'; \
+    fi
 COPY forgetcast forgetcast
 RUN pip install --no-deps --force-reinstall .
 

@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test generated faults soak lint types check imports schema format openapi matrix bench bench-jobs bench-load clean
+.PHONY: help setup run test generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,12 @@ imports: setup ## who may import whom
 schema: setup ## the migrations make exactly the tables that the code maps
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export FORGETCAST_HOME="$$home" && unset FORGETCAST_DATABASE_URL && \
 		$(RUN) -m alembic --raiseerr upgrade head && $(RUN) -m alembic check
+
+lock: setup ## write the requirements of both images with the sha256 of every file, from pyproject.toml and constraints.txt
+	@for part in service workers; do \
+		$(VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--custom-compile-command 'make lock' -c constraints.txt --extra $$part -o $$part/requirements.txt pyproject.toml \
+			|| exit 1; done
 
 openapi: setup ## write openapi.json, the contract that clients are generated from
 	@$(RUN) -m service.write_openapi > openapi.json

@@ -1,6 +1,7 @@
 """What is shipped: a wheel that holds forgetcast alone and needs little, and pins for everything it may need."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -109,6 +110,17 @@ def test_every_pin_is_a_package_of_some_extra(described, requirements, pins):
     assert set(pins) - only_elsewhere <= brought
 
 
+@pytest.mark.parametrize("part", ["service", "workers"])
+def test_an_image_is_made_of_the_pinned_packages_whose_files_are_known(part, requirements, pins):
+    """`make lock` writes them anew. pip takes none without a sha256 when one has it, and no file with another."""
+    locked = _locked(ROOT / part / "requirements.txt")
+    assert _brought_by(requirements, part) <= locked.keys()
+    assert {name: version for name, (version, _) in locked.items() if name in pins} == {
+        name: pins[name] for name in locked.keys() & pins.keys()
+    }
+    assert [name for name, (_, digests) in locked.items() if not digests] == []
+
+
 def test_the_wheel_alone_brings_nothing_of_the_server(empty_environment):
     check = (
         "import importlib.metadata as m, sys\n"
@@ -149,6 +161,17 @@ def test_the_wheel_describes_itself(described):
 
 def _dist_info(wheel: zipfile.ZipFile) -> str:
     return next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")).split("/")[0]
+
+
+def _locked(file: Path) -> dict[str, tuple[Version, list[str]]]:
+    """Package name -> its version and the sha256 of its files."""
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    found: dict[str, tuple[Version, list[str]]] = {}
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        requirement = Requirement(line.split("--hash", 1)[0])
+        version = Version(str(requirement.specifier).removeprefix("=="))
+        found[canonicalize_name(requirement.name)] = version, re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line)
+    return found
 
 
 def _brought_by(requirements: list[Requirement], extra: str) -> set[str]:
