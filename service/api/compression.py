@@ -6,7 +6,7 @@ import zlib
 
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
-from service.api.asgi import App, Message, Receive, Scope, Send
+from service.api.asgi import App, Message, Receive, Scope, Send, header
 
 SMALLEST = 2000  # bytes; below this a packet or two are sent either way
 LEVEL = 1  # 9 is four times slower on JSON for a tenth fewer bytes
@@ -19,10 +19,22 @@ def compressed(app: App) -> App:
     """The app with its larger texts compressed for who accepts it; a compressed answer's ETag ends in -gzip."""
 
     async def with_etag_of_its_form(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":  # the layer inside looks for the word alone, whatever its case and quality
+            others = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+            scope["headers"] = [*others, (b"accept-encoding", b"gzip" if accepts_gzip(scope) else b"identity")]
         await gzip(scope, receive, _marking(send))
 
     gzip = GZipMiddleware(app, SMALLEST, LEVEL, exclude_content_types=ALREADY_DENSE)
     return with_etag_of_its_form
+
+
+def accepts_gzip(scope: Scope) -> bool:
+    """Whether the caller names gzip and does not refuse it by a quality of 0."""
+    for part in header(scope, b"accept-encoding").lower().split(","):
+        coding, _, quality = part.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return quality.strip("0.") != "" or quality == ""
+    return False
 
 
 def pays(body: bytes, media_type: str) -> bool:

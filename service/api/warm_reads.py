@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from forgetcast import schemas
 from service.api.answers import from_memory, validators
 from service.api.asgi import App, Receive, Scope, Send, header
-from service.api.compression import packed, packed_etag, pays
+from service.api.compression import accepts_gzip, packed, packed_etag, pays
 from service.api.dependencies import Parts
 from service.api.questions import Question
 
@@ -36,7 +36,7 @@ class WarmReads:
         response = await from_memory(self._parts, known.question, header(scope, b"if-none-match") or None)
         if response is None:
             return False
-        if "gzip" in header(scope, b"accept-encoding") and pays(bytes(response.body), known.question.media_type):
+        if accepts_gzip(scope) and pays(bytes(response.body), known.question.media_type):
             response = await self._packed(known.question, response)
         response.headers["Vary"] = "Accept-Encoding"
         scope["route"], scope["path_params"] = known.route, known.path_params

@@ -54,6 +54,24 @@ def test_what_is_small_or_dense_is_sent_as_it_is(measured: TestClient) -> None:
         assert "content-encoding" not in answer.headers, path
 
 
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("br, GZIP;q=0.5", True),
+        ("gzip; q=1.0", True),
+        ("gzip;q=0, identity", False),
+        ("gzip;q=0.000", False),
+        ("br", False),
+        ("x-gzipped", False),
+    ],
+)
+def test_gzip_is_sent_to_who_accepts_it(measured: TestClient, accepted: str, compressed: bool) -> None:
+    for _ in range(2):  # by the routes, then from memory
+        answer = measured.get(LONG, headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("content-encoding") == ("gzip" if compressed else None)
+        assert "accept-encoding" in answer.headers["vary"].lower()
+
+
 def test_compressed_answers_are_the_same_again(measured: TestClient) -> None:
     """A strong ETag promises so; gzip writes no time into its head. The routes give the first, memory the others."""
     answers = []
