@@ -39,7 +39,8 @@ class VersionsStatement(Protocol):
     async def versions(self, task_ids: Sequence[str]) -> dict[str, TaskVersions]:
         """By task id; tasks that do not exist are left out. Raises DatabaseUnavailable."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give back the thread or connection; the next question takes another."""
 
 
 def versions_statement(database: Database, model_version: int) -> VersionsStatement:
@@ -54,9 +55,11 @@ class _OnSqlite:
         self._database = database
         self._model_version = model_version
         self._statement = _select(Task.id.in_(sa.bindparam("ids", expanding=True, type_=sa.String)))
-        self._thread = ThreadPoolExecutor(1, "versions")
+        self._thread: ThreadPoolExecutor | None = None
 
     async def versions(self, task_ids: Sequence[str]) -> dict[str, TaskVersions]:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "versions")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, task_ids)
 
     def _read(self, task_ids: Sequence[str]) -> dict[str, TaskVersions]:
@@ -65,7 +68,9 @@ class _OnSqlite:
             return _by_task(connection.execute(self._statement, asked).all())
 
     async def close(self) -> None:
-        self._thread.shutdown(wait=False)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False)
 
 
 class _OnPostgres:

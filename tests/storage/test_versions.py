@@ -66,6 +66,18 @@ def test_the_kept_connection_sees_what_was_committed_since(database: Database) -
     assert asked(database, twice) == [None, 1]
 
 
+def test_it_may_be_asked_again_after_it_was_closed(database: Database) -> None:
+    task = new_task(database)
+
+    async def closed(statement: VersionsStatement) -> list[str]:
+        await statement.close()
+        await statement.versions([task])
+        await statement.close()
+        return list(await statement.versions([task]))
+
+    assert asked(database, closed) == [task]
+
+
 def test_a_connection_that_the_server_closed_is_made_again(postgres_database: Database) -> None:
     task, name = new_task(postgres_database), uuid.uuid4().hex
     named = Database(postgres_database.url.update_query_dict({"application_name": name}).render_as_string(False))
