@@ -253,6 +253,18 @@ class TextsMissing(ForgetcastError):
     code = "texts_missing"
 
 
+class ApiKeyEnded(ForgetcastError):
+    """The API key was revoked or has expired."""
+
+    code = "api_key_ended"
+
+
+class RowKnown(ForgetcastError):
+    """The task is a known row of its matrix, which changes as a whole."""
+
+    code = "row_known"
+
+
 class TaskExists(ForgetcastError):
     """A task with this id exists with other content."""
 

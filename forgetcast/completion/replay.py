@@ -35,13 +35,15 @@ class ReplaySet:
     positions : (size,) ints, distinct, the most weighty first
     weights : (size,) floats, share of the softmax each holds among ALL eligible examples
     effective_sample_size : examples that share the softmax in effect, 1 / sum p^2; near 1 one example takes it all
-    n_capped : eligible examples that are held at the largest weight admitted
+    n_capped : eligible examples that are held at the largest weight admitted; all, and equal, where it is below 1/n
+    n_eligible : examples that could be drawn
     """
 
     positions: Indices
     weights: Floats
     effective_sample_size: float
     n_capped: int
+    n_eligible: int
 
 
 def default_max_weight(n_eligible: int) -> float:
@@ -93,14 +95,14 @@ def draw_replay_set(
     if not np.isfinite(mean[pool]).all():
         raise NotFinite("The forecast of an eligible example is not a finite number.")
     if pool.size == 0:
-        return ReplaySet(pool, np.zeros(0), 0.0, 0)
+        return ReplaySet(pool, np.zeros(0), 0.0, 0, 0)
     log_weight, n_capped = _log_weights(mean[pool], strategy, temperature, max_weight)
     order = np.argsort(-_scores(mean[pool], log_weight, strategy, seed), kind="stable")
     chosen = pool[_with_minima(order, pool, size, domains, min_per_domain)]
     weight = np.zeros(mean.size)
     weight[pool] = np.exp(log_weight)
     chosen = chosen[np.lexsort((chosen, -weight[chosen]))]
-    return ReplaySet(chosen, weight[chosen], float(1.0 / np.sum(weight**2)), n_capped)
+    return ReplaySet(chosen, weight[chosen], float(1.0 / np.sum(weight**2)), n_capped, pool.size)
 
 
 def _check(mean: Floats, size: int, strategy: str, temperature: float, seed: int, max_weight: float | None) -> None:

@@ -17,7 +17,7 @@ class JobCreate(Shape):
     design: Design = Design.MIXED
     size: int = Field(default=30, ge=1, le=100_000)
     probe_seed: Seed = 0
-    examples: list[ExampleId] | None = Field(default=None, max_length=100_000)
+    examples: list[ExampleId] | None = Field(default=None, min_length=1, max_length=100_000)
     priority: int = Field(default=0, ge=-100, le=100)
     hardware: Id = "any"
     deadline: AwareDatetime | None = None

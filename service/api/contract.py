@@ -139,6 +139,7 @@ OPERATIONS: dict[str, Operation] = {
     "create_measurements": Operation(
         raises=(
             *TASK_UNKNOWN,
+            errors.RowKnown,
             errors.RecipeMismatch,
             errors.JobActive,
             errors.MatrixEmpty,
@@ -169,7 +170,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "list_api_keys": Operation(),
     "read_api_key": Operation(raises=KEY_UNKNOWN),
-    "rotate_api_key": Operation(raises=KEY_UNKNOWN, location=True, next={"read_api_key": OF_KEY}),
+    "rotate_api_key": Operation(
+        raises=(*KEY_UNKNOWN, errors.ApiKeyEnded), location=True, next={"read_api_key": OF_KEY}
+    ),
     "revoke_api_key": Operation(raises=KEY_UNKNOWN),
     "list_audit": Operation(),
     "read_caller": Operation(),

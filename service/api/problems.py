@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from forgetcast import errors
 from forgetcast.errors import FieldError, ForgetcastError
@@ -41,6 +42,8 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.UpstreamSetSealed: 409,
     errors.UpstreamSetOpen: 409,
     errors.TextsMissing: 409,
+    errors.ApiKeyEnded: 409,
+    errors.RowKnown: 409,
     errors.TaskExists: 409,
     errors.RecipeMismatch: 409,
     errors.JobActive: 409,
@@ -145,7 +148,10 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    fields = tuple(FieldError(_pointer(found["loc"]), _sentence(found)) for found in error.errors())
+    if any(found["loc"] == ("body",) for found in error.errors()) and _sends_other_than_json(request):
+        sent = request.headers.get("content-type", "without a media type")
+        return _respond(request, errors.UnsupportedMediaType(f"the body is {sent}; send application/json"))
+    fields = tuple(_field(found) for found in error.errors())
     first = fields[0] if fields else FieldError("", "the request cannot be read")
     kind = errors.LimitExceeded if fields and all(map(_is_too_large, error.errors())) else errors.InvalidRequest
     return _respond(request, kind(f"{first.pointer or 'body'}: {first.detail}", errors=fields))
@@ -158,9 +164,31 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         response = _respond(request, errors.MethodNotAllowed(f"{request.url.path} does not answer to {request.method}"))
         response.headers.update(error.headers or {})
+        allowed = _methods(request.app, request.url.path)
+        if allowed:
+            response.headers["Allow"] = ", ".join(allowed)
         return response
     # What is left is the framework's 400 for a body that it cannot parse.
     return _respond(request, errors.InvalidRequest(f"the body cannot be read as JSON: {error.detail}"))
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What a path answers to, by the contract; the framework names the methods of the first route at it alone."""
+    found = [methods for template, methods in app.openapi()["paths"].items() if compile_path(template)[0].match(path)]
+    return sorted({method.upper() for methods in found for method in methods})
+
+
+def _sends_other_than_json(request: Request) -> bool:
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return False  # nothing at all
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _field(found: dict[str, Any]) -> FieldError:
+    if found["type"] == "json_invalid":  # whose location is a character of the body
+        return FieldError("", f"not JSON: {found.get('ctx', {}).get('error', '')} at character {found['loc'][-1]}")
+    return FieldError(_pointer(found["loc"]), _sentence(found))
 
 
 def _pointer(location: tuple[Any, ...]) -> str:

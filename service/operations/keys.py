@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from forgetcast import schemas
-from forgetcast.errors import Unauthenticated
+from forgetcast.errors import ApiKeyEnded, Unauthenticated
 from forgetcast.schemas import Scope
 from service.storage import keys as storage
 from service.storage.database import Session, moment
@@ -52,14 +52,18 @@ def new_key(
 
 
 def rotate_key(session: Session, key_id: str, overlap: timedelta) -> schemas.ApiKeyCreated:
-    """A new key of the same name and scopes; the old one goes on for `overlap`, so both work meanwhile.
+    """A new key of the same name, scopes and lifetime; the old one goes on for `overlap`, so both work meanwhile.
 
     Raises
     ------
     ApiKeyNotFound
+    ApiKeyEnded : what was revoked or has expired gets no successor
     """
     old = storage.get_key(session, key_id)
-    created = new_key(session, old.name, [Scope(scope) for scope in old.scopes])
+    if storage.find_live_key(session, key_id) is None:
+        raise ApiKeyEnded(f"the API key {key_id!r} was revoked or has expired; create a new one")
+    lifetime = None if old.expires_at is None else timedelta(seconds=old.expires_at - old.created_at)
+    created = new_key(session, old.name, [Scope(scope) for scope in old.scopes], lifetime)
     storage.end_key(session, old, overlap.total_seconds())
     return created
 

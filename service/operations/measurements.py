@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from forgetcast import schemas
-from forgetcast.errors import FieldError, JobActive, RecipeMismatch, RepeatedExample, UnknownReference
+from forgetcast.errors import (
+    FieldError,
+    JobActive,
+    RecipeMismatch,
+    RepeatedExample,
+    RowKnown,
+    UnknownReference,
+)
 from service.storage import tasks as storage
 from service.storage.database import Session
 from service.storage.matrices import get_matrix
@@ -21,12 +28,18 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
     Raises
     ------
     TaskNotFound, RepeatedExample
+    RowKnown : the matrix learns from this row, and single cells would make its forecast another row than that
     UnknownReference : an example that the upstream set does not have, with its pointer
     RecipeMismatch : measured under another setting
     JobActive : a worker is measuring this task
     """
     task = storage.get_task(session, task_id, lock=True)
     matrix = get_matrix(session, task.matrix_id)
+    if task.known:
+        raise RowKnown(
+            f"the task {task_id!r} is a known row of the matrix {matrix.id!r}, which changes as a whole; PUT it to "
+            f"/v1/matrices/{matrix.id}/rows/{task_id}, or register another task for these cells"
+        )
     setting = posted.setting.model_dump(mode="json")
     if setting != matrix.setting:
         raise RecipeMismatch(

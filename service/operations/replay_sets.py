@@ -90,7 +90,12 @@ def _weight_warnings(query: ReplayQuery, drawn: ReplaySet, max_weight: float) ->
     if query.strategy == Strategy.UNIFORM:
         return []
     warnings = []
-    if drawn.n_capped:
+    if drawn.n_eligible > 1 and drawn.n_capped == drawn.n_eligible:
+        warnings.append(
+            f"capped: max_weight={max_weight:g} is no more than an even share of the {drawn.n_eligible} examples that "
+            f"may be drawn, so all weigh the same and the forecast says nothing; raise it"
+        )
+    elif drawn.n_capped:
         warnings.append(
             f"capped: {drawn.n_capped} of all examples are held at {max_weight:g} of the softmax each; "
             f"max_weight=1 lets them have more"

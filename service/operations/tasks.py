@@ -69,7 +69,7 @@ def register_task(
     same = storage.same_order(session, matrix.id, natural_key) if natural_key else None
     named = storage.find_task(session, wanted.id) if wanted.id else None
     if named is not None:
-        if named.matrix_id != matrix.id or named.natural_key != natural_key:
+        if named.matrix_id != matrix.id or named.natural_key != natural_key or _says_otherwise(wanted, named):
             raise TaskExists(
                 f"the id {wanted.id!r} belongs to a task with other content; choose another id",
                 location=f"/v1/tasks/{wanted.id}",
@@ -210,6 +210,12 @@ def _natural_key(wanted: schemas.TaskCreate) -> str | None:
         return None
     probes = [wanted.design, wanted.size, wanted.probe_seed] if wanted.measure == "probe" else []
     return sha256_of([wanted.dataset, wanted.measure, probes, wanted.seed])
+
+
+def _says_otherwise(wanted: schemas.TaskCreate, task: Task) -> bool:
+    """Whether an order states of a task what it is not; what it leaves out may be anything."""
+    said = [(wanted.family, task.family), (wanted.n_examples, task.n_examples), (wanted.repeat_of, task.repeat_of)]
+    return any(ours is not None and ours != theirs for ours, theirs in said)
 
 
 def _named(session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate) -> NDArray[np.intp] | None:

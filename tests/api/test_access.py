@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -136,6 +136,21 @@ def test_two_keys_live_while_one_follows_the_other(
     newest = client.post(f"/v1/api-keys/{new['id']}/rotate", json={"overlap": 0}, headers=admin).json()
     assert client.get("/v1/tasks", headers=bearer(new["key"])).status_code == 401
     assert client.get("/v1/tasks", headers=bearer(newest["key"])).status_code == 200
+
+
+def test_a_successor_lives_as_long_as_what_it_follows(client: TestClient, admin: dict[str, str]) -> None:
+    wanted = {"name": "ci", "scopes": ["read"], "expires_in": 86_400}
+    old = client.post("/v1/api-keys", json=wanted, headers=admin).json()
+    new = client.post(f"/v1/api-keys/{old['id']}/rotate", json={"overlap": 60}, headers=admin).json()
+    lives = datetime.fromisoformat(new["expires_at"]) - datetime.fromisoformat(new["created_at"])
+    assert lives.total_seconds() == pytest.approx(86_400, abs=1)
+
+
+def test_an_ended_key_gets_no_successor(client: TestClient, admin: dict[str, str]) -> None:
+    made = client.post("/v1/api-keys", json={"name": "ci", "scopes": ["read"]}, headers=admin).json()
+    client.delete(f"/v1/api-keys/{made['id']}", headers=admin)
+    refused = client.post(f"/v1/api-keys/{made['id']}/rotate", json={}, headers=admin)
+    assert (refused.status_code, refused.json()["code"]) == (409, "api_key_ended")
 
 
 def test_a_revoked_key_ends_within_seconds_in_another_process_too(

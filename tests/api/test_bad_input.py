@@ -172,6 +172,20 @@ def test_a_task_that_cannot_be_registered_is_not_there(
     assert problem(empty_world.client.get("/v1/tasks/bad")) == (404, "task_not_found")
 
 
+def test_cells_of_a_known_row_are_refused_and_its_forecast_stays(world: World) -> None:
+    before = world.client.get("/v1/tasks/known-3/forecast")
+    refused = world.measure("known-3", world.forgetting[3] + 77)
+    assert problem(refused) == (409, "row_known")
+    assert "/v1/matrices/m/rows/known-3" in refused.json()["detail"]
+    assert world.client.get("/v1/tasks/known-3/forecast").json() == before.json()
+
+
+def test_an_order_of_no_examples_is_refused(empty_world: World) -> None:
+    empty_world.post_task(id="new", measure="none", dataset=empty_world.put_dataset())
+    order = {"measure": "examples", "examples": []}
+    assert problem(empty_world.client.post("/v1/tasks/new/jobs", json=order)) == (422, "invalid_request")
+
+
 def test_more_probes_than_examples_leave_neither_task_nor_job(empty_world: World) -> None:
     dataset = empty_world.put_dataset()
     answer = empty_world.post_task(id="greedy", dataset=dataset, size=N_EXAMPLES + 1)

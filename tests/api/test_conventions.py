@@ -100,6 +100,36 @@ def test_what_the_framework_answers_itself_is_a_problem(
     assert problem(client.request(method, path)) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/tasks", "GET, POST"),
+        ("/v1/matrices/m/rows/x", "DELETE, GET, PUT"),
+        ("/v1/api-keys/x", "DELETE, GET"),
+        ("/healthz", "GET"),
+    ],
+)
+def test_a_405_names_every_method_of_the_path(client: TestClient, path: str, allowed: str) -> None:
+    assert client.patch(path).headers["allow"] == allowed
+
+
+def test_a_body_that_does_not_say_it_is_json_is_415(client: TestClient) -> None:
+    as_form = client.post(
+        "/v1/tasks", content='{"matrix": "m"}', headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    unsaid = client.post("/v1/tasks", content='{"matrix": "m"}')
+    assert problem(as_form) == problem(unsaid) == (415, "unsupported_media_type")
+    assert "application/json" in as_form.json()["detail"]
+    assert problem(client.post("/v1/tasks")) == (422, "invalid_request")
+
+
+def test_a_body_that_is_no_json_is_pointed_at_as_a_whole(client: TestClient) -> None:
+    answer = client.post("/v1/tasks", content='{"matrix": }', headers={"Content-Type": "application/json"})
+    assert problem(answer) == (422, "invalid_request")
+    assert [field["pointer"] for field in answer.json()["errors"]] == [""]
+    assert "at character 11" in answer.json()["detail"]
+
+
 def test_a_request_may_bring_its_own_id(client: TestClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "trace-0123"}).headers["x-request-id"] == "trace-0123"
     for bad in ("x y", "short", "a" * 65, "<script>alert(1)</script>"):

@@ -60,6 +60,16 @@ def test_the_same_id_with_other_content_is_a_conflict(empty_world: World) -> Non
     assert (other.status_code, other.json()["code"]) == (409, "task_exists")
 
 
+def test_the_same_id_said_to_be_something_else_is_a_conflict(empty_world: World) -> None:
+    """Also without data, where nothing else could tell two tasks apart."""
+    empty_world.post_task(id="own", measure="none", n_examples=500, family="f")
+    for same in ({}, {"n_examples": 500}, {"family": "f"}):
+        assert empty_world.post_task(id="own", measure="none", **same).status_code == 200
+    for other in ({"n_examples": 7}, {"family": "g"}):
+        answer = empty_world.post_task(id="own", measure="none", **other)
+        assert (answer.status_code, answer.json()["code"]) == (409, "task_exists")
+
+
 def test_a_task_has_one_active_job(empty_world: World) -> None:
     empty_world.post_task(id="new", dataset=empty_world.put_dataset(), size=5)
     second = empty_world.client.post("/v1/tasks/new/jobs", json={"measure": "examples", "examples": ["example-3"]})

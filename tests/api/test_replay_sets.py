@@ -101,6 +101,13 @@ def test_one_outlier_does_not_take_the_whole_set(measured: World) -> None:
     assert any(warning.startswith("collapsed") for warning in free["manifest"]["warnings"])
 
 
+def test_a_cap_below_an_even_share_is_said_to_leave_nothing_of_the_forecast(measured: World) -> None:
+    found = drawn(measured, size=10, max_weight=0.0001)
+    assert [example["weight"] for example in found["data"]] == pytest.approx([1 / N_ELIGIBLE] * 10)
+    capped = next(warning for warning in found["manifest"]["warnings"] if warning.startswith("capped: "))
+    assert f"even share of the {N_ELIGIBLE} examples" in capped and "held at" not in capped
+
+
 def test_uniform_has_equal_weights_and_no_cap(measured: World) -> None:
     document = drawn(measured, size=30, strategy="uniform")
     assert [example["weight"] for example in document["data"]] == pytest.approx([1 / N_ELIGIBLE] * 30)
