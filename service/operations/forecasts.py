@@ -170,13 +170,14 @@ def _warnings(completed: Completed) -> list[str]:
 
 
 def _not_measured(session: Session, task: Task) -> NotMeasured:
-    job_id = tasks.view(session, task).job
-    if job_id is None:
+    job = storage.newest_job(session, task.id)
+    if job is None:
         return NotMeasured(
             f"nothing has been measured for the task {task.id!r}; POST its measurements or order a job",
             location=f"/v1/tasks/{task.id}",
         )
+    ended = schemas.JobState(job.state).terminal
+    next_step = f"the job {job.id} {job.state}; order another" if ended else f"follow the job {job.id}"
     return NotMeasured(
-        f"nothing has been measured for the task {task.id!r} yet; follow the job {job_id}",
-        location=f"/v1/jobs/{job_id}",
+        f"nothing has been measured for the task {task.id!r} yet; {next_step}", location=f"/v1/jobs/{job.id}"
     )

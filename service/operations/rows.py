@@ -93,7 +93,11 @@ def import_row(
         session.add(task)
         session.flush()
     elif task.matrix_id != matrix_id or task.measure != schemas.Measure.NONE:
-        raise TaskExists(f"the id {task_id!r} belongs to another task", location=f"/v1/tasks/{task_id}")
+        whose = "a task that a worker measures" if task.matrix_id == matrix_id else f"the matrix {task.matrix_id!r}"
+        raise TaskExists(
+            f"the id {task_id!r} belongs to {whose}, and tasks share their ids over all matrices; give the row another",
+            location=f"/v1/tasks/{task_id}",
+        )
     elif _has_values(session, matrix, task, values):
         return tasks.view(session, task), False
     storage.add_measurement(session, task, None, values, **_provenance(matrix, origin))

@@ -136,6 +136,14 @@ def test_a_task_without_probes_is_forecast_on_request_only(world: World) -> None
     assert any(warning.startswith("unmeasured") for warning in allowed["warnings"])
 
 
+def test_a_task_whose_job_ended_is_not_said_to_be_under_way(world: World) -> None:
+    job = world.post_task(id="ordered", dataset=world.put_dataset()).json()["job"]
+    assert f"follow the job {job}" in world.client.get("/v1/tasks/ordered/forgotten").json()["detail"]
+    world.client.post(f"/v1/jobs/{job}/cancel")
+    detail = world.client.get("/v1/tasks/ordered/forgotten").json()["detail"]
+    assert f"the job {job} cancelled; order another" in detail
+
+
 def test_known_rows_come_back_as_they_were_imported(world: World) -> None:
     exported = np.load(io.BytesIO(world.client.get("/v1/matrices/m/rows.npy").content))
     one = np.load(io.BytesIO(world.client.get("/v1/matrices/m/rows/known-3").content))
