@@ -9,7 +9,6 @@ from forgetcast.completion import MODEL_VERSION
 from forgetcast.completion.types import Indices, Mask
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
-from service.operations import tasks
 from service.operations.fits import read_fit
 from service.operations.forecast_cache import FITS, LEADING, Completed, ForecastCache
 from service.storage import tasks as storage
@@ -177,7 +176,7 @@ def _not_measured(session: Session, task: Task) -> NotMeasured:
             location=f"/v1/tasks/{task.id}",
         )
     ended = schemas.JobState(job.state).terminal
-    next_step = f"the job {job.id} {job.state}; order another" if ended else f"follow the job {job.id}"
+    next_step = f"the job {job.id} ended as {job.state}; order another" if ended else f"follow the job {job.id}"
     return NotMeasured(
         f"nothing has been measured for the task {task.id!r} yet; {next_step}", location=f"/v1/jobs/{job.id}"
     )

@@ -141,7 +141,7 @@ def test_a_task_whose_job_ended_is_not_said_to_be_under_way(world: World) -> Non
     assert f"follow the job {job}" in world.client.get("/v1/tasks/ordered/forgotten").json()["detail"]
     world.client.post(f"/v1/jobs/{job}/cancel")
     detail = world.client.get("/v1/tasks/ordered/forgotten").json()["detail"]
-    assert f"the job {job} cancelled; order another" in detail
+    assert f"the job {job} ended as cancelled; order another" in detail
 
 
 def test_known_rows_come_back_as_they_were_imported(world: World) -> None:
