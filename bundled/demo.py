@@ -39,6 +39,7 @@ from forgetcast.errors import (
     IdInUse,
     ServiceUnreachable,
     TooFewRows,
+    Unauthenticated,
     UpstreamSetSealed,
     WaitTimedOut,
 )
@@ -67,7 +68,7 @@ def main() -> None:
     try:
         run(options.task, fresh=options.fresh)
     except ForgetcastError as error:
-        failure = failure_of(error)
+        failure = failure_of(_with_keys() if isinstance(error, Unauthenticated) else error)
         failure.show()
         sys.exit(failure.exit_code)
     except KeyboardInterrupt:
@@ -116,6 +117,13 @@ def _register_model(state: Path) -> None:
     if registered is None or not registered.folder.is_dir():
         revision = "" if registered is None else registered.revision
         write_models(models.file, {**models.entries, MODEL_ID: BaseModelFiles(folder, revision)})
+
+
+def _with_keys() -> ConfigurationError:
+    return ConfigurationError(
+        "this service has API keys; put one with the scope admin into FORGETCAST_API_KEY, "
+        "or begin anew by `make run FRESH=1`"
+    )
 
 
 @contextmanager
