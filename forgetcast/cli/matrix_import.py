@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import click
+
 from forgetcast.cli.output import note
 from forgetcast.errors import UpstreamSetNotFound
 
@@ -19,10 +21,16 @@ def import_npz(client: ForgetcastClient, known: ForgettingMatrix, wanted: Matrix
 
     Cells go by example id, so the file may have them in another order than the set. Doing it again changes nothing.
     """
+    _check_ids(client, known, wanted)
     try:
         client.upstream_sets.get(wanted.upstream_set)
     except UpstreamSetNotFound:
         client.upstream_sets.register(_upstream_lines(known), id=wanted.upstream_set)
+        if not quiet:
+            note(
+                f"upstream set {wanted.upstream_set}: made of ids without texts, which no worker can measure; where "
+                f"they should, `forgetcast upstream import FILE --id {wanted.upstream_set}` comes before the import"
+            )
     matrix = client.matrices.create(wanted)
     for row, task_id in enumerate(known.task_ids):
         cells = {
@@ -34,6 +42,17 @@ def import_npz(client: ForgetcastClient, known: ForgettingMatrix, wanted: Matrix
         if not quiet:
             note(f"row {row + 1} of {known.n_tasks}: {task_id}, {len(cells)} cells")
     return client.matrices.get(matrix.id)
+
+
+def _check_ids(client: ForgetcastClient, known: ForgettingMatrix, wanted: MatrixCreate) -> None:
+    """Refuse ids that tasks of other matrices have, before a set and a matrix are made that nobody can delete."""
+    own = set(known.task_ids)
+    for task in client.tasks.list():
+        if task.id in own and task.matrix != wanted.id:
+            raise click.ClickException(
+                f"the id of the row {task.id!r} belongs to a task of the matrix {task.matrix!r}; rename such rows in "
+                "the file, since ids are unique in a service (nothing was imported)"
+            )
 
 
 def _upstream_lines(known: ForgettingMatrix) -> bytes:
