@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
@@ -64,18 +68,39 @@ class RootGroup(click.Group):
         ]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _system_errors_in_one_line():  # --help and --version are written while options are read
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _system_errors_in_one_line():
+                return super().invoke(ctx)
         except ForgetcastError as error:
             raise failure_of(error) from error
-        except OSError as error:
-            if error.filename is None:  # a pipe that was closed, which click ends quietly
-                raise
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _system_errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # a pipe that was closed, which click ends quietly
+            raise
+        _let_go_of_a_full_stdout()
+        said = error.strerror or str(error)
+        raise click.ClickException(f"{error.filename}: {said}" if error.filename else said) from error
+
+
+def _let_go_of_a_full_stdout() -> None:
+    """What a full disk did not take is dropped: Python would write it again when it ends, and fail with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def imported(name: str, target: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -50,6 +52,24 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     done = subprocess.run([*command, "--methods", "popularity", "--draws", "1"], stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert done.stderr == b""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [["completion", "bash"], ["task", "ls", "--help"], ["--help"], ["--version"]])
+def test_a_full_disk_under_stdout_is_one_line(arguments):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "forgetcast.cli", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_a_full_disk_under_a_file_is_one_line(run, service, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # writing, unlike opening, names no file
+
+    monkeypatch.setattr(json, "dumps", fail)
+    result = run("task", "ls", "--json")
+    assert (result.exit_code, result.stderr) == (1, "Error: No space left on device\n")
 
 
 def test_forgetcast_itself_loads_nothing_but_the_standard_library():
