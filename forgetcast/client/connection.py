@@ -46,6 +46,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Params = Mapping[str, Any]
 Body = bytes | Path
+Content = Path | str | bytes  # as a user gives it: a str is a path
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -232,6 +233,10 @@ def made(kind: type[S], **fields: Any) -> S:
         raise InvalidRequest(
             f"{wrong[0].pointer.lstrip('/') or 'the request'}: {wrong[0].detail}", errors=wrong
         ) from error
+
+
+def body_of(content: Content) -> Body:
+    return Path(content) if isinstance(content, str) else content
 
 
 def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
-from forgetcast.client.connection import Connection
+from forgetcast.client.connection import Body, Connection, Content, body_of
 
 
 class Datasets:
@@ -14,20 +13,21 @@ class Datasets:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def upload(self, dataset: Path | bytes) -> str:
-        """Send JSONL of {text}, {prompt, completion} or {messages}; its sha256, which names it from now on.
+    def upload(self, dataset: Content) -> str:
+        """Send a file, or bytes, of JSONL with {text}, {prompt, completion} or {messages}; its sha256, which names it.
 
         Raises
         ------
         BadDataset : with line and field
         """
-        sha256 = _sha256(dataset)
+        body = body_of(dataset)
+        sha256 = _sha256(body)
         headers = {"Content-Type": "application/x-ndjson"}
-        self._connection.request("PUT", f"/v1/datasets/{sha256}", body=dataset, headers=headers)
+        self._connection.request("PUT", f"/v1/datasets/{sha256}", body=body, headers=headers)
         return sha256
 
 
-def _sha256(dataset: Path | bytes) -> str:
+def _sha256(dataset: Body) -> str:
     if isinstance(dataset, bytes):
         return hashlib.sha256(dataset).hexdigest()
     with dataset.open("rb") as file:

@@ -44,21 +44,23 @@ class Jobs:
                 return
             after = page.data[-1].id
 
-    def wait(self, job_id: str, *, timeout: timedelta | None = None, on_event: OnEvent | None = None) -> Job:
+    def wait(self, job_id: str, *, timeout: timedelta | float | None = None, on_event: OnEvent | None = None) -> Job:
         """The job once it has ended, however it ended; every event is handed over as it comes.
+
+        `timeout`: a timedelta, or seconds; for ever by default.
 
         Raises
         ------
         WaitTimedOut : the job goes on, as it does after Ctrl-C
         """
         try:
-            return self._wait(job_id, timeout, on_event)
+            return self._wait(job_id, _seconds(timeout), on_event)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"job {job_id} goes on: client.jobs.wait({job_id!r}) waits for it again")
             raise
 
-    def _wait(self, job_id: str, timeout: timedelta | None, on_event: OnEvent | None) -> Job:
-        until = math.inf if timeout is None else time.monotonic() + timeout.total_seconds()
+    def _wait(self, job_id: str, timeout: float, on_event: OnEvent | None) -> Job:
+        until = time.monotonic() + timeout
         if on_event is None:
             return self._poll(job_id, until, LONG_POLL, lambda: None)
         followed = Followed(self._connection, job_id, on_event)
@@ -84,3 +86,9 @@ class Jobs:
                 raise WaitTimedOut(
                     f"job {job_id} is {job.state} after the time given; it goes on", location=f"/v1/jobs/{job_id}"
                 )
+
+
+def _seconds(timeout: timedelta | float | None) -> float:
+    if timeout is None:
+        return math.inf
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout

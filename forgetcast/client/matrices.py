@@ -93,11 +93,12 @@ class Matrices:
             families=[task.family for task in tasks],
         )
 
-    def export(self, matrix_id: str, path: Path) -> None:
+    def export(self, matrix_id: str, path: Path | str) -> None:
         """Write all known rows as the service sends them: .npy is float32 (M, N), .parquet has a column a task."""
-        if path.suffix not in (".npy", ".parquet"):
+        into = Path(path)
+        if into.suffix not in (".npy", ".parquet"):
             raise ConfigurationError(f"{path} must end in .npy or .parquet")
-        self._connection.request("GET", f"{_path(matrix_id)}/rows{path.suffix}", into=path)
+        self._connection.request("GET", f"{_path(matrix_id)}/rows{into.suffix}", into=into)
 
     def put_row(
         self,

@@ -62,7 +62,7 @@ class ReplaySet(schemas.ReplaySet):
         missing = [name for name in self.ids if name in wanted and name not in found]
         if missing:
             shown = ", ".join(map(repr, missing[:SHOWN_IDS])) + (", …" if len(missing) > SHOWN_IDS else "")
-            where = f" in {texts}" if isinstance(texts, Path) else ""
+            where = f" in {texts}" if isinstance(texts, Path | str) else ""
             raise TextsMissing(f"{len(missing)} of {len(wanted)} examples have no text{where}: {shown}")
         return self.model_copy(update={"data": list(_joined(self.data, found))})
 
@@ -70,11 +70,12 @@ class ReplaySet(schemas.ReplaySet):
         """One record an example; raises TextsMissing, InvalidRequest as `replay_formats` says."""
         return [replay_record(example, ReplayFormat(form)) for example in self.data]
 
-    def write(self, folder: Path, form: FileFormat = "examples") -> Path:
+    def write(self, folder: Path | str, form: FileFormat = "examples") -> Path:
         """Write replay.jsonl, or replay.parquet, and manifest.json into a folder; the path of the first.
 
         Each file appears in one step and the manifest last: what it describes is there.
         """
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if form == "parquet":
             extra("pyarrow", "parquet")

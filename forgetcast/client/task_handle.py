@@ -55,8 +55,10 @@ class TaskHandle:
         """The newest job as it stands now."""
         return None if self.task.job is None else self._jobs.get(self.task.job)
 
-    def wait(self, *, timeout: timedelta | None = None, on_event: OnEvent | None = None) -> Job:
+    def wait(self, *, timeout: timedelta | float | None = None, on_event: OnEvent | None = None) -> Job:
         """The newest job once it has succeeded; every event is handed over as it comes.
+
+        `timeout`: a timedelta, or seconds; for ever by default.
 
         Raises
         ------
@@ -131,7 +133,7 @@ class TaskHandle:
         """Forgetting of every upstream example in set order, (N,), nats per token."""
         return self._tasks.to_numpy(self.id, as_of=as_of)
 
-    def to_parquet(self, path: Path, *, level: float | None = None, as_of: int | None = None) -> None:
+    def to_parquet(self, path: Path | str, *, level: float | None = None, as_of: int | None = None) -> None:
         """Write the whole row into a Parquet file."""
         self._tasks.to_parquet(self.id, path, level=level, as_of=as_of)
 

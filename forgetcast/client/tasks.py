@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from forgetcast.client.connection import Connection, made, segment
+from forgetcast.client.connection import Connection, Content, made, segment
 from forgetcast.client.datasets import Datasets
 from forgetcast.client.extras import extra
 from forgetcast.client.jobs import Jobs
@@ -53,7 +53,7 @@ class Tasks:
 
     def create(
         self,
-        dataset: Path | bytes | None = None,
+        dataset: Content | None = None,
         *,
         matrix: str,
         id: str | None = None,
@@ -71,8 +71,8 @@ class Tasks:
     ) -> TaskHandle:
         """Register a task; its data set is uploaded, then `size` upstream examples are measured after fine-tuning.
 
-        What was ordered before is not measured again: `existed` of the handle says so. Without a data set nothing is
-        measured until you post measurements.
+        `dataset`: a path, or the bytes of one. What was ordered before is not measured again: `existed` of the handle
+        says so. Without a data set nothing is measured until you post measurements.
         """
         wanted = made(
             TaskCreate,
@@ -131,10 +131,12 @@ class Tasks:
         values: NDArray[np.float32] = np.load(io.BytesIO(answer.content), allow_pickle=False)
         return values
 
-    def to_parquet(self, task_id: str, path: Path, *, level: float | None = None, as_of: int | None = None) -> None:
+    def to_parquet(
+        self, task_id: str, path: Path | str, *, level: float | None = None, as_of: int | None = None
+    ) -> None:
         """Write the whole row into a Parquet file: example_id, domain, forgetting, low, high, measured, promised."""
         query = {"level": level, "as_of": as_of}
-        self._connection.request("GET", f"{_path(task_id)}/forgetting.parquet", params=query, into=path)
+        self._connection.request("GET", f"{_path(task_id)}/forgetting.parquet", params=query, into=Path(path))
 
     def to_table(self, task_id: str, *, level: float | None = None, as_of: int | None = None) -> pyarrow.Table:
         """The whole row as a pyarrow Table with the columns of `to_parquet`; needs the extra [parquet]."""

@@ -13,7 +13,7 @@ from forgetcast.client.extras import extra
 from forgetcast.errors import BadDataset
 from forgetcast.schemas import UpstreamExample
 
-Texts = Path | Mapping[str, Any] | Iterable[Mapping[str, Any]]
+Texts = Path | str | Mapping[str, Any] | Iterable[Mapping[str, Any]]
 FIELDS = ("id", "text", "messages")
 
 
@@ -33,8 +33,9 @@ def find_texts(texts: Texts, wanted: set[str]) -> dict[str, UpstreamExample]:
             for name, content in texts.items()
             if name in wanted
         )
-    elif isinstance(texts, Path):
-        records = _parquet(texts) if texts.suffix == ".parquet" else _json_lines(texts)
+    elif isinstance(texts, Path | str):
+        path = Path(texts)
+        records = _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
     else:
         records = ((f"record {number}", record) for number, record in enumerate(texts, 1))
     found: dict[str, UpstreamExample] = {}

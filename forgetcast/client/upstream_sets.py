@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from forgetcast.client.connection import Connection, made, segment
+from forgetcast.client.connection import Connection, Content, body_of, made, segment
 from forgetcast.errors import UpstreamSetNotFound
 from forgetcast.schemas import UpstreamExample, UpstreamSet, UpstreamSetCreate
 
@@ -27,20 +27,21 @@ class UpstreamSets:
     def get(self, set_id: str) -> UpstreamSet:
         return self._connection.read(UpstreamSet, "GET", f"/v1/upstream-sets/{segment(set_id)}")
 
-    def put_examples(self, set_id: str, examples: Path | bytes, *, parquet: bool = False) -> UpstreamSet:
+    def put_examples(self, set_id: str, examples: Content, *, parquet: bool = False) -> UpstreamSet:
         """Send all examples of a set at once, which seals it."""
         headers = {"Content-Type": PARQUET if parquet else JSONL}
         path = examples_path(set_id)
-        return self._connection.read(UpstreamSet, "PUT", path, body=examples, headers=headers)
+        return self._connection.read(UpstreamSet, "PUT", path, body=body_of(examples), headers=headers)
 
-    def register(self, examples: Path | bytes, *, id: str | None = None) -> UpstreamSet:
+    def register(self, examples: Content, *, id: str | None = None) -> UpstreamSet:
         """Create the set if it is not there, and send its examples (a file ending in .parquet, or JSONL).
 
         The same examples under the same id again change nothing. Raises UpstreamSetSealed for others.
         """
         set_id = self._existing(id) or self.create(id).id
-        parquet = isinstance(examples, Path) and examples.suffix == ".parquet"
-        return self.put_examples(set_id, examples, parquet=parquet)
+        body = body_of(examples)
+        parquet = isinstance(body, Path) and body.suffix == ".parquet"
+        return self.put_examples(set_id, body, parquet=parquet)
 
     def examples(self, set_id: str) -> Iterator[UpstreamExample]:
         """All examples in order, page after page."""

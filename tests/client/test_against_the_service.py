@@ -195,7 +195,7 @@ def test_known_rows_come_back_as_a_matrix_that_can_be_worked_with_here(client):
 @pytest.mark.parametrize("suffix", [".npy", ".parquet"])
 def test_known_rows_are_exported_as_the_service_has_them(client, tmp_path, suffix):
     path = tmp_path / f"rows{suffix}"
-    client.matrices.export("m", path)
+    client.matrices.export("m", str(path))
     if suffix == ".npy":
         assert np.array_equal(np.load(path), ROWS)
     else:

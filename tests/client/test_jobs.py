@@ -80,14 +80,15 @@ def test_an_unknown_job_is_not_waited_for(client, service):
     assert len(service.requests) == 1
 
 
-def test_when_time_is_up_the_job_is_said_to_go_on(client, service, pauses):
+@pytest.mark.parametrize("timeout", [timedelta(seconds=40), 40, 40.0])
+def test_when_time_is_up_the_job_is_said_to_go_on(client, service, pauses, timeout):
     def hold(request: httpx2.Request) -> httpx2.Response:
         pauses.append(float(request.url.params.get("wait", 0)))
         return ok(a_job("running"))
 
     service.will(hold)
     with pytest.raises(errors.WaitTimedOut, match="goes on"):
-        client.jobs.wait("job_1", timeout=timedelta(seconds=40))
+        client.jobs.wait("job_1", timeout=timeout)
     assert sum(pauses) == pytest.approx(40, abs=1)
 
 

@@ -43,11 +43,12 @@ def test_a_text_that_the_service_has_stays() -> None:
     assert texts_of(a_set({"id": "a", "text": "theirs"}, {"id": "b"}).hydrate({"a": "x", "b": "y"})) == ["theirs", "y"]
 
 
-def test_json_lines_are_joined(ids_only: ReplaySet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [Path, str])
+def test_json_lines_are_joined(ids_only: ReplaySet, tmp_path: Path, named: type[Path | str]) -> None:
     file = tmp_path / "texts.jsonl"
     lines = [{"id": name, "text": f"text of {name}", "source": 7} for name in ("z", "c", "é", "a")]
     file.write_text("\n\n".join(json.dumps(line) for line in lines), encoding="utf-8-sig")
-    assert texts_of(ids_only.hydrate(file)) == ["text of a", "text of é", "text of c"]
+    assert texts_of(ids_only.hydrate(named(file))) == ["text of a", "text of é", "text of c"]
 
 
 def test_parquet_is_joined(ids_only: ReplaySet, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_file_that_is_no_parquet_is_said_to_be_none(ids_only: ReplaySet, tmp_p
 
 
 def test_files_for_a_trainer_are_written_with_the_manifest_beside(ids_only: ReplaySet, tmp_path: Path) -> None:
-    path = ids_only.hydrate({"a": "one", "é": "two", "c": CHAT}).write(tmp_path, "messages")
+    path = ids_only.hydrate({"a": "one", "é": "two", "c": CHAT}).write(str(tmp_path), "messages")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert (path.name, lines[2]["messages"]) == ("replay.jsonl", CHAT)
     written = {"format": "messages", "body_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import sys
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -19,11 +20,12 @@ from tests.client.answers import a_job, a_task, event_stream, ok, page
 DATASET = b'{"text": "one"}\n{"text": "two"}\n'
 
 
-def test_data_is_uploaded_under_its_sha256_and_named_by_it(client, service, tmp_path):
+@pytest.mark.parametrize("named", [Path, str])
+def test_data_is_uploaded_under_its_sha256_and_named_by_it(client, service, tmp_path, named):
     file = tmp_path / "task.jsonl"
     file.write_bytes(DATASET)
     service.will(ok({}, 201), ok(a_task(), 202))
-    client.tasks.create(file, matrix="m")
+    client.tasks.create(named(file), matrix="m")
     upload, create = service.requests
     sha256 = hashlib.sha256(DATASET).hexdigest()
     assert (upload.method, upload.url.path, upload.content) == ("PUT", f"/v1/datasets/{sha256}", DATASET)
@@ -117,10 +119,11 @@ def test_an_older_version_is_asked_for_in_every_read(client, service, tmp_path):
     assert [request.url.params["as_of"] for request in service.requests] == ["3"] * len(reads)
 
 
-def test_a_file_appears_when_it_is_whole(client, service, tmp_path):
+@pytest.mark.parametrize("named", [Path, str])
+def test_a_file_appears_when_it_is_whole(client, service, tmp_path, named):
     path = tmp_path / "row.parquet"
     service.will(httpx2.Response(200, content=b"PAR1" * 1000))
-    client.tasks.to_parquet("t", path)
+    client.tasks.to_parquet("t", named(path))
     assert path.read_bytes() == b"PAR1" * 1000
     assert list(tmp_path.glob(".*")) == []
 

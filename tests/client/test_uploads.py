@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import httpx2
 import numpy as np
+import pytest
 
 from tests.client.answers import CREATED, a_task, ok, problem
 
@@ -22,11 +24,12 @@ SEALED = {
 }
 
 
-def test_a_file_is_sent_in_pieces(client, service, tmp_path):
+@pytest.mark.parametrize("named", [Path, str])
+def test_a_file_is_sent_in_pieces(client, service, tmp_path, named):
     file = tmp_path / "upstream.jsonl"
     file.write_bytes(b'{"id": "a"}\n' * 200_000)
     service.will(ok(SEALED))
-    client.upstream_sets.put_examples("s", file)
+    client.upstream_sets.put_examples("s", named(file))
     sent = service.requests[0]
     assert sent.headers["Transfer-Encoding"] == "chunked"
     assert sent.content == file.read_bytes()
@@ -52,11 +55,12 @@ def test_registering_again_sends_the_examples_to_the_set_that_is_there(client, s
     assert [request.method for request in service.requests] == ["GET", "PUT"]
 
 
-def test_parquet_is_told_from_json_lines_by_the_name(client, service, tmp_path):
+@pytest.mark.parametrize("named", [Path, str])
+def test_parquet_is_told_from_json_lines_by_the_name(client, service, tmp_path, named):
     file = tmp_path / "upstream.parquet"
     file.write_bytes(b"PAR1")
     service.will(ok(SEALED))
-    client.upstream_sets.register(file, id="s")
+    client.upstream_sets.register(named(file), id="s")
     assert service.requests[1].headers["Content-Type"] == "application/vnd.apache.parquet"
 
 
