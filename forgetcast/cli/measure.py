@@ -11,6 +11,7 @@ import click
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json
 from forgetcast.cli.submission import leave_running
+from forgetcast.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
@@ -114,6 +115,8 @@ def _order(
         return made(JobCreate, measure="full")
     if examples is not None:
         ids = [line.rstrip("\r\n") for line in examples if line.strip()]
+        if not ids:
+            raise InvalidRequest(f"{examples.name.strip('<>')} is empty; write one id of an upstream example a line")
         return made(JobCreate, measure="examples", examples=ids)
     chosen = {"size": size, "design": design, "probe_seed": probe_seed}
     return made(JobCreate, measure="probe", **{name: value for name, value in chosen.items() if value is not None})

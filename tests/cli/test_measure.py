@@ -55,6 +55,15 @@ def test_examples_are_ordered_by_id_from_another_command(ordering):
     assert (sent["measure"], sent["examples"]) == ("examples", ["é 1", "code-01"])
 
 
+@pytest.mark.parametrize("named", ["-", "ids.txt"])
+def test_no_ids_at_all_order_nothing(ordering, tmp_path, monkeypatch, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text("\n")
+    result = click.testing.CliRunner().invoke(main, ["measure", "t", "--examples", named], input="\n")
+    assert (result.exit_code, ordering.requests) == (1, [])
+    assert f"{'stdin' if named == '-' else named} is empty" in result.stderr
+
+
 @pytest.mark.parametrize("options", [[], ["--full", "--size", 3]])
 def test_one_way_is_to_be_chosen(run, service, options):
     result = run("measure", "t", *options)
