@@ -45,7 +45,8 @@ Examples:
 @click.option(
     "--spec",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help='With --from: JSON {"recipe", "setting"} of the own run.  [default: those of the matrix]',
+    help='With --from: JSON {"recipe", "setting"} of the own run, or what `matrix export --spec` wrote.  '
+    "[default: those of the matrix]",
 )
 @click.option("--source", help="With --from: where the cells come from.")
 @click.option("--seed", type=click.IntRange(0), help="With --from: of the own run's fine-tuning.  [default: 0]")

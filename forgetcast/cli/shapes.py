@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,10 +14,16 @@ S = TypeVar("S", bound=Shape)
 
 
 class OwnRun(Shape):
-    """How a training run that measured itself was made, where that differs from the matrix."""
+    """How a training run that measured itself was made, where that differs from the matrix.
+
+    What else is in a matrix's definition, as `matrix export --spec` writes it, may stand here and is not read.
+    """
 
     recipe: Recipe | None = None
     setting: Setting | None = None
+    id: Any = None
+    upstream_set: Any = None
+    model: Any = None
 
 
 def read_shape(path: Path, kind: type[S]) -> S:

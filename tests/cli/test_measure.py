@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import click.testing
+import httpx2
 import pytest
 
 from forgetcast.cli import main
@@ -105,6 +106,23 @@ def test_own_cells_of_another_recipe_say_so(run, posting, cells, tmp_path):
     spec.write_text(json.dumps({"recipe": {**MATRIX["recipe"], "steps": 1}}))
     assert run("measure", "t", "--from", cells, "--spec", spec).exit_code == 0
     assert posting.sent("POST", "/v1/tasks/t/measurements")["recipe"]["steps"] == 1
+
+
+def test_the_definition_of_a_matrix_says_recipe_and_setting_too(run, posting, cells, tmp_path):
+    spec = tmp_path / "matrix.json"
+    posting.answers["GET", "/v1/matrices/m"] = ok({**MATRIX, "recipe": {**MATRIX["recipe"], "steps": 1}})
+    posting.answers["GET", "/v1/matrices/m/rows.npy"] = httpx2.Response(200, content=b"rows")
+    assert run("matrix", "export", "m", "-o", tmp_path / "rows.npy", "--spec", spec).exit_code == 0
+    posting.answers["GET", "/v1/matrices/m"] = ok(MATRIX)
+    assert run("measure", "t", "--from", cells, "--spec", spec).exit_code == 0
+    assert posting.sent("POST", "/v1/tasks/t/measurements")["recipe"]["steps"] == 1
+
+
+def test_a_misspelt_field_of_an_own_run_is_named(run, posting, cells, tmp_path):
+    (tmp_path / "run.json").write_text('{"recipes": {}}')
+    result = run("measure", "t", "--from", cells, "--spec", tmp_path / "run.json")
+    assert result.exit_code == 1
+    assert "recipes: " in result.stderr
 
 
 @pytest.mark.parametrize(
