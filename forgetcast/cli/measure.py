@@ -37,10 +37,10 @@ Examples:
 @click.option(
     "--from",
     "cells",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
     metavar="FILE",
     help='Post these cells instead: {"example_id", "before", "after"} or {"example_id", "forgetting"}, one a line; '
-    'with "at_random" as `forgetcast probe-set` says it, where they differ.',
+    'with "at_random" as `forgetcast probe-set` says it, where they differ; - is stdin.',
 )
 @click.option(
     "--spec",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
 from pydantic import ValidationError
 
 from forgetcast.errors import BadDataset, ConfigurationError
@@ -35,17 +36,18 @@ def read_shape(path: Path, kind: type[S]) -> S:
 
 
 def read_cells(path: Path) -> list[Cell]:
-    """Measured cells, one JSON object a line. Raises BadDataset naming line and field."""
+    """Measured cells, one JSON object a line; `-` is stdin. Raises BadDataset naming line and field."""
     cells = []
-    with path.open("rb") as file:
+    where = "stdin" if str(path) == "-" else str(path)
+    with click.open_file(str(path), "rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
                     cells.append(Cell.model_validate_json(line))
                 except ValidationError as error:
-                    raise BadDataset(f"{path}, line {number}: {_first(error, 'the cell')}") from error
+                    raise BadDataset(f"{where}, line {number}: {_first(error, 'the cell')}") from error
     if not cells:
-        raise BadDataset(f'{path} is empty; write one {{"example_id", "before", "after"}} a line')
+        raise BadDataset(f'{where} is empty; write one {{"example_id", "before", "after"}} a line')
     return cells
 
 

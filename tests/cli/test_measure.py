@@ -140,6 +140,20 @@ def test_a_cell_that_cannot_be_used_is_named_and_nothing_is_sent(run, posting, c
     assert said in result.stderr and len(result.stderr.splitlines()) == 1
 
 
+def test_own_cells_come_from_another_command(posting, cells):
+    result = click.testing.CliRunner().invoke(main, ["measure", "t", "--from", "-"], input=cells.read_bytes())
+    assert result.exit_code == 0
+    sent = posting.sent("POST", "/v1/tasks/t/measurements")
+    assert [cell["example_id"] for cell in sent["cells"]] == ["poems-01", "é"]
+
+
+@pytest.mark.parametrize(("given", "said"), [("", "stdin is empty"), ("{", "stdin, line 1: ")])
+def test_stdin_without_cells_is_not_sent(posting, given, said):
+    result = click.testing.CliRunner().invoke(main, ["measure", "t", "--from", "-"], input=given)
+    assert (result.exit_code, posting.requests) == (1, [])
+    assert said in result.stderr
+
+
 def test_a_file_without_cells_is_not_sent(run, posting, cells):
     cells.write_text("")
     assert "is empty" in run("measure", "t", "--from", cells).stderr
