@@ -9,10 +9,13 @@ import click
 
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, print_table
+from forgetcast.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from forgetcast.completion import ForgettingMatrix
     from forgetcast.schemas import Matrix
+
+EXPORTED = (".npz", ".npy", ".parquet")
 
 
 @click.group()
@@ -94,6 +97,8 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
     """Write the known rows of MATRIX into a file."""
     from forgetcast.schemas import MatrixCreate
 
+    if output.suffix not in EXPORTED:
+        raise ConfigurationError(f"{output} must end in {', '.join(EXPORTED[:-1])} or {EXPORTED[-1]}")
     with open_client(url) as client:
         found = client.matrices.get(matrix_id)
         if output.suffix == ".npz":
