@@ -56,15 +56,16 @@ NEXT: dict[type[ForgetcastError], str] = {
 }
 
 
-def failure_of(error: ForgetcastError) -> click.ClickException:
-    """What click prints and exits with."""
+def failure_of(error: ForgetcastError, *, then: str | None = None) -> click.ClickException:
+    """What click prints and exits with; `then` says what to do where a command knows better than NEXT."""
     message = _one_line(str(error))
     details = [_field(field) for field in error.errors if field.detail not in message]
     if details:
         more = f" and {len(details) - SHOWN_FIELDS} more" if len(details) > SHOWN_FIELDS else ""
         message += f" ({'; '.join(details[:SHOWN_FIELDS])}{more})"
-    if type(error) in NEXT:
-        message = f"{message.removesuffix('.')}; {NEXT[type(error)]}"
+    then = then or NEXT.get(type(error))
+    if then is not None:
+        message = f"{message.removesuffix('.')}; {then}"
     return FAILURES.get(type(error), click.ClickException)(message)
 
 

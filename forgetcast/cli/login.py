@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import open_client, url_option
 from forgetcast.cli.output import note
-from forgetcast.errors import Forbidden
+from forgetcast.errors import Forbidden, Unauthenticated
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
+
+REFUSED = "nothing was stored: check the key and the URL; an operator makes a key with `forgetcast key create`"
+NO_KEY = "nothing was stored: give the key when it is asked for; an operator makes one with `forgetcast key create`"
 
 
 @click.command(epilog="Example: forgetcast login --url https://forgetcast.example < key.txt")
@@ -29,7 +33,10 @@ def login(url: str | None) -> None:
 
     key = _read_key()
     with open_client(url, api_key=key) as client:
-        check_key(client)
+        try:
+            check_key(client)
+        except Unauthenticated as error:
+            raise failure_of(error, then=REFUSED if key else NO_KEY) from error
         path = save_login(Login(client.url, key or None))
     click.echo(f"{client.url}: {'the key is' if key else 'no key, the URL is'} stored in {path}")
     for name, stored in (("FORGETCAST_URL", client.url), ("FORGETCAST_API_KEY", key)):

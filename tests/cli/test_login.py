@@ -41,6 +41,15 @@ def test_a_key_that_the_service_refuses_is_not_stored(service, config_folder):
     service.answers["GET", "/v1/caller"] = problem("unauthenticated", 401)
     result = log_in("--url", URL)
     assert result.exit_code == 4
+    assert "nothing was stored: check the key" in result.stderr and "forgetcast login" not in result.stderr
+    assert not config_folder.exists()
+
+
+def test_a_service_that_needs_a_key_is_not_stored_without_one(service, config_folder):
+    service.answers["GET", "/v1/caller"] = problem("unauthenticated", 401)
+    result = log_in("--url", URL, key="\n")
+    assert result.exit_code == 4
+    assert "give the key when it is asked for" in result.stderr
     assert not config_folder.exists()
 
 
