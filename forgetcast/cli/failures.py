@@ -29,6 +29,7 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.Unauthenticated: "store a key with `forgetcast login`; an operator makes one with `forgetcast key create`",
     errors.Forbidden: "ask an operator for a key with this scope (`forgetcast key create`)",
     errors.TaskNotFound: "`forgetcast task ls` lists what there is",
+    errors.TaskExists: "`forgetcast measure TASK --size N` measures more of the one that is there",
     errors.MatrixNotFound: "`forgetcast matrix ls` lists what there is",
     errors.UpstreamSetNotFound: "`forgetcast upstream import FILE` makes one",
     errors.RowNotFound: "`forgetcast task ls` says which tasks are known rows",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.world import MATRIX, UPSTREAM_SET
-from tests.client.answers import a_job, a_task, ok, page
+from tests.client.answers import a_job, a_task, ok, page, problem
 
 
 @pytest.fixture
@@ -94,6 +94,14 @@ def test_a_task_whose_job_failed_is_measured_again(run, service, file):
     result = run("forecast", file)
     assert result.exit_code == 0
     assert "the machine ran out of memory); measuring again" in result.stderr
+
+
+def test_a_task_of_another_size_says_how_to_measure_more_of_it(run, service, file):
+    detail = "the id 't' belongs to a task with other content; choose another id"
+    service.answers["POST", "/v1/tasks"] = problem("task_exists", 409, detail)
+    result = run("forecast", file, "--id", "t", "--size", 6)
+    assert result.exit_code == 1
+    assert f"{detail}; `forgetcast measure TASK --size N` measures more" in result.stderr
 
 
 def test_a_job_that_fails_is_an_error_with_its_reason(run, service, file):
