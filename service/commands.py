@@ -9,7 +9,9 @@ import click
 from forgetcast.cli.lazy_group import imported
 
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
-port_option = click.option("--port", default=8737, show_default=True, help="Port to bind.")
+port_option = click.option(
+    "--port", default=8737, show_default=True, type=click.IntRange(0, 65535), help="Port to bind."
+)
 
 
 @click.command(epilog="Example: forgetcast up")

@@ -46,6 +46,13 @@ def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     assert f"cannot bind 127.0.0.1:{port}" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_a_port_that_cannot_be_one_is_a_usage_error(tmp_path: Path, command: str) -> None:
+    refused = run(tmp_path, command, "--port", "99999")
+    assert refused.returncode == 2
+    assert "99999 is not in the range 0<=x<=65535" in refused.stderr
+
+
 def test_an_address_beyond_loopback_needs_a_key_first(tmp_path: Path) -> None:
     refused = run(tmp_path, "up", "--host", "0.0.0.0", "--port", str(free_port()))  # noqa: S104  # that is the point
     assert refused.returncode == 1
