@@ -83,7 +83,9 @@ def _progress_notes() -> Callable[[int, int], None]:
 
 
 def print_backtest(report: dict[str, Any]) -> None:
-    """A line a method, then how sure the default's lead is, and the tasks that carry the error or where it lags."""
+    """A line a method, then how sure the lead of the first or default is, and which tasks carry its error or lag."""
+    from forgetcast.completion import DEFAULT_METHOD
+
     methods: dict[str, dict[str, Any]] = report["methods"]
     default = report["default"]
     n_tasks = len(methods[default]["tasks"])
@@ -92,7 +94,7 @@ def print_backtest(report: dict[str, Any]) -> None:
         f"random), {report['draws']} draws; RMSE in nats per token; nominal coverage {report['level']:g}\n"
     )
     headings = ["method", "RMSE / mean", "90%", "RMSE", "recall 5%", "Spearman", "coverage", "usual", "of row mean"]
-    table = [_method_row(f"{name} (default)" if name == default else name, of) for name, of in methods.items()]
+    table = [_method_row(f"{name} (default)" if name == DEFAULT_METHOD else name, of) for name, of in methods.items()]
     print_table(headings, table, to_the_right=[heading for heading in headings if heading not in ("method", "90%")])
     click.echo(
         "\nRMSE (and over that of the known rows' mean) and recall of the highest 5%: cells that could not be probed."

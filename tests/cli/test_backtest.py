@@ -65,9 +65,16 @@ def test_the_table_has_a_line_a_method_and_names_what_was_lost(run, service, rep
     report["methods"]["factor"]["tasks"][2]["spearman"] = -1.0
     service.answers["GET", "/v1/matrices/m/backtest"] = ok(report)
     shown = run("backtest", "m").stdout
-    assert "factor (default)" in shown
+    assert "(default)" not in shown
     assert "factor is better than popularity in Spearman on" in shown
     assert "not on" in shown and "task-2 (-1.000, " in shown
+
+
+@pytest.mark.parametrize("methods", ["popularity", "popularity,blend"])
+def test_only_the_default_method_is_called_that(run, rows, methods):
+    shown = run("backtest", rows, "--probes", 5, "--draws", 1, "--methods", methods, "--test", "4:").stdout
+    assert "popularity (default)" not in shown
+    assert ("blend (default)" in shown) == ("blend" in methods)
 
 
 def test_rows_to_train_on_and_to_forecast_can_be_chosen(run, rows):
