@@ -67,9 +67,10 @@ def backtest(
 
     Returns
     -------
-    JSON-ready dict: ``default``, ``design``, ``n_probes``, ``level``, ``draws``, ``seed``, ``methods`` (name -> figures
-    and ``tasks``, a list of per-task figures), ``paired`` (name -> ratio of the default's error to that method's over
-    the draws that both have, with its 90% interval). Errors in nats per token; what cannot be formed is None.
+    JSON-ready dict: ``default``, ``design``, ``n_probes`` (the most that a forecast had), ``level``, ``draws``,
+    ``seed``, ``methods`` (name -> figures and ``tasks``, a list of per-task figures), ``paired`` (name -> ratio of the
+    default's error to that method's over the draws that both have, with its 90% interval). Errors in nats per token;
+    what cannot be formed is None.
 
     Raises
     ------
@@ -78,6 +79,7 @@ def backtest(
     _check(matrix, train, test, n_probes, design, methods, draws)
     rows = _test_rows(matrix, train, test)
     found: dict[str, dict[int, TaskScores]] = {method: {} for method in methods}
+    most_probes = 0
     for left_out in [rows] if train is not None else _left_out_together(rows):
         known = matrix.with_tasks(train) if train is not None else matrix.without_tasks(left_out)
         means = column_mean(known)
@@ -86,6 +88,7 @@ def backtest(
             splits = Splits(matrix, model, n_probes, design, seed)
             for row in left_out:
                 chosen = splits.of(row, _draws(method, draws))
+                most_probes = max([most_probes, *(split.probes.positions.size for split in chosen)])
                 found[method][row] = _score_task(matrix, row, model, means, chosen, level)
                 if on_progress is not None:
                     on_progress(sum(map(len, found.values())), len(rows) * len(found))
@@ -94,7 +97,7 @@ def backtest(
     return {
         "default": default,
         "design": design,
-        "n_probes": n_probes,
+        "n_probes": most_probes,
         "level": level,
         "draws": draws,
         "seed": seed,

@@ -77,6 +77,11 @@ def test_only_the_default_method_is_called_that(run, rows, methods):
     assert ("blend (default)" in shown) == ("blend" in methods)
 
 
+def test_more_probes_than_there_are_examples_are_not_claimed(run, rows):
+    shown = run("backtest", rows, "--probes", 1000, "--draws", 1, "--methods", "popularity").stdout
+    assert "each forecast from 20 probes" in shown
+
+
 def test_rows_to_train_on_and_to_forecast_can_be_chosen(run, rows):
     options = ["--probes", 5, "--draws", 1, "--methods", "popularity", "--train", "0:3,4", "--test", "5", "--json"]
     tasks = json.loads(run("backtest", rows, *options).stdout)["methods"]["popularity"]["tasks"]

@@ -143,6 +143,12 @@ def test_fewer_examples_than_probes_are_answered(make_matrix):
     assert report["methods"]["local"]["rmse_common"] is not None
 
 
+@pytest.mark.parametrize(("n_probes", "had"), [(0, 0), (7, 7), (20, 20), (1000, 20)])
+def test_the_report_says_how_many_probes_a_forecast_had(make_matrix, n_probes, had):
+    report = backtest(make_matrix(n_tasks=4, n_examples=40), n_probes=n_probes, draws=1, methods=["popularity"])
+    assert report["n_probes"] == had
+
+
 def test_two_rows_are_too_few(make_matrix):
     with pytest.raises(TooFewRows):
         backtest(make_matrix(n_tasks=2))
