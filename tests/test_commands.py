@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from tests.test_end_to_end import free_port
 
@@ -70,6 +71,31 @@ def test_a_setting_that_cannot_be_used_is_one_line_that_names_it(tmp_path: Path,
     refused = run(tmp_path, command, FORGETCAST_LEASE="soon")
     assert refused.returncode == 1
     assert refused.stderr.startswith("Error: FORGETCAST_LEASE: ") and len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "migrate", "worker", "key ls"])
+def test_a_database_url_that_cannot_be_used_is_one_line_that_names_the_setting(tmp_path: Path, command: str) -> None:
+    refused = run(tmp_path, *command.split(), FORGETCAST_DATABASE_URL="mysql://user:secret@host/forgetcast")
+    assert refused.returncode == 1 and refused.stderr.startswith("Error: FORGETCAST_DATABASE_URL ")
+    assert len(refused.stderr.splitlines()) == 1 and "secret" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "migrate"])
+def test_a_database_that_does_not_answer_is_one_line(tmp_path: Path, command: str) -> None:
+    nowhere = f"postgresql+psycopg://127.0.0.1:{free_port()}/forgetcast"
+    refused = run(tmp_path, command, FORGETCAST_DATABASE_URL=nowhere)
+    assert refused.returncode == 1 and refused.stderr.startswith("Error: the database does not answer: ")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["up", "migrate"])
+def test_a_database_that_is_not_there_is_one_line_that_says_what_makes_it(
+    tmp_path: Path, postgres_url: str, command: str
+) -> None:
+    absent = sa.make_url(postgres_url).set(database="forgetcast_absent").render_as_string(hide_password=False)
+    refused = run(tmp_path, command, FORGETCAST_DATABASE_URL=absent)
+    assert refused.returncode == 1 and "`createdb forgetcast_absent`" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def log_of(folder: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,26 +12,36 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, overload
 
+import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session as Session  # re-exported: the layers above name it, and import no SQLAlchemy
 from sqlalchemy.sql.functions import FunctionElement
 
-from forgetcast.errors import DatabaseUnavailable, InvalidRequest, WriteConflict
+from forgetcast.errors import ConfigurationError, DatabaseUnavailable, InvalidRequest, WriteConflict
 from service.storage.postgres import ImpatientConnection
 
 BUSY_SECONDS = 10.0  # for which a writer of SQLite waits for another
 WRITES = {"forgetcast_writes": True}
 AFTER_COMMIT = "forgetcast_after_commit"
 
+POSTGRES = "postgresql+psycopg"
+SPOKEN = {"postgres": POSTGRES, "postgresql": POSTGRES}  # as platforms hand them out
+FORMS = "write postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////FOLDER/FILE.db"
+NO_DATABASE = re.compile(r'database "(?P<name>[^"]+)" does not exist')
+
 
 class Database:
     """An engine and the ways into it. Threads may share it; sessions they may not."""
 
     def __init__(self, url: str, *, pool_size: int = 20, patience: timedelta | None = timedelta(seconds=10)) -> None:
-        """`patience`: how long Postgres may be silent, and a connection be waited for; None: as long as it takes."""
-        self.url = sa.make_url(url)
+        """`patience`: how long Postgres may be silent, and a connection be waited for; None: as long as it takes.
+
+        Raises ConfigurationError for a URL that names no database which Forgetcast can use.
+        """
+        self.url = _usable(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.patience = patience
         self._writing = Lock()
@@ -87,7 +98,7 @@ class Database:
     @contextmanager
     def _connection(self, options: dict[str, Any]) -> Iterator[sa.Connection]:
         try:
-            with self.engine.connect().execution_options(**options) as connection:
+            with answering(), self.engine.connect().execution_options(**options) as connection:
                 yield connection
         except (DataError, OverflowError, UnicodeEncodeError) as error:
             # What the shapes let through and a column does not hold; NUL and half of a surrogate pair, mostly.
@@ -95,10 +106,6 @@ class Database:
         except IntegrityError as error:
             # Whoever writes has looked before: another transaction wrote the same in between.
             raise WriteConflict(retry_after=1) from error
-        except (OperationalError, InterfaceError) as error:
-            raise unanswered(error.orig or error) from error
-        except sa.exc.TimeoutError as error:
-            raise DatabaseUnavailable("every connection to the database is in use", retry_after=1) from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -107,6 +114,34 @@ class Database:
 def after_commit(session: Session, act: Callable[[], None]) -> None:
     """Call `act`, which must not fail, once this session's transaction is committed; never when it is rolled back."""
     session.info.setdefault(AFTER_COMMIT, []).append(act)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Raises DatabaseUnavailable where a driver has given up on its database, or the pool on the driver."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise unanswered(error.orig or error) from error
+    except sa.exc.TimeoutError as error:
+        raise DatabaseUnavailable("every connection to the database is in use", retry_after=1) from error
+
+
+def _usable(text: str) -> sa.URL:
+    """The URL with the driver that is installed. No error quotes it, nor is chained to one: it may hold a password."""
+    try:
+        url = sa.make_url(text)
+        url = url.set(drivername=SPOKEN.get(url.drivername, url.drivername))
+        if url.drivername not in (POSTGRES, "sqlite"):
+            raise ConfigurationError(f"FORGETCAST_DATABASE_URL begins with {url.drivername}://; {FORMS}")
+        arguments = url.get_dialect()().create_connect_args(url)[1]
+        if url.drivername == POSTGRES:
+            make_conninfo(**arguments)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigurationError(f"FORGETCAST_DATABASE_URL is no URL of a database; {FORMS}") from None
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(f"FORGETCAST_DATABASE_URL: {_first_line(error)}; {FORMS}") from None
+    return url
 
 
 def _postgres_engine(url: sa.URL, pool_size: int, patience: timedelta | None) -> sa.Engine:
@@ -189,6 +224,14 @@ def moment(seconds: float | None) -> datetime | None:
 
 
 def unanswered(error: BaseException) -> DatabaseUnavailable:
-    """What is said of a driver's error: its first line, for the others quote the statement."""
+    """What is said of a driver's error, and what makes a database that is not there."""
+    said = _first_line(error)
+    absent = NO_DATABASE.search(said)
+    advice = f"; `createdb {absent['name']}` makes it" if absent else ""
+    return DatabaseUnavailable(f"the database does not answer: {said}{advice}", retry_after=5)
+
+
+def _first_line(error: BaseException) -> str:
+    """Of a driver's error the first line, for the others quote the statement."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return DatabaseUnavailable(f"the database does not answer: {lines[0]}", retry_after=5)
+    return lines[0]

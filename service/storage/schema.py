@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from filelock import FileLock
 
 from forgetcast.errors import SchemaMismatch
-from service.storage.database import Database
+from service.storage.database import Database, answering
 
 CHECKOUT = Path(__file__).parents[2]
 MIGRATION_LOCK = 0x666F7267  # "forg", the key of the advisory lock on Postgres
@@ -36,7 +36,7 @@ def check_schema(database: Database) -> None:
 
 def migrate(database: Database) -> str:
     """Bring the database to this code's schema, one process at a time. Returns the schema's revision."""
-    with _alone(database):
+    with answering(), _alone(database):
         found = current(database)
         if found is not None and found not in {script.revision for script in _scripts().walk_revisions()}:
             check_schema(database)
