@@ -34,6 +34,7 @@ from service.api.dependencies import Parts
 from service.api.limits import Limits
 from service.api.openapi import add_openapi
 from service.api.problems import add_problem_handlers
+from service.api.rates import Rates
 from service.api.versions import VersionReader
 from service.api.warm_reads import WarmReads
 from service.metrics import VERSION
@@ -90,14 +91,15 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
     add_openapi(app)
     for module in ROUTERS:
         app.include_router(module.router)
-    app.add_middleware(_layers, parts=parts)
+    # Rates are read here: what a layer raises when it is made comes after the start, and ends nothing.
+    app.add_middleware(_layers, parts=parts, rates=Rates(settings))
     return app
 
 
-def _layers(app: Any, parts: Parts) -> AccessLog:
+def _layers(app: Any, parts: Parts, rates: Rates) -> AccessLog:
     """From the outside in: a request's log line, its limits, who asks, known questions, compression of the answer."""
     known = WarmReads(compressed(app), parts)
-    return AccessLog(Limits(Access(known, parts.settings, parts.known_keys), parts.settings))
+    return AccessLog(Limits(Access(known, parts.settings, parts.known_keys, rates), parts.settings))
 
 
 def _warm(parts: Parts) -> None:

@@ -15,11 +15,14 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from forgetcast.errors import ConfigurationError
+
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT = timedelta(seconds=30)
 LONGEST_LIST = 10_000  # ids of one class; where every worker runs `--once`, nobody takes any out
 ANSWER_TIME = 2.0  # seconds a healthy Redis may take; a request must not hang on a dead one
+FORM = "write redis://:PASSWORD@HOST:6379/0, with rediss:// for TLS"
 
 
 class JobQueue(Protocol):
@@ -95,5 +98,10 @@ class RedisQueue:
 
 
 def open_queue(redis_url: str) -> JobQueue:
-    """The queue of this deployment; an empty URL means none."""
-    return RedisQueue(redis_url) if redis_url else NoQueue()
+    """The queue of this deployment; an empty URL means none. Raises ConfigurationError, and quotes no password."""
+    if not redis_url:
+        return NoQueue()
+    try:
+        return RedisQueue(redis_url)
+    except ValueError:
+        raise ConfigurationError(f"FORGETCAST_REDIS_URL is no URL of a Redis; {FORM}") from None

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -33,8 +33,9 @@ def run_everything(host: str, port: int) -> None:
     database = Database(settings.database, patience=settings.database_timeout)
     schema.migrate(database)
     _check_address(database, host, port)
+    serve = _ready(settings, database, host, port)  # before the worker: a setting that cannot be used is said once
     with _worker(settings.drain_grace):
-        _serve(settings, database, host, port)
+        serve()
 
 
 def run_api(host: str, port: int) -> None:
@@ -43,7 +44,7 @@ def run_api(host: str, port: int) -> None:
     database = Database(settings.database, patience=settings.database_timeout)
     schema.check_schema(database)
     _check_address(database, host, port)
-    _serve(settings, database, host, port)
+    _ready(settings, database, host, port)()
 
 
 def migrate_database() -> str:
@@ -51,11 +52,16 @@ def migrate_database() -> str:
     return schema.migrate(Database(read_settings().database, patience=None))
 
 
-def _serve(settings: Settings, database: Database, host: str, port: int) -> None:
+def _ready(settings: Settings, database: Database, host: str, port: int) -> Callable[[], None]:
+    """What serves until a signal. Raises ConfigurationError."""
     configure_logs(settings.log_format)
     app = create_app(settings, database, open_queue(settings.redis_url))
-    click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
-    serve_app(app, host, port, app.state.parts.draining, settings.drain_delay)
+
+    def serve() -> None:
+        click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
+        serve_app(app, host, port, app.state.parts.draining, settings.drain_delay)
+
+    return serve
 
 
 @contextmanager

@@ -80,6 +80,25 @@ def test_a_database_url_that_cannot_be_used_is_one_line_that_names_the_setting(t
     assert len(refused.stderr.splitlines()) == 1 and "secret" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        ("up", "FORGETCAST_REDIS_URL"),
+        ("serve", "FORGETCAST_REDIS_URL"),
+        ("worker", "FORGETCAST_REDIS_URL"),
+        ("up", "FORGETCAST_RATE_LIMIT"),
+        ("serve", "FORGETCAST_FAILED_LOGINS"),
+    ],
+)
+def test_a_redis_or_rate_that_cannot_be_read_ends_the_command_in_one_line(
+    tmp_path: Path, command: str, setting: str
+) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    refused = run(tmp_path, command, **{setting: "garbage"})
+    assert refused.returncode == 1 and refused.stderr.startswith(f"Error: {setting} ")
+    assert len(refused.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("command", ["up", "migrate"])
 def test_a_database_that_does_not_answer_is_one_line(tmp_path: Path, command: str) -> None:
     nowhere = f"postgresql+psycopg://127.0.0.1:{free_port()}/forgetcast"

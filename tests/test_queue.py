@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from forgetcast.errors import ConfigurationError
 from service.queue import NoQueue, RedisQueue, open_queue
 
 SHORT = timedelta(milliseconds=200)
@@ -59,6 +60,13 @@ def test_a_dead_redis_costs_no_request_and_is_a_wait_for_the_worker(dead_redis):
     began = time.monotonic()
     assert dead_redis.receive(ANY, SHORT) is None
     assert time.monotonic() - began >= 0.9 * SHORT.total_seconds()
+
+
+@pytest.mark.parametrize("url", ["garbage", "http://:secret@host", "redis://:secret@host:port/0"])
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(url):
+    with pytest.raises(ConfigurationError, match=r"FORGETCAST_REDIS_URL .*redis://:PASSWORD@HOST") as refused:
+        open_queue(url)
+    assert "secret" not in str(refused.value)
 
 
 def test_the_url_chooses_the_queue():

@@ -19,7 +19,7 @@ from service import metrics
 from service.logs import configure_logs
 from service.models import Models
 from service.operations.fits import fit_due_matrices
-from service.queue import open_queue
+from service.queue import JobQueue, open_queue
 from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.storage.schema import check_schema
@@ -53,6 +53,7 @@ def run_worker(
     database = Database(settings.database, patience=settings.database_timeout)
     try:
         check_schema(database)
+        queue = open_queue(settings.redis_url)
         installed = _installed(settings)
         names = () if no_jobs else _names(installed, gpus)
     except ForgetcastError as error:
@@ -74,13 +75,20 @@ def run_worker(
         return reap_only(Reaper(database, settings.lease), pause, stop)
     gpu = installed.wait(names, stop, shared=share_gpu) if names else None
     if not stop.is_set():
-        open_supervisor(settings, database, hardware=hardware, poll=pause, gpu=gpu).run(stop, once=once)
+        supervisor = open_supervisor(settings, database, queue, hardware=hardware, poll=pause, gpu=gpu)
+        supervisor.run(stop, once=once)
     while once and not stop.is_set() and fit_due():
         pass
 
 
 def open_supervisor(
-    settings: Settings, database: Database, *, hardware: tuple[str, ...], poll: timedelta, gpu: Gpu | None
+    settings: Settings,
+    database: Database,
+    queue: JobQueue,
+    *,
+    hardware: tuple[str, ...],
+    poll: timedelta,
+    gpu: Gpu | None,
 ) -> Supervisor:
     """A supervisor on this deployment's database, queue and models."""
 
@@ -89,7 +97,7 @@ def open_supervisor(
 
     return Supervisor(
         database,
-        open_queue(settings.redis_url),
+        queue,
         jobs_folder=settings.cache_dir / "jobs",
         model_folder=model_folder,
         hardware=hardware,

@@ -71,11 +71,11 @@ class KnownKeys:
 class Access:
     """ASGI layer that sets scope["caller"] or raises Unauthenticated or RateLimited."""
 
-    def __init__(self, app: App, settings: Settings, keys: KnownKeys) -> None:
+    def __init__(self, app: App, settings: Settings, keys: KnownKeys, rates: Rates) -> None:
         self._app = app
         self._settings = settings
         self._keys = keys
-        self._rates = Rates(settings)
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
