@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +22,7 @@ from service.operations.fits import fit_due_matrix
 from service.queue import NoQueue
 from service.settings import Settings
 from service.storage.database import Database
+from service.storage.tables import Table
 
 N_EXAMPLES = 80
 DOMAINS = ("cooking", "history", "code", "poems")
@@ -29,14 +32,19 @@ SETTING: dict[str, Any] = {"scored": "response", "max_tokens": 128, "dtype": "fl
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    model = tmp_path / "model"
+    return settings_in(tmp_path)
+
+
+def settings_in(home: Path) -> Settings:
+    """Of a service whose state folder is `home`, with a model."""
+    model = home / "model"
     model.mkdir()
     (model / "model.safetensors").write_bytes(b"not real weights, but bytes with a revision")
-    (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{model}"\n')
+    (home / "models.toml").write_text(f'[models.tiny]\nfolder = "{model}"\n')
     return Settings(
-        home=tmp_path,
-        cache_dir=tmp_path / "cache",
-        models=tmp_path / "models.toml",
+        home=home,
+        cache_dir=home / "cache",
+        models=home / "models.toml",
         max_body_bytes=100_000,
         max_upload_bytes=1_000_000,
     )
@@ -116,6 +124,10 @@ def low_rank_rows(n_tasks: int, seed: int = 0) -> NDArray[np.float32]:
 @pytest.fixture
 def empty_world(client: TestClient, database: Database) -> World:
     """The set and the matrix, without any row."""
+    return make_empty_world(client, database)
+
+
+def make_empty_world(client: TestClient, database: Database) -> World:
     assert client.post("/v1/upstream-sets", json={"id": "set"}).status_code == 201
     sealed = client.put("/v1/upstream-sets/set/examples", content=json_lines(examples()))
     assert sealed.status_code == 200, sealed.text
@@ -125,10 +137,33 @@ def empty_world(client: TestClient, database: Database) -> World:
     return World(client, database, low_rank_rows(12))
 
 
+def make_world(client: TestClient, database: Database) -> World:
+    made = make_empty_world(client, database)
+    for place, row in enumerate(made.forgetting):
+        assert made.put_row(f"known-{place}", row, family=f"family-{place % 4}").status_code == 201
+    made.fit()
+    return made
+
+
+@pytest.fixture(scope="session")
+def world_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a world, made once: twelve uploads and a fit take longer than most tests."""
+    home = tmp_path_factory.mktemp("world")
+    database = Database(f"sqlite:///{home / 'world.db'}")
+    Table.metadata.create_all(database.engine)
+    with TestClient(create_app(settings_in(home), database, NoQueue())) as client:
+        make_world(client, database)
+    return home / "world.db"
+
+
 @pytest.fixture
-def world(empty_world: World) -> World:
+def world(client: TestClient, database: Database, request: pytest.FixtureRequest) -> World:
     """The set and the matrix with twelve known rows, fitted."""
-    for place, row in enumerate(empty_world.forgetting):
-        assert empty_world.put_row(f"known-{place}", row, family=f"family-{place % 4}").status_code == 201
-    empty_world.fit()
-    return empty_world
+    if not database.is_sqlite:
+        return make_world(client, database)
+    with (
+        closing(sqlite3.connect(request.getfixturevalue("world_file"))) as made,
+        closing(sqlite3.connect(str(database.url.database))) as own,
+    ):
+        made.backup(own)
+    return World(client, database, low_rank_rows(12))
