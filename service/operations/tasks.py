@@ -61,7 +61,8 @@ def register_task(
     matrix = session.get(Matrix, wanted.matrix)
     if matrix is None:
         raise unknown("/matrix", f"no matrix has the id {wanted.matrix!r}")
-    if wanted.dataset is not None and session.get(Dataset, wanted.dataset) is None:
+    dataset = None if wanted.dataset is None else session.get(Dataset, wanted.dataset)
+    if wanted.dataset is not None and dataset is None:
         raise unknown("/dataset", f"no data set has the sha256 {wanted.dataset}; PUT it to /v1/datasets/… first")
     if wanted.repeat_of is not None and storage.find_task(session, wanted.repeat_of) is None:
         raise unknown("/repeat_of", f"no task has the id {wanted.repeat_of!r}")
@@ -77,7 +78,7 @@ def register_task(
         return Registered(view(session, named), False, None, "")
     if same is not None and wanted.id is None:
         return Registered(view(session, same), False, None, "")
-    task = _insert_task(session, wanted, natural_key)
+    task = _insert_task(session, wanted, natural_key, dataset, probes)
     if same is not None and same.row_version:
         task.design, task.designed_from = same.design, same.designed_from
         storage.copy_measurements(session, same, task)
@@ -95,7 +96,7 @@ def register_task(
     )
     job = order_job(session, task, order, submitter, probes)
     task.design, task.designed_from = job.design, job.designed_from
-    return Registered(view(session, task), True, job.id, job.hardware)
+    return Registered(_view(session, task, job), True, job.id, job.hardware)
 
 
 def order_job(
@@ -159,7 +160,10 @@ def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) 
 
 
 def view(session: Session, task: Task) -> schemas.Task:
-    job = storage.newest_job(session, task.id)
+    return _view(session, task, storage.newest_job(session, task.id))
+
+
+def _view(session: Session, task: Task, job: Job | None) -> schemas.Task:
     if task.created_at is None:
         session.refresh(task)
     return schemas.Task(
@@ -183,9 +187,14 @@ def view(session: Session, task: Task) -> schemas.Task:
     )
 
 
-def _insert_task(session: Session, wanted: schemas.TaskCreate, natural_key: str | None) -> Task:
+def _insert_task(
+    session: Session,
+    wanted: schemas.TaskCreate,
+    natural_key: str | None,
+    dataset: Dataset | None,
+    probes: DesignedProbes | None,
+) -> Task:
     is_probed = wanted.measure == "probe"
-    n_lines = None if wanted.dataset is None else session.get_one(Dataset, wanted.dataset).n_lines
     task = Task(
         id=wanted.id or new_id("task"),
         matrix_id=wanted.matrix,
@@ -195,7 +204,9 @@ def _insert_task(session: Session, wanted: schemas.TaskCreate, natural_key: str 
         probe_seed=wanted.probe_seed if is_probed else None,
         seed=wanted.seed,
         family=wanted.family,
-        n_examples=wanted.n_examples or n_lines,
+        design=probes.design if is_probed and probes is not None else None,
+        designed_from=probes.designed_from if is_probed and probes is not None else None,
+        n_examples=wanted.n_examples or (None if dataset is None else dataset.n_lines),
         repeat_of=wanted.repeat_of,
         natural_key=natural_key,
     )
