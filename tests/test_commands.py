@@ -84,9 +84,7 @@ def test_a_database_url_that_cannot_be_used_is_one_line_that_names_the_setting(t
     ("command", "setting"),
     [
         ("up", "FORGETCAST_REDIS_URL"),
-        ("serve", "FORGETCAST_REDIS_URL"),
         ("worker", "FORGETCAST_REDIS_URL"),
-        ("up", "FORGETCAST_RATE_LIMIT"),
         ("serve", "FORGETCAST_FAILED_LOGINS"),
     ],
 )
