@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
@@ -21,7 +20,7 @@ from sqlalchemy.orm import Session as Session  # re-exported: the layers above n
 from sqlalchemy.sql.functions import FunctionElement
 
 from forgetcast.errors import ConfigurationError, DatabaseUnavailable, InvalidRequest, WriteConflict
-from service.storage.postgres import ImpatientConnection
+from service.storage.postgres import ImpatientConnection, with_limit
 
 BUSY_SECONDS = 10.0  # for which a writer of SQLite waits for another
 WRITES = {"forgetcast_writes": True}
@@ -158,7 +157,7 @@ def _postgres_engine(url: sa.URL, pool_size: int, patience: timedelta | None) ->
 
         @sa.event.listens_for(engine, "do_connect")
         def _connect(_dialect: Any, _record: Any, arguments: list[Any], given: dict[str, Any]) -> ImpatientConnection:
-            connection = ImpatientConnection.connect(*arguments, **{"connect_timeout": ceil(seconds), **given})
+            connection = ImpatientConnection.connect(*arguments, **with_limit(given, seconds))
             connection.patience = seconds
             return connection
 

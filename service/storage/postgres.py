@@ -6,7 +6,8 @@ TCP itself gives up after a quarter of an hour, and libpq never on a server that
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from math import ceil
 from typing import Any, TypeVar
 
 import psycopg
@@ -41,6 +42,11 @@ class ImpatientAsyncConnection(psycopg.AsyncConnection[Any]):
         except ServerSilent:
             self.pgconn.finish()
             raise
+
+
+def with_limit(arguments: Mapping[str, Any], patience: float | None) -> dict[str, Any]:
+    """Arguments of a connection, which is made within `patience` seconds unless they say another time."""
+    return dict(arguments) if patience is None else {"connect_timeout": ceil(patience), **arguments}
 
 
 class ServerSilent(psycopg.OperationalError):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Protocol
 
 import psycopg
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.storage.database import Database, unanswered
-from service.storage.postgres import ImpatientAsyncConnection, ServerSilent
+from service.storage.postgres import ImpatientAsyncConnection, ServerSilent, with_limit
 from service.storage.tables import Fit, Task
 
 
@@ -109,10 +108,9 @@ class _OnPostgres:
         return await (await self._cursor.execute(self._statement, asked)).fetchall()
 
     async def _connected(self) -> psycopg.AsyncCursor[Any]:
-        patience = self._database.patience
-        limit = {} if patience is None else {"connect_timeout": ceil(patience.total_seconds())}
-        connection = await ImpatientAsyncConnection.connect(**{**limit, **self._address}, autocommit=True)
-        connection.patience = None if patience is None else patience.total_seconds()
+        seconds = None if self._database.patience is None else self._database.patience.total_seconds()
+        connection = await ImpatientAsyncConnection.connect(**with_limit(self._address, seconds), autocommit=True)
+        connection.patience = seconds
         return connection.cursor()
 
     async def close(self) -> None:
