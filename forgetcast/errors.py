@@ -1,16 +1,30 @@
 """Everything that can go wrong, in domain words with a stable code. No HTTP numbers here.
 
+Families are for `except`: they have no code of their own, and nothing raises them but the client, for a code that only
+a newer service has.
+
 ForgetcastError
-  about numbers and rows     (Completion)
-  about data and models      (Fine-tuning and measuring)
-  about what is stored       (Unknown ids, Conflicts)
-  about what was sent        (Requests)
-  about who asks             (Access)
-  about time and machines    (Availability, Client)
+  InvalidInput      WrongShape, NotFinite, NothingObserved, RepeatedTask, RepeatedExample, UnknownExample,
+                    UnknownMethod, OutOfRange, TooManyExamplesAsked, TooFewRows, MatrixEmpty, UnreadableMatrix,
+                    BadDataset
+  BadRequest        InvalidRequest, UnknownReference, LimitExceeded, Sha256Mismatch, MethodNotAllowed,
+                    UnsupportedMediaType
+  NotFound          UpstreamSetNotFound, MatrixNotFound, RowNotFound, DatasetNotFound, TaskNotFound, JobNotFound,
+                    ApiKeyNotFound, RouteNotFound, ModelNotFound
+  Conflict          IdInUse, UpstreamSetSealed, UpstreamSetOpen, TextsMissing, ApiKeyEnded, RowKnown, TaskExists,
+                    RecipeMismatch, JobActive, JobEnded, NotMeasured, VersionChanged, WriteConflict,
+                    IdempotencyConflict, IdempotencyInFlight
+  AccessDenied      Unauthenticated, Forbidden
+  TooManyRequests   RateLimited, TooManyJobs
+  Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
+  WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NotReproducible, JobFailed
+  ServiceFailure    Internal, UnexpectedAnswer
+  SetupFailure      ConfigurationError, SchemaMismatch, IncompatibleFit
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -43,430 +57,452 @@ class ForgetcastError(Exception):
         self.retry_after = retry_after
 
 
-# Completion
+class InvalidInput(ForgetcastError):
+    """Numbers, rows or files cannot be used as they are."""
 
 
-class MatrixEmpty(ForgetcastError):
-    """The matrix has no known row or no upstream example."""
-
-    code = "matrix_empty"
-
-
-class WrongShape(ForgetcastError):
+class WrongShape(InvalidInput):
     """Arrays that belong together differ in length."""
 
     code = "wrong_shape"
 
 
-class NotFinite(ForgetcastError):
+class NotFinite(InvalidInput):
     """A measured value is not a finite number."""
 
     code = "not_finite"
 
 
-class NothingObserved(ForgetcastError):
+class NothingObserved(InvalidInput):
     """A row has no measured cell."""
 
     code = "nothing_observed"
 
 
-class RepeatedTask(ForgetcastError):
+class RepeatedTask(InvalidInput):
     """A task id appears twice."""
 
     code = "repeated_task"
 
 
-class RepeatedExample(ForgetcastError):
+class RepeatedExample(InvalidInput):
     """An upstream example appears twice."""
 
     code = "repeated_example"
 
 
-class UnknownExample(ForgetcastError):
+class UnknownExample(InvalidInput):
     """A position lies outside the upstream set."""
 
     code = "unknown_example"
 
 
-class UnreadableMatrix(ForgetcastError):
-    """The file holds no forgetting matrix that can be read without unpickling."""
-
-    code = "unreadable_matrix"
-
-
-class TooManyExamplesAsked(ForgetcastError):
-    """More upstream examples were asked for than are eligible."""
-
-    code = "too_many_examples_asked"
-
-
-class UnknownMethod(ForgetcastError):
+class UnknownMethod(InvalidInput):
     """No completion method, probe design or replay strategy has this name."""
 
     code = "unknown_method"
 
 
-class OutOfRange(ForgetcastError):
+class OutOfRange(InvalidInput):
     """A number lies outside the range it may have."""
 
     code = "out_of_range"
 
 
-class TooFewRows(ForgetcastError):
+class TooManyExamplesAsked(InvalidInput):
+    """More upstream examples were asked for than are eligible."""
+
+    code = "too_many_examples_asked"
+
+
+class TooFewRows(InvalidInput):
     """A back-test needs at least three known rows."""
 
     code = "too_few_rows"
 
 
-class IncompatibleFit(ForgetcastError):
-    """Stored factors were made by another version of the model."""
+class MatrixEmpty(InvalidInput):
+    """The matrix has no known row or no upstream example."""
 
-    code = "incompatible_fit"
-
-
-# Fine-tuning and measuring
+    code = "matrix_empty"
 
 
-class ModelNotFound(ForgetcastError):
-    """The base model's files are not where they should be."""
+class UnreadableMatrix(InvalidInput):
+    """The file holds no forgetting matrix that can be read without unpickling."""
 
-    code = "model_not_found"
-
-
-class ModelMismatch(ForgetcastError):
-    """The files of the base model are not those of the recorded revision."""
-
-    code = "model_mismatch"
+    code = "unreadable_matrix"
 
 
-class ModelUnreadable(ForgetcastError):
-    """A file of the base model is cut off or damaged."""
-
-    code = "model_unreadable"
-
-
-class UnsupportedModel(ForgetcastError):
-    """The model cannot be fine-tuned or measured here."""
-
-    code = "unsupported_model"
-
-
-class BadDataset(ForgetcastError):
+class BadDataset(InvalidInput):
     """A line of the data cannot be used."""
 
     code = "bad_dataset"
 
 
-class LossNotFinite(ForgetcastError):
-    """The fine-tuning loss became infinite or not a number."""
-
-    code = "loss_not_finite"
+class BadRequest(ForgetcastError):
+    """The request is wrong as sent."""
 
 
-class NotReproducible(ForgetcastError):
-    """Fine-tuning again came to another model than the one the task's cells were measured with."""
+class InvalidRequest(BadRequest):
+    """The request does not have the promised form."""
 
-    code = "not_reproducible"
-
-
-class JobFailed(ForgetcastError):
-    """The job ended without a measurement."""
-
-    code = "job_failed"
+    code = "invalid_request"
 
 
-# Unknown ids
+class UnknownReference(BadRequest):
+    """The request names something that does not exist."""
+
+    code = "unknown_reference"
 
 
-class UpstreamSetNotFound(ForgetcastError):
+class LimitExceeded(BadRequest):
+    """The request is larger than this service admits."""
+
+    code = "limit_exceeded"
+
+
+class Sha256Mismatch(BadRequest):
+    """The bytes do not have the sha256 that was named."""
+
+    code = "sha256_mismatch"
+
+
+class MethodNotAllowed(BadRequest):
+    """This path does not answer to this method."""
+
+    code = "method_not_allowed"
+
+
+class UnsupportedMediaType(BadRequest):
+    """The body's media type is not one that is read here."""
+
+    code = "unsupported_media_type"
+
+
+class NotFound(ForgetcastError):
+    """What was named is not there."""
+
+
+class UpstreamSetNotFound(NotFound):
     """No upstream set has this id."""
 
     code = "upstream_set_not_found"
 
 
-class MatrixNotFound(ForgetcastError):
+class MatrixNotFound(NotFound):
     """No matrix has this id."""
 
     code = "matrix_not_found"
 
 
-class RowNotFound(ForgetcastError):
+class RowNotFound(NotFound):
     """The matrix has no known row for this task."""
 
     code = "row_not_found"
 
 
-class DatasetNotFound(ForgetcastError):
+class DatasetNotFound(NotFound):
     """No data set has this sha256."""
 
     code = "dataset_not_found"
 
 
-class TaskNotFound(ForgetcastError):
+class TaskNotFound(NotFound):
     """No task has this id."""
 
     code = "task_not_found"
 
 
-class JobNotFound(ForgetcastError):
+class JobNotFound(NotFound):
     """No job has this id."""
 
     code = "job_not_found"
 
 
-class ApiKeyNotFound(ForgetcastError):
+class ApiKeyNotFound(NotFound):
     """No API key has this id."""
 
     code = "api_key_not_found"
 
 
-class RouteNotFound(ForgetcastError):
+class RouteNotFound(NotFound):
     """There is nothing at this path."""
 
     code = "route_not_found"
 
 
-# Conflicts with what is stored
+class ModelNotFound(NotFound):
+    """The base model's files are not where they should be."""
+
+    code = "model_not_found"
 
 
-class IdInUse(ForgetcastError):
+class Conflict(ForgetcastError):
+    """What was asked for does not go with what is stored."""
+
+
+class IdInUse(Conflict):
     """This id is taken by something with other content."""
 
     code = "id_in_use"
 
 
-class UpstreamSetSealed(ForgetcastError):
+class UpstreamSetSealed(Conflict):
     """The upstream set is sealed with other content; sets never change."""
 
     code = "upstream_set_sealed"
 
 
-class UpstreamSetOpen(ForgetcastError):
+class UpstreamSetOpen(Conflict):
     """The upstream set has no examples yet."""
 
     code = "upstream_set_open"
 
 
-class TextsMissing(ForgetcastError):
+class TextsMissing(Conflict):
     """The texts of upstream examples are needed here, and the set has none of them."""
 
     code = "texts_missing"
 
 
-class ApiKeyEnded(ForgetcastError):
+class ApiKeyEnded(Conflict):
     """The API key was revoked or has expired."""
 
     code = "api_key_ended"
 
 
-class RowKnown(ForgetcastError):
+class RowKnown(Conflict):
     """The task is a known row of its matrix, which changes as a whole."""
 
     code = "row_known"
 
 
-class TaskExists(ForgetcastError):
+class TaskExists(Conflict):
     """A task with this id exists with other content."""
 
     code = "task_exists"
 
 
-class RecipeMismatch(ForgetcastError):
+class RecipeMismatch(Conflict):
     """The row was measured under another recipe or setting than the matrix."""
 
     code = "recipe_mismatch"
 
 
-class JobActive(ForgetcastError):
+class JobActive(Conflict):
     """The task has a job that is not finished."""
 
     code = "job_active"
 
 
-class JobEnded(ForgetcastError):
+class JobEnded(Conflict):
     """The job has already ended."""
 
     code = "job_ended"
 
 
-class NotMeasured(ForgetcastError):
+class NotMeasured(Conflict):
     """Nothing has been measured for this task yet."""
 
     code = "not_measured"
 
 
-class VersionChanged(ForgetcastError):
+class VersionChanged(Conflict):
     """The row has another version than the one named in If-Match."""
 
     code = "version_changed"
 
 
-class WriteConflict(ForgetcastError):
+class WriteConflict(Conflict):
     """Another request wrote the same thing at the same moment; send this one again."""
 
     code = "write_conflict"
     retryable = True
 
 
-class IdempotencyInFlight(ForgetcastError):
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
+class IdempotencyInFlight(Conflict):
     """A request with this idempotency key is still at work."""
 
     code = "idempotency_in_flight"
     retryable = True
 
 
-# Requests that are wrong as sent
+class AccessDenied(ForgetcastError):
+    """The caller may not do this."""
 
 
-class InvalidRequest(ForgetcastError):
-    """The request does not have the promised form."""
-
-    code = "invalid_request"
-
-
-class UnknownReference(ForgetcastError):
-    """The request names something that does not exist."""
-
-    code = "unknown_reference"
-
-
-class LimitExceeded(ForgetcastError):
-    """The request is larger than this service admits."""
-
-    code = "limit_exceeded"
-
-
-class Sha256Mismatch(ForgetcastError):
-    """The bytes do not have the sha256 that was named."""
-
-    code = "sha256_mismatch"
-
-
-class IdempotencyConflict(ForgetcastError):
-    """The idempotency key was used for another request."""
-
-    code = "idempotency_conflict"
-
-
-class MethodNotAllowed(ForgetcastError):
-    """This path does not answer to this method."""
-
-    code = "method_not_allowed"
-
-
-class UnsupportedMediaType(ForgetcastError):
-    """The body's media type is not one that is read here."""
-
-    code = "unsupported_media_type"
-
-
-# Access
-
-
-class Unauthenticated(ForgetcastError):
+class Unauthenticated(AccessDenied):
     """A valid API key is needed."""
 
     code = "unauthenticated"
 
 
-class Forbidden(ForgetcastError):
+class Forbidden(AccessDenied):
     """The API key lacks the scope for this."""
 
     code = "forbidden"
 
 
-class RateLimited(ForgetcastError):
+class TooManyRequests(ForgetcastError):
+    """The caller has asked for more than it may have at a time."""
+
+    retryable = True
+
+
+class RateLimited(TooManyRequests):
     """Too many requests in too short a time."""
 
     code = "rate_limited"
-    retryable = True
 
 
-class TooManyJobs(ForgetcastError):
+class TooManyJobs(TooManyRequests):
     """As many jobs of this API key are waiting as may wait."""
 
     code = "too_many_jobs"
+
+
+class Unavailable(ForgetcastError):
+    """What was asked for is not to be had now; the same call may succeed later."""
+
     retryable = True
 
 
-# Availability
-
-
-class FitPending(ForgetcastError):
+class FitPending(Unavailable):
     """This version of the matrix is not fitted yet."""
 
     code = "fit_pending"
-    retryable = True
     older_version: tuple[str, int] | None = (
         None  # matrix and version, when nobody makes that fit unless it is asked for
     )
 
 
-class Busy(ForgetcastError):
+class Busy(Unavailable):
     """The service is busy."""
 
     code = "busy"
-    retryable = True
 
 
-class RequestTimeout(ForgetcastError):
+class RequestTimeout(Unavailable):
     """The request took too long to arrive."""
 
     code = "request_timeout"
-    retryable = True
 
 
-class SchemaMismatch(ForgetcastError):
-    """The database has another schema than this code; run `forgetcast migrate`."""
-
-    code = "schema_mismatch"
-
-
-class DatabaseUnavailable(ForgetcastError):
+class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
     code = "database_unavailable"
-    retryable = True
 
 
-class Internal(ForgetcastError):
+class ServiceUnreachable(Unavailable):
+    """The service does not answer."""
+
+    code = "service_unreachable"
+
+
+class WaitTimedOut(Unavailable):
+    """The job did not end in the time given."""
+
+    code = "wait_timed_out"
+    retryable = False  # the caller's own time is over
+
+
+class WorkerFailure(ForgetcastError):
+    """A task cannot be fine-tuned or measured."""
+
+
+class ModelMismatch(WorkerFailure):
+    """The files of the base model are not those of the recorded revision."""
+
+    code = "model_mismatch"
+
+
+class ModelUnreadable(WorkerFailure):
+    """A file of the base model is cut off or damaged."""
+
+    code = "model_unreadable"
+
+
+class UnsupportedModel(WorkerFailure):
+    """The model cannot be fine-tuned or measured here."""
+
+    code = "unsupported_model"
+
+
+class LossNotFinite(WorkerFailure):
+    """The fine-tuning loss became infinite or not a number."""
+
+    code = "loss_not_finite"
+
+
+class NotReproducible(WorkerFailure):
+    """Fine-tuning again came to another model than the one the task's cells were measured with."""
+
+    code = "not_reproducible"
+
+
+class JobFailed(WorkerFailure):
+    """The job ended without a measurement."""
+
+    code = "job_failed"
+
+
+class ServiceFailure(ForgetcastError):
+    """The service failed, or gave an answer that this client cannot read."""
+
+
+class Internal(ServiceFailure):
     """The service failed; its log has the request id."""
 
     code = "internal"
     retryable = True
 
 
-# Client and command line
-
-
-class ServiceUnreachable(ForgetcastError):
-    """The service does not answer."""
-
-    code = "service_unreachable"
-    retryable = True
-
-
-class WaitTimedOut(ForgetcastError):
-    """The job did not end in the time given."""
-
-    code = "wait_timed_out"
-
-
-class UnexpectedAnswer(ForgetcastError):
+class UnexpectedAnswer(ServiceFailure):
     """The service answered in a form this client does not know."""
 
     code = "unexpected_answer"
 
 
-class ConfigurationError(ForgetcastError):
+class SetupFailure(ForgetcastError):
+    """A setting, a schema or a stored file does not fit this version of the code."""
+
+
+class ConfigurationError(SetupFailure):
     """A setting is missing or cannot be used."""
 
     code = "configuration_error"
 
 
-def error_for(code: str) -> type[ForgetcastError]:
-    """The class with this code; ForgetcastError itself for a code that this version does not know."""
-    return _BY_CODE.get(code, ForgetcastError)
+class SchemaMismatch(SetupFailure):
+    """The database has another schema than this code; run `forgetcast migrate`."""
+
+    code = "schema_mismatch"
 
 
-_BY_CODE = {kind.code: kind for kind in ForgetcastError.__subclasses__()}
+class IncompatibleFit(SetupFailure):
+    """Stored factors were made by another version of the model."""
+
+    code = "incompatible_fit"
+
+
+def every_error(family: type[ForgetcastError] = ForgetcastError) -> Iterator[type[ForgetcastError]]:
+    """The errors with a code of their own, of one family or of all."""
+    for kind in family.__subclasses__():
+        if "code" in vars(kind):
+            yield kind
+        yield from every_error(kind)
+
+
+def error_for(code: str, otherwise: type[ForgetcastError] = ForgetcastError) -> type[ForgetcastError]:
+    """The class with this code; `otherwise` for a code that this version does not know."""
+    return _BY_CODE.get(code, otherwise)
+
+
+_BY_CODE = {kind.code: kind for kind in every_error()}

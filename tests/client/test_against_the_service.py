@@ -302,3 +302,11 @@ def test_an_operator_sees_the_queue_workers_and_models(client, sqlite_database, 
     assert [(running.task, running.worker) for running in client.queue().running] == [(task.id, "w")]
     assert [(worker.id, worker.alive) for worker in client.workers()] == [("w", True)]
     assert [model.id for model in client.models()] == ["tiny"]
+
+
+def test_an_unknown_task_is_caught_by_its_family(client):
+    try:
+        client.tasks.get("nobody")
+    except errors.NotFound as caught:
+        error = caught
+    assert (type(error), error.code) == (errors.TaskNotFound, "task_not_found")
