@@ -12,7 +12,7 @@ from forgetcast import errors
 from forgetcast.errors import ForgetcastError, error_for, every_error
 
 ROOT = Path(__file__).parents[1]
-FAMILIES = ForgetcastError.__subclasses__()
+FAMILIES: list[type[ForgetcastError]] = ForgetcastError.__subclasses__()
 ERRORS = list(every_error())
 
 
@@ -64,15 +64,14 @@ def test_a_code_that_this_version_does_not_know_is_what_the_caller_says():
 
 def test_the_tree_drawn_at_the_top_is_the_tree():
     drawn = (errors.__doc__ or "").partition("\nForgetcastError\n")[2]
-    members = re.findall(r"^  (\w+) +(\w[^.]*?)(?=^  \w|\Z)", drawn, re.MULTILINE)
-    assert {family: re.findall(r"\w+", names) for family, names in members} == {
-        family.__name__: [kind.__name__ for kind in every_error(family)] for family in FAMILIES
-    }
+    families = re.findall(r"^  (\w+) +(\w[^.]*?)(?=^  \w|\Z)", drawn, re.MULTILINE)
+    found = {family: re.findall(r"\w+", names) for family, names in families}
+    assert found == {name_of(family): [name_of(kind) for kind in every_error(family)] for family in FAMILIES}
 
 
 def test_no_family_is_raised_by_name():
     """A route that raised one would have no status for it, and its caller no code to act on."""
-    families = {family.__name__ for family in [ForgetcastError, *FAMILIES]}
+    families = {name_of(family) for family in [ForgetcastError, *FAMILIES]}
     files = [
         file for package in ("forgetcast", "service", "workers", "bundled") for file in (ROOT / package).rglob("*.py")
     ]

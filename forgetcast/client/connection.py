@@ -1,15 +1,14 @@
-"""The connection to a service: requests, repeated where that is safe, and problems raised as errors by their code."""
+"""The connection to a service: requests, repeated where that is safe, and answers as wire shapes or errors."""
 
 from __future__ import annotations
 
-import email.utils
 import os
 import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,17 +19,16 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from forgetcast.client.login import read_login
+from forgetcast.client.problems import error_of
 from forgetcast.errors import (
     ConfigurationError,
     FieldError,
     ForgetcastError,
-    Internal,
     InvalidRequest,
     ServiceUnreachable,
     UnexpectedAnswer,
-    error_for,
 )
-from forgetcast.schemas import Page, Problem
+from forgetcast.schemas import Page
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
@@ -86,7 +84,7 @@ class Connection:
 
         Raises
         ------
-        ForgetcastError : the class that the problem's code names
+        ForgetcastError : of the problem's code, as problems.py has it
         """
         sent = dict(headers or {})
         if method == "POST":
@@ -121,7 +119,7 @@ class Connection:
             return _Failure(unreachable, passes=True)
         if response.status_code < 400 or response.status_code in accepted:
             return response
-        problem = self.error_of(response)
+        problem = error_of(response, self.url)
         # In conflict, but only for now: the first sending of this very request is still at work.
         at_work = response.status_code == HTTPStatus.CONFLICT and problem.retryable
         return _Failure(problem, passes=at_work or response.status_code in RETRIED)
@@ -172,36 +170,13 @@ class Connection:
         with self.http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
             if response.status_code >= 400:
                 response.read()
-                raise self.error_of(response)
+                raise error_of(response, self.url)
             yield response
 
     def unreachable(self, error: httpx2.TransportError) -> ServiceUnreachable:
         if isinstance(error, httpx2.TimeoutException):
             return ServiceUnreachable(f"{self.url} did not answer within {self.timeout:g} s")
         return ServiceUnreachable(f"nothing answers at {self.url} ({str(error) or type(error).__name__})")
-
-    def error_of(self, response: httpx2.Response) -> ForgetcastError:
-        """The error that a problem names."""
-        retry_after = _seconds(response.headers.get("Retry-After"))
-        try:
-            problem = Problem.model_validate_json(response.content)
-        except ValidationError:
-            status = response.status_code
-            return UnexpectedAnswer(
-                f"{response.request.method} {response.request.url} answered {status} and no problem of Forgetcast; "
-                f"is {self.url} a Forgetcast service?",
-                retry_after=retry_after,
-            )
-        detail = f"{problem.detail} (request {problem.request_id})" if problem.code == Internal.code else problem.detail
-        error = error_for(problem.code)(
-            detail,
-            errors=tuple(FieldError(field.pointer, field.detail) for field in problem.errors),
-            location=response.headers.get("Location"),
-            retry_after=retry_after,
-        )
-        # A code that only a newer service has stays readable.
-        error.code, error.retryable, error.request_id = problem.code, problem.retryable, problem.request_id
-        return error
 
 
 class _Failure(NamedTuple):
@@ -293,18 +268,3 @@ def _pauses() -> Iterator[float]:
     """Seconds between tries, doubling, with jitter so that many clients do not come back at once."""
     for turn in range(TRIES - 1):
         yield 0.25 * 2**turn * random.uniform(0.5, 1.5)  # noqa: S311
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Of a Retry-After header, which holds seconds, or a date where something stands in front of the service."""
-    if retry_after is None:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    try:
-        at = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())

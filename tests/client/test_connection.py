@@ -27,12 +27,34 @@ def test_an_error_carries_where_to_look_instead(client, service):
     assert raised.value.location == "/v1/jobs/job_7"
 
 
-def test_a_code_that_a_newer_service_has_is_still_an_error_of_forgetcast(client, service):
-    service.will(problem("moon_in_the_way", 409, "wait for the morning"))
+@pytest.mark.parametrize(
+    ("status", "family"),
+    [
+        (400, errors.BadRequest),
+        (401, errors.AccessDenied),
+        (403, errors.AccessDenied),
+        (404, errors.NotFound),
+        (408, errors.Unavailable),
+        (409, errors.Conflict),
+        (412, errors.Conflict),
+        (422, errors.BadRequest),
+        (429, errors.TooManyRequests),
+        (500, errors.ServiceFailure),
+        (503, errors.Unavailable),
+    ],
+)
+def test_a_code_that_only_a_newer_service_has_is_raised_as_the_family_of_its_status(client, service, status, family):
+    service.will(problem("moon_in_the_way", status, "wait for the morning"))
     with pytest.raises(errors.ForgetcastError, match="wait for the morning") as raised:
         client.tasks.get("t")
-    assert (type(raised.value), raised.value.code) == (errors.ForgetcastError, "moon_in_the_way")
-    assert (raised.value.retryable, raised.value.request_id) == (False, "req-1")
+    assert (type(raised.value), raised.value.code) == (family, "moon_in_the_way")
+    assert (raised.value.retryable, raised.value.request_id) == (status == 503, "req-1")
+
+
+def test_a_code_that_is_known_is_its_class_whatever_its_status(client, service):
+    service.will(problem("not_finite", 404))
+    with pytest.raises(errors.NotFinite):
+        client.tasks.get("t")
 
 
 def test_an_internal_error_names_the_request_for_the_log(client, service):
