@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forgetcast.cli.failures import NEXT
+from forgetcast.cli.failures import next_step
 from forgetcast.errors import Forbidden, ForgetcastError, Unauthenticated
 from forgetcast.folders import cache_folder, state_folder
 
@@ -86,7 +86,7 @@ def _with_key(client: ForgetcastClient) -> Iterator[Check]:
         yield _failed("key", error)
         return
     except Forbidden as error:
-        yield Check("key", State.WARN, f"valid, but {error}", NEXT[Forbidden])
+        yield Check("key", State.WARN, f"valid, but {error}", next_step(error))
         return
     yield _key(caller)
     yield from _work(client)
@@ -175,4 +175,4 @@ def _room(name: str, folder: Path) -> Check:
 
 
 def _failed(name: str, error: ForgetcastError) -> Check:
-    return Check(name, State.FAIL, str(error), NEXT.get(type(error), ""))
+    return Check(name, State.FAIL, str(error), next_step(error))

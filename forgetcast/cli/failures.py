@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import click
 
 from forgetcast import errors
@@ -16,9 +19,9 @@ class TimeoutFailure(click.ClickException):
     exit_code = 5
 
 
+# Both tables may name a family: what is said of the error itself goes first.
 FAILURES: dict[type[ForgetcastError], type[click.ClickException]] = {
-    errors.Unauthenticated: AuthenticationFailure,
-    errors.Forbidden: AuthenticationFailure,
+    errors.AccessDenied: AuthenticationFailure,
     errors.WaitTimedOut: TimeoutFailure,
 }
 SHOWN_FIELDS = 3
@@ -48,13 +51,15 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",
     errors.WaitTimedOut: "`forgetcast task wait TASK` goes on waiting",
     errors.TooManyJobs: "`forgetcast task wait TASK` waits for one of them",
-    errors.RateLimited: "try again in some seconds",
+    errors.TooManyRequests: "try again in some seconds",
     errors.RouteNotFound: "`forgetcast doctor` compares the versions of client and service",
     errors.UnexpectedAnswer: "`forgetcast doctor` compares the versions of client and service",
     errors.DatabaseUnavailable: "`forgetcast doctor` says what the service misses",
-    errors.Busy: "try again in some seconds",
-    errors.Internal: "the service's log says more",
+    errors.Unavailable: "try again in some seconds",
+    errors.ServiceFailure: "the service's log says more",
 }
+
+T = TypeVar("T")
 
 
 def failure_of(error: ForgetcastError, *, then: str | None = None) -> click.ClickException:
@@ -64,10 +69,20 @@ def failure_of(error: ForgetcastError, *, then: str | None = None) -> click.Clic
     if details:
         more = f" and {len(details) - SHOWN_FIELDS} more" if len(details) > SHOWN_FIELDS else ""
         message += f" ({'; '.join(details[:SHOWN_FIELDS])}{more})"
-    then = then or NEXT.get(type(error))
-    if then is not None:
+    then = then or next_step(error)
+    if then:
         message = f"{message.removesuffix('.')}; {then}"
-    return FAILURES.get(type(error), click.ClickException)(message)
+    failure: type[click.ClickException] = _said_of(error, FAILURES, click.ClickException)
+    return failure(message)
+
+
+def next_step(error: ForgetcastError) -> str:
+    """What to do about an error, where its message cannot know it; else empty."""
+    return _said_of(error, NEXT, "")
+
+
+def _said_of(error: ForgetcastError, table: Mapping[type[ForgetcastError], T], otherwise: T) -> T:
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), otherwise)
 
 
 def _field(field: FieldError) -> str:

@@ -166,6 +166,20 @@ def test_what_to_do_follows_the_message_in_one_sentence():
     assert failure_of(errors.Unauthenticated("A key is needed.")).message.startswith("A key is needed; store a key")
 
 
+def test_an_error_of_its_own_words_goes_before_those_of_its_family():
+    assert failure_of(errors.FitPending("Not fitted.")).message.startswith(
+        "Not fitted; try again in some seconds; a worker"
+    )
+    assert failure_of(errors.Busy("Busy.")).message == "Busy; try again in some seconds"
+    assert failure_of(errors.SchemaMismatch("The schema is older.")).message == "The schema is older."
+
+
+def test_a_code_that_only_a_newer_service_has_ends_as_its_family_does(run, service):
+    service.answers["GET", "/v1/tasks"] = problem("key_of_another_tenant", 403, "this key is another tenant's")
+    result = run("task", "ls")
+    assert (result.exit_code, result.stderr) == (4, "Error: this key is another tenant's\n")
+
+
 def test_what_is_wrong_in_a_request_is_named_by_its_field():
     error = errors.InvalidRequest("two fields are wrong", errors=(errors.FieldError("/seed", "must be positive"),))
     assert failure_of(error).message == "two fields are wrong (/seed: must be positive)"
