@@ -12,6 +12,7 @@ from forgetcast.client.following import OnEvent
 from forgetcast.client.jobs import Jobs
 from forgetcast.client.matrices import Matrices
 from forgetcast.client.replay_sets import ReplayQuery, ReplaySet
+from forgetcast.client.task_requests import ForgottenQuery, Reading, TaskRequests
 from forgetcast.errors import JobFailed, JobNotFound
 from forgetcast.schemas import (
     Design,
@@ -31,14 +32,12 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
-    from forgetcast.client.tasks import ForgottenQuery, Reading, Tasks
-
 
 class TaskHandle:
     """One task: `task` is how the service described it when the handle was made."""
 
-    def __init__(self, tasks: Tasks, jobs: Jobs, matrices: Matrices, task: Task, *, existed: bool) -> None:
-        self._tasks = tasks
+    def __init__(self, requests: TaskRequests, jobs: Jobs, matrices: Matrices, task: Task, *, existed: bool) -> None:
+        self._requests = requests
         self._jobs = jobs
         self._matrices = matrices
         self.task = task
@@ -82,7 +81,7 @@ class TaskHandle:
         else:
             size, seed = self.task.size or 30, self.task.probe_seed or 0
             wanted = JobCreate(measure="probe", design=self.task.design or Design.MIXED, size=size, probe_seed=seed)
-        job = self._tasks.create_job(self.id, wanted)
+        job = self._requests.create_job(self.id, wanted)
         self.task = self.task.model_copy(update={"job": job.id})
 
     def cancel(self) -> Job | None:
@@ -115,31 +114,31 @@ class TaskHandle:
             probes_at_random=probes_at_random,
             cells=[{"example_id": example, "forgetting": float(value)} for example, value in cells.items()],
         )
-        return self._tasks.post_measurements(self.id, measured)
+        return self._requests.post_measurements(self.id, measured)
 
     def forecast(self, **reading: Unpack[Reading]) -> Forecast:
         """The forecast in short."""
-        return self._tasks.forecast(self.id, **reading)
+        return self._requests.forecast(self.id, **reading)
 
     def forgotten(self, k: int = 20, **query: Unpack[ForgottenQuery]) -> Forgotten:
         """The k most forgotten upstream examples."""
-        return self._tasks.forgotten(self.id, k, **query)
+        return self._requests.forgotten(self.id, k, **query)
 
     def replay_set(self, **query: Unpack[ReplayQuery]) -> ReplaySet:
         """Upstream examples to replay while training on the task."""
-        return self._tasks.replay_set(self.id, **query)
+        return self._requests.replay_set(self.id, **query)
 
     def to_numpy(self, *, as_of: int | None = None) -> NDArray[np.float32]:
         """Forgetting of every upstream example in set order, (N,), nats per token."""
-        return self._tasks.to_numpy(self.id, as_of=as_of)
+        return self._requests.to_numpy(self.id, as_of=as_of)
 
     def to_parquet(self, path: Path | str, *, level: float | None = None, as_of: int | None = None) -> None:
         """Write the whole row into a Parquet file."""
-        self._tasks.to_parquet(self.id, path, level=level, as_of=as_of)
+        self._requests.to_parquet(self.id, path, level=level, as_of=as_of)
 
     def to_table(self, *, level: float | None = None, as_of: int | None = None) -> pyarrow.Table:
         """The whole row as a pyarrow Table; needs the extra [parquet]."""
-        return self._tasks.to_table(self.id, level=level, as_of=as_of)
+        return self._requests.to_table(self.id, level=level, as_of=as_of)
 
 
 _ENDED = {JobState.FAILED: "failed", JobState.CANCELLED: "was cancelled"}
