@@ -10,6 +10,8 @@ import click
 from forgetcast.cli.dataset import check_dataset
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import print_json
+from forgetcast.cli.report import print_report, read_report
+from forgetcast.cli.submission import leave_running, only_matrix, submit, wait
 
 
 @click.command(epilog="Example: forgetcast forecast my-task.jsonl --size 30")
@@ -40,9 +42,6 @@ def forecast(
     FILE has one JSON object a line: {"text"}, {"prompt", "completion"} or {"messages"}. It is uploaded, the model is
     fine-tuned on it under the matrix's recipe, some upstream examples are measured and all others forecast.
     """
-    from forgetcast.cli.report import print_report, read_report
-    from forgetcast.cli.submission import leave_running, only_matrix, submit, wait
-
     check_dataset(file)
     with open_client(url) as client:
         task = submit(

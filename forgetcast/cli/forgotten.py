@@ -6,6 +6,7 @@ import click
 
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json
+from forgetcast.cli.report import print_forgotten, read_words
 
 
 @click.command(epilog="Example: forgetcast forgotten squad --k 20 --domain arithmetic")
@@ -28,8 +29,6 @@ def forgotten(
     quiet: bool,
 ) -> None:
     """Show the upstream examples that TASK makes the model forget most."""
-    from forgetcast.cli.report import print_forgotten, read_words
-
     with open_client(url) as client:
         found = client.tasks.forgotten(task, k, domain=domain, min=at_least, level=level, as_of=as_of)
         if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forgetcast.cli.matrix_import import import_npz
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, print_table
 from forgetcast.errors import ConfigurationError
@@ -68,7 +69,6 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
     FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have `domain`
     and `family`. An upstream set that does not exist is made from its ids and domains. What is there already stays.
     """
-    from forgetcast.cli.matrix_import import import_npz
     from forgetcast.cli.shapes import read_shape
     from forgetcast.completion import load_npz
     from forgetcast.schemas import MatrixCreate

@@ -10,6 +10,7 @@ import click
 
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json
+from forgetcast.cli.progress import follow_progress
 from forgetcast.cli.submission import leave_running
 from forgetcast.errors import InvalidRequest
 
@@ -124,8 +125,6 @@ def _order(
 
 
 def _wait(task: TaskHandle, timeout: timedelta | None, quiet: bool) -> Job:
-    from forgetcast.cli.progress import follow_progress
-
     with follow_progress(quiet=quiet) as show:
         return task.wait(timeout=timeout, on_event=show)
 

@@ -10,6 +10,7 @@ import click
 
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import note, print_json, print_table
+from forgetcast.errors import InvalidRequest
 
 EXAMPLES = """\b
 Examples:
@@ -65,7 +66,6 @@ def _of_file(path: Path, size: int, design: str, seed: int, domains: Sequence[st
     import numpy as np
 
     from forgetcast.completion import expected_error, fit, load_npz
-    from forgetcast.errors import InvalidRequest
 
     known = load_npz(path)
     absent = set(domains) - set(known.domains or ())

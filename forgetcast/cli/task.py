@@ -11,6 +11,7 @@ import click
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json, print_table, printable
+from forgetcast.cli.progress import describe, follow_progress, progress_of
 from forgetcast.cli.submission import leave_running, only_matrix
 from forgetcast.errors import JobFailed, WaitTimedOut
 
@@ -114,8 +115,6 @@ def _wait_for(
     client: ForgetcastClient, task_id: str, timeout: timedelta | None, as_json: bool, quiet: bool
 ) -> click.ClickException | None:
     """Print the job that measured one task, or give back why there is none to print."""
-    from forgetcast.cli.progress import follow_progress
-
     found = client.tasks.get(task_id)
     try:
         with leave_running(task_id), follow_progress(quiet=quiet) as show:
@@ -175,8 +174,6 @@ def _kind(task: Task) -> str:
 
 
 def _line(event: Event) -> str:
-    from forgetcast.cli.progress import describe, progress_of
-
     at = progress_of(event)
     text = printable(event.message) if at is None else describe(at)
     return f"{event.created_at:%Y-%m-%d %H:%M:%S}  {event.level:<5}  {text}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,8 +153,6 @@ def _path(matrix_id: str) -> str:
 
 def _row_bytes(forgetting: NDArray[Any] | Mapping[str, float]) -> tuple[bytes, str]:
     if isinstance(forgetting, Mapping):
-        import json
-
         lines = [
             json.dumps({"example_id": example, "forgetting": value}, ensure_ascii=False)
             for example, value in forgetting.items()

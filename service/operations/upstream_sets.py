@@ -10,7 +10,7 @@ from typing import Any
 from forgetcast import schemas
 from forgetcast.errors import IdInUse, InvalidRequest, LimitExceeded, UpstreamSetSealed
 from service.operations.canonical import canonical_json
-from service.operations.json_lines import wrong_line
+from service.operations.json_lines import parse_value, wrong_line
 from service.storage import upstream_sets as storage
 from service.storage.database import Session, moment
 from service.storage.ids import new_id
@@ -136,8 +136,6 @@ def _content(example: schemas.UpstreamExample) -> dict[str, Any] | None:
 
 def parquet_examples(batches: Iterable[dict[str, Any]]) -> Iterator[tuple[int, schemas.UpstreamExample]]:
     """Rows of a Parquet file as numbered examples."""
-    from service.operations.json_lines import parse_value
-
     for number, row in enumerate(batches, 1):
         filled = {name: value for name, value in row.items() if value is not None}
         yield number, parse_value(filled, schemas.UpstreamExample, number)
