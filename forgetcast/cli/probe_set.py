@@ -83,6 +83,7 @@ def _of_file(path: Path, size: int, design: str, seed: int, domains: Sequence[st
         "seed": seed,
         "domains": sorted(set(domains)),
         "expected_error": errors[0],
+        "numpy_version": np.__version__,
         "data": [
             {
                 "place": place,

@@ -113,6 +113,7 @@ class Fitted:
         arrays: dict[str, NDArray[Any]] = {
             "model_version": np.array(MODEL_VERSION),
             "method": np.array(self.method),
+            "numpy_version": np.array(np.__version__),  # provenance: nothing reads it back
         }
         for part in (self.spread, self.local, self.calibration, self.gram, self.usual):
             if part is not None:

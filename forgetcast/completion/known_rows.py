@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from forgetcast.completion.blocks import column_blocks
+from forgetcast.completion.draws import Draws
 from forgetcast.completion.fill import fill_missing
 from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.task_gram import TaskGram, measure_gram
@@ -58,8 +59,7 @@ class KnownRows:
         """Columns that stand for all where every column would cost too much: all of them, or a seeded choice."""
         if self.n_examples <= SAMPLE_COLUMNS:
             return np.arange(self.n_examples, dtype=np.intp)
-        drawn = np.random.Generator(np.random.PCG64(SAMPLE_SEED)).permutation(self.n_examples)[:SAMPLE_COLUMNS]
-        return np.sort(drawn)
+        return np.sort(Draws(SAMPLE_SEED).beginning_of_permutation(self.n_examples, SAMPLE_COLUMNS))
 
 
 def known_rows(matrix: ForgettingMatrix, rank: int, earlier: TaskGram | None = None) -> KnownRows:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from forgetcast.completion.draws import Draws
 from forgetcast.completion.factor_model import check_probes
 from forgetcast.completion.knn import with_new_row
 from forgetcast.completion.types import Floats, Indices, Mask
@@ -49,9 +50,9 @@ def mf_mean(known: Floats, observed: Mask, probes: Indices, forgetting: Floats, 
     check_probes(probes, forgetting, known.shape[1])
     cells, seen = with_new_row(known, observed, probes, forgetting)
     grand = float(cells[seen].mean())
-    generator = np.random.Generator(np.random.PCG64(seed))
+    draws = Draws(seed)
     row_side, column_side = _side(seen), _side(seen.T)
-    rows, columns = _beginning(generator, seen), _beginning(generator, seen.T)
+    rows, columns = _beginning(draws, seen), _beginning(draws, seen.T)
     for _ in range(STEPS):
         error = np.where(seen, cells - grand - _product(rows, columns), 0.0)
         rows = _flow(rows, columns, error, row_side)
@@ -76,10 +77,11 @@ def _side(seen: Mask) -> _Side:
     return _Side(seen[first].astype(np.float64), of)
 
 
-def _beginning(generator: np.random.Generator, seen: Mask) -> Floats:
+def _beginning(draws: Draws, seen: Mask) -> Floats:
     """Bias 0 and random factors; none for what was never measured. (n, 1 + RANK), bias first"""
-    factors = generator.normal(0.0, BEGINNING, (seen.shape[0], RANK)) * seen.any(axis=1, keepdims=True)
-    return np.concatenate([np.zeros((seen.shape[0], 1)), factors], axis=1)
+    n_rows = seen.shape[0]
+    factors = BEGINNING * draws.normals(n_rows * RANK).reshape(n_rows, RANK) * seen.any(axis=1, keepdims=True)
+    return np.concatenate([np.zeros((n_rows, 1)), factors], axis=1)
 
 
 def _product(rows: Floats, columns: Floats) -> Floats:

@@ -12,9 +12,11 @@ from math import comb
 
 import numpy as np
 
+from forgetcast.completion.draws import Draws
 from forgetcast.completion.types import Floats
 
 TOP_SHARE = 0.05
+BOOTSTRAP_DRAWS = 2000
 
 
 def rmse(forecast: Floats, truth: Floats) -> float:
@@ -57,8 +59,8 @@ def coverage(low: Floats, high: Floats, truth: Floats) -> float:
 
 def geometric_mean_interval(log_ratio: Floats, seed: int, level: float = 0.9) -> tuple[float, float, float]:
     """exp(mean) of per-task log ratios with a bootstrap interval over tasks: value, low, high."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    means = log_ratio[generator.integers(0, log_ratio.size, size=(2000, log_ratio.size))].mean(axis=1)
+    chosen = Draws(seed).integers(BOOTSTRAP_DRAWS * log_ratio.size, log_ratio.size)
+    means = log_ratio[chosen].reshape(BOOTSTRAP_DRAWS, log_ratio.size).mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(np.exp(log_ratio.mean())), float(np.exp(low)), float(np.exp(high))
 

@@ -18,6 +18,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from forgetcast.completion.draws import Draws
 from forgetcast.completion.factor_model import FactorModel
 from forgetcast.completion.types import Floats, Indices, Mask, Values
 from forgetcast.errors import OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongShape
@@ -52,7 +53,7 @@ def random_probes(n_examples: int, size: int, seed: int, *, eligible: Mask | Non
     ----------
     n_examples : N
     size : S, at most the number of eligible examples
-    seed : non-negative; the same seed gives the same probes on every platform
+    seed : non-negative; the same seed gives the same probes on every platform, with every numpy
     eligible : (N,) bools, which examples may be measured; all by default
 
     Returns
@@ -64,7 +65,7 @@ def random_probes(n_examples: int, size: int, seed: int, *, eligible: Mask | Non
     TooManyExamplesAsked, OutOfRange, WrongShape
     """
     pool = _pool(n_examples, size, seed, eligible)
-    return pool[np.random.Generator(np.random.PCG64(seed)).permutation(pool.size)[:size]]
+    return pool[Draws(seed).beginning_of_permutation(pool.size, size)]
 
 
 def spread_probes(noise: Values, size: int, seed: int, *, eligible: Mask | None = None) -> Indices:
@@ -81,12 +82,13 @@ def spread_probes(noise: Values, size: int, seed: int, *, eligible: Mask | None 
     """
     pool = _pool(noise.size, size, seed, eligible)
     ordered = pool[np.argsort(noise[pool], kind="stable")]
-    start = np.random.Generator(np.random.PCG64(seed)).random()
+    start = Draws(seed).uniforms(1)[0]
     # Three times as many steps as examples meet every one of them, and 12 steps for each of a few enough distinct ones.
     steps = np.arange(3 * min(pool.size, 4 * size))
     places = ((start + steps * GOLDEN_RATIO) % 1.0 * pool.size).astype(np.intp)
     _, first = np.unique(places, return_index=True)
-    return ordered[places[np.sort(first)[:size]]]
+    drawn: Indices = ordered[places[np.sort(first)[:size]]]
+    return drawn
 
 
 def design_probes(

@@ -17,6 +17,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from forgetcast.completion.draws import Draws
 from forgetcast.completion.probes import eligible_positions
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import NotFinite, OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongShape
@@ -156,8 +157,7 @@ def _scores(mean: Floats, log_weight: Floats, strategy: str, seed: int) -> Float
     """What to sort by: the forecast itself, or log weights with Gumbel noise (sampling without replacement)."""
     if strategy == Strategy.TOP:
         return mean
-    exponential = -np.log1p(-np.random.Generator(np.random.PCG64(seed)).random(mean.size))
-    return log_weight - np.log(np.maximum(exponential, 2.0**-60))  # the generator may return exactly 0
+    return log_weight + Draws(seed).gumbels(mean.size)
 
 
 def _with_minima(

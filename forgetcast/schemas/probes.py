@@ -39,4 +39,5 @@ class ProbeSet(Shape):
     seed: Seed
     domains: list[str] = Field(description="that the errors are about, and the choice; empty for all")
     expected_error: float | None = Field(description="before any probe")
+    numpy_version: str | None = Field(default=None, description="that drew and chose them")
     data: list[Probe]

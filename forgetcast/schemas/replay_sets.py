@@ -41,6 +41,7 @@ class ReplayManifest(Versions):
     min_per_domain: int
     max_weight: float | None = Field(description="largest share of the softmax that one example may hold; none if null")
     effective_sample_size: float = Field(description="examples that share the weight in effect, 1 / sum of squares")
+    numpy_version: str | None = Field(default=None, description="that the set was drawn with")
     warnings: list[str]
     sha256: Sha256 = Field(description="of the ids and weights, one `id<TAB>weight` a line, whatever the format")
     format: str = Field(default=ReplayFormat.EXAMPLES, description="of the file that `body_sha256` is of")

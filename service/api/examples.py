@@ -93,6 +93,7 @@ REPLAY_MANIFEST: dict[str, Any] = {
     "min_per_domain": 0,
     "max_weight": None,
     "effective_sample_size": 87.4,
+    "numpy_version": "2.4.6",
     "warnings": [],
     "sha256": SHA256,
 }
@@ -141,6 +142,7 @@ EXAMPLES: dict[str, Any] = {
         "seed": 0,
         "domains": [],
         "expected_error": 0.1713,
+        "numpy_version": "2.4.6",
         "data": [
             {"place": 1, "example_id": "cooking-13", "domain": "cooking", "at_random": False, "expected_error": 0.1025},
             {"place": 2, "example_id": "history-04", "domain": "history", "at_random": True, "expected_error": 0.0987},

@@ -150,6 +150,7 @@ def read_probe_set(
         seed=seed,
         domains=sorted(set(domains)),
         expected_error=None if errors is None else errors[0],
+        numpy_version=np.__version__,
         data=[
             schemas.Probe(
                 place=place,

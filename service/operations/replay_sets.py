@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from forgetcast import schemas
 from forgetcast.completion import ReplaySet, Strategy, default_max_weight, draw_replay_set
 from forgetcast.errors import InvalidRequest
@@ -73,6 +75,7 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
         min_per_domain=query.min_per_domain,
         max_weight=None if query.strategy == Strategy.UNIFORM else max_weight,
         effective_sample_size=drawn.effective_sample_size,
+        numpy_version=np.__version__,
         warnings=warnings,
         sha256=hashlib.sha256("".join(f"{one.id}\t{one.weight!r}\n" for one in examples).encode()).hexdigest(),
         format=query.format,

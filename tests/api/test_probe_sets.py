@@ -34,6 +34,7 @@ def test_every_other_probe_is_at_random_and_each_lowers_the_expected_error(world
     assert all(probe["domain"] in DOMAINS for probe in found["data"])
     errors = [found["expected_error"], *(probe["expected_error"] for probe in found["data"])]
     assert errors[-1] < errors[1] < errors[0]
+    assert found["numpy_version"] == np.__version__
 
 
 @pytest.mark.parametrize("design", ["mixed", "optimal", "random"])

@@ -55,6 +55,7 @@ def test_the_manifest_has_the_sha256_of_the_file_of_its_format(measured: World, 
     assert "".join(replay_lines(examples, form)).encode() == file
     ids = "".join(f"{example.id}\t{example.weight!r}\n" for example in examples)
     assert manifest["sha256"] == hashlib.sha256(ids.encode()).hexdigest()
+    assert manifest["numpy_version"] == np.__version__
 
 
 def test_every_form_has_the_same_examples(measured: World) -> None:

@@ -16,6 +16,7 @@ PROBES = {
     "seed": 0,
     "domains": [],
     "expected_error": 0.25,
+    "numpy_version": "2.4.6",
     "data": [
         {"place": 1, "example_id": "poems-01", "domain": "poems", "at_random": False, "expected_error": 0.125},
         {"place": 2, "example_id": "code-01", "domain": "code", "at_random": True, "expected_error": None},

@@ -122,6 +122,7 @@ REPLAY_SET: dict[str, Any] = {
         "min_per_domain": 0,
         "max_weight": None,
         "effective_sample_size": 1.9,
+        "numpy_version": "2.4.6",
         "warnings": ["collapsed: about 1.9 examples hold nearly all weight"],
         "sha256": "c" * 64,
     },

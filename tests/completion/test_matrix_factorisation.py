@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from forgetcast.completion import ForgettingMatrix
+from forgetcast.completion.draws import Draws
 from forgetcast.completion.matrix_factorisation import BEGINNING, RANK, TIME, mf_mean
 from forgetcast.errors import UnknownExample
 
@@ -12,8 +13,8 @@ def descend(known, observed, probes, forgetting, seed, rate=0.002):
     seen = np.vstack([observed, np.zeros(known.shape[1], bool)])
     rows[-1, probes], seen[-1, probes] = forgetting, True
     grand = rows[seen].mean()
-    generator = np.random.Generator(np.random.PCG64(seed))
-    p, q = (generator.normal(0, BEGINNING, (n, RANK)) for n in rows.shape)
+    draws = Draws(seed)
+    p, q = (BEGINNING * draws.normals(n * RANK).reshape(n, RANK) for n in rows.shape)
     b, c = np.zeros((rows.shape[0], 1)), np.zeros(rows.shape[1])
     for _ in range(round(TIME / rate)):
         error = np.where(seen, rows - grand - b - c - p @ q.T, 0.0)
