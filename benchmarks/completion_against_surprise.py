@@ -30,7 +30,7 @@ from surprise import SVD, BaselineOnly, KNNBaseline
 from surprise.trainset import Trainset
 
 from forgetcast.cli.options import rows
-from forgetcast.completion import DEFAULT_METHOD, Design, Fitted, ForgettingMatrix, fit, load_npz
+from forgetcast.completion import DEFAULT_METHOD, Design, Fitted, ForgettingMatrix, fit
 from forgetcast.completion.backtest import TIMED_TOP, Splits, column_mean
 from forgetcast.completion.probes import ProbeSet
 from forgetcast.completion.refitted import PointForecast
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="rows at a time")
     options = parser.parse_args()
-    matrix = load_npz(options.file)
+    matrix = ForgettingMatrix.load(options.file)
     held_out = rows(HELD_OUT).of(matrix.n_tasks) if options.train is None else []
     train = (
         [i for i in range(N_FLAN) if i not in held_out] if options.train is None else options.train.of(matrix.n_tasks)

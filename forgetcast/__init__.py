@@ -1,12 +1,13 @@
 """Forgetcast: forecasts which upstream examples a language model forgets when it is fine-tuned on a new task.
 
-    from forgetcast import ForgetcastClient, errors
+    from forgetcast import ForgetcastClient, ForgettingMatrix, errors
 
-The client is loaded when it is first named, so that `forgetcast.completion` needs numpy alone.
+Each is loaded when it is first named: the client needs httpx2 and pydantic, the matrix numpy alone.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from forgetcast import errors
@@ -14,13 +15,22 @@ from forgetcast.errors import ForgetcastError
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
+    from forgetcast.completion import ForgettingMatrix
 
-__all__ = ["ForgetcastClient", "ForgetcastError", "TaskHandle", "errors"]
+__all__ = ["ForgetcastClient", "ForgetcastError", "ForgettingMatrix", "TaskHandle", "errors"]
+
+_LAZY = {
+    "ForgetcastClient": "forgetcast.client",
+    "TaskHandle": "forgetcast.client",
+    "ForgettingMatrix": "forgetcast.completion",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("ForgetcastClient", "TaskHandle"):
-        from forgetcast import client
-
-        return getattr(client, name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,9 +4,9 @@ Families are for `except`: they have no code of their own, and nothing raises th
 a newer service has.
 
 ForgetcastError
-  InvalidInput      WrongShape, NotFinite, NothingObserved, RepeatedTask, RepeatedExample, UnknownExample,
-                    UnknownMethod, OutOfRange, TooManyExamplesAsked, TooFewRows, MatrixEmpty, UnreadableMatrix,
-                    BadDataset
+  InvalidInput      WrongShape, NotFinite, BeyondBelief, WrongKind, WrongRepeat, NothingObserved, RepeatedTask,
+                    RepeatedExample, UnknownExample, UnknownMethod, OutOfRange, TooManyExamplesAsked, TooFewRows,
+                    MatrixEmpty, UnreadableMatrix, BadDataset
   BadRequest        InvalidRequest, UnknownReference, LimitExceeded, Sha256Mismatch, MethodNotAllowed,
                     UnsupportedMediaType
   NotFound          UpstreamSetNotFound, MatrixNotFound, RowNotFound, DatasetNotFound, TaskNotFound, JobNotFound,
@@ -71,6 +71,24 @@ class NotFinite(InvalidInput):
     """A measured value is not a finite number."""
 
     code = "not_finite"
+
+
+class BeyondBelief(InvalidInput):
+    """A value is larger than forgetting can be: more than 10,000 nats per token either way."""
+
+    code = "beyond_belief"
+
+
+class WrongKind(InvalidInput):
+    """An argument is of another kind than is needed: numbers, truth values, positions or names."""
+
+    code = "wrong_kind"
+
+
+class WrongRepeat(InvalidInput):
+    """A repeat must name a known row of another task in the same matrix."""
+
+    code = "wrong_repeat"
 
 
 class NothingObserved(InvalidInput):

@@ -25,10 +25,10 @@ def analyse(matrix: str, url: str | None, as_json: bool) -> None:
     in the service.
     """
     if matrix.endswith(".npz") or Path(matrix).is_file():
+        from forgetcast.completion import ForgettingMatrix
         from forgetcast.completion import analyse as run
-        from forgetcast.completion import load_npz, load_repeats
 
-        found = run(load_npz(matrix), load_repeats(matrix))
+        found = run(ForgettingMatrix.load(matrix))
     else:
         with open_client(url) as client:
             found = client.matrices.analysis(matrix)

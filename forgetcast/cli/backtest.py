@@ -55,10 +55,10 @@ def backtest(matrix: str, url: str | None, as_json: bool, **options: Any) -> Non
 
 
 def _of_file(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    from forgetcast.completion import ALL_METHODS, load_npz
+    from forgetcast.completion import ALL_METHODS, ForgettingMatrix
     from forgetcast.completion import backtest as run
 
-    known = load_npz(path)
+    known = ForgettingMatrix.load(path)
     options: dict[str, Any] = {
         name: value.of(known.n_tasks) if isinstance(value, Rows) else value for name, value in given.items()
     }

@@ -70,10 +70,10 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
     and `family`. An upstream set that does not exist is made from its ids and domains. What is there already stays.
     """
     from forgetcast.cli.shapes import read_shape
-    from forgetcast.completion import load_npz
+    from forgetcast.completion import ForgettingMatrix
     from forgetcast.schemas import MatrixCreate
 
-    wanted, known = read_shape(spec, MatrixCreate), load_npz(file)
+    wanted, known = read_shape(spec, MatrixCreate), ForgettingMatrix.load(file)
     with open_client(url) as client:
         found = import_npz(client, known, wanted, quiet=quiet)
     if as_json:
@@ -115,7 +115,7 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
 
 
 def write_npz(known: ForgettingMatrix, path: Path) -> None:
-    """The file that `load_npz` reads."""
+    """The file that `ForgettingMatrix.load` reads."""
     import numpy as np
 
     forgetting = np.where(known.observed, known.forgetting, np.nan).astype(np.float32)

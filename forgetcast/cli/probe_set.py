@@ -65,9 +65,9 @@ def _of_file(path: Path, size: int, design: str, seed: int, domains: Sequence[st
     """The same document as the service's, from a fit made here."""
     import numpy as np
 
-    from forgetcast.completion import expected_error, fit, load_npz
+    from forgetcast.completion import ForgettingMatrix, expected_error, fit
 
-    known = load_npz(path)
+    known = ForgettingMatrix.load(path)
     absent = set(domains) - set(known.domains or ())
     if absent:
         raise InvalidRequest(f"{path} has no domain {min(absent)!r}")

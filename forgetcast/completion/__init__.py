@@ -4,9 +4,10 @@ from forgetcast.completion.analysis import analyse
 from forgetcast.completion.backtest import ALL_METHODS, backtest
 from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, MODEL_VERSION, Fitted
 from forgetcast.completion.fitting import fit
-from forgetcast.completion.matrix import ForgettingMatrix, load_npz, load_repeats
+from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.noise_floor import Repeat
 from forgetcast.completion.probes import Design, ProbeSet, design_probes, expected_error, random_probes
+from forgetcast.completion.repeats import Origin, RepeatedRow
 from forgetcast.completion.replay import ReplaySet, Strategy, default_max_weight, draw_replay_set
 from forgetcast.completion.row_forecast import Interval, RowForecast
 
@@ -19,8 +20,10 @@ __all__ = [
     "Fitted",
     "ForgettingMatrix",
     "Interval",
+    "Origin",
     "ProbeSet",
     "Repeat",
+    "RepeatedRow",
     "ReplaySet",
     "RowForecast",
     "Strategy",
@@ -31,7 +34,5 @@ __all__ = [
     "draw_replay_set",
     "expected_error",
     "fit",
-    "load_npz",
-    "load_repeats",
     "random_probes",
 ]

@@ -24,7 +24,7 @@ from forgetcast.completion.blocks import column_blocks
 from forgetcast.completion.factor_model import fit_factor_model
 from forgetcast.completion.fitted import LARGEST_RANK
 from forgetcast.completion.known_rows import KnownRows, known_rows
-from forgetcast.completion.matrix import ForgettingMatrix
+from forgetcast.completion.matrix import ForgettingMatrix, check_matrix
 from forgetcast.completion.noise_floor import Repeat, r2_ceiling, repeat_noise
 from forgetcast.completion.types import Floats, Indices, Mask
 
@@ -34,12 +34,13 @@ DOMAINS = 20  # of a factor, at most
 EXTREMES = 10  # tasks and examples of each end
 
 
-def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] = ()) -> dict[str, Any]:
+def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] | None = None) -> dict[str, Any]:
     """Describe known rows.
 
     Parameters
     ----------
-    repeats : tasks measured twice; without any the noise is what the factor model leaves, which is an estimate
+    repeats : tasks measured twice, those of the matrix by default; without any the noise is what the factor model
+        leaves, which is an estimate
 
     Returns
     -------
@@ -47,6 +48,8 @@ def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] = ()) -> dict[st
     ``r2_multiplicative``, ``noise``, ``factors`` (share, domains, tasks of each), ``tasks`` and ``examples`` (``most``
     and ``least`` forgetting). Nats per token; a figure that cannot be formed is None.
     """
+    check_matrix(matrix)
+    repeats = matrix.measured_twice() if repeats is None else repeats
     rank = min(LARGEST_RANK, matrix.n_tasks // 4)
     rows = known_rows(matrix, rank)
     moments = _moments(rows)

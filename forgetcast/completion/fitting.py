@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from forgetcast.completion.arguments import whole_number
 from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, Fitted, fit_with
 from forgetcast.completion.leave_out import choose
-from forgetcast.completion.matrix import ForgettingMatrix
+from forgetcast.completion.matrix import ForgettingMatrix, check_matrix
 from forgetcast.errors import UnknownMethod
 
 
@@ -20,8 +21,10 @@ def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0, e
 
     Raises
     ------
-    UnknownMethod
+    UnknownMethod, WrongKind, OutOfRange
     """
+    check_matrix(matrix)
+    whole_number("The seed", seed)
     if method not in METHODS:
         raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
     choices = choose(matrix, method, seed)

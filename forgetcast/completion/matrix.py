@@ -8,55 +8,45 @@ Notation
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from forgetcast.completion.arguments import (
+    LARGEST_FORGETTING,
+    numbers_of,
+    positions_of,
+    unbelievable,
+    whole_number,
+)
+from forgetcast.completion.frames import arguments_of_frame
+from forgetcast.completion.ids import NumberedIds, check_names, names_of, names_or_none
+from forgetcast.completion.matrix_files import read_matrix_file, write_matrix_file
 from forgetcast.completion.noise_floor import Repeat
+from forgetcast.completion.repeats import Origin, RepeatedRow, check_repeats
 from forgetcast.completion.types import Floats, Mask, Values
 from forgetcast.errors import (
     MatrixEmpty,
-    NotFinite,
     NothingObserved,
+    OutOfRange,
     RepeatedExample,
     RepeatedTask,
-    UnreadableMatrix,
+    WrongKind,
     WrongShape,
 )
 
 
-class NumberedIds(Sequence[str]):
-    """Ids made of a prefix and a number, for whoever names none: as many as there are columns, and no memory."""
-
-    def __init__(self, prefix: str, n_ids: int) -> None:
-        self._prefix, self._numbers = prefix, range(n_ids)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [f"{self._prefix}{number}" for number in self._numbers[place]]
-        return f"{self._prefix}{self._numbers[place]}"
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ForgettingMatrix:
     """Known rows of one matrix; everything after the constructor may rely on its shapes.
 
     A cell with ``observed == False`` may hold anything: nothing reads it. Arrays are kept as they are given, a memory
-    map among them, and must not change afterwards.
+    map among them, and must not change afterwards. `load`, `from_arrays` and `from_pandas` take what people have; the
+    constructor takes what they make of it.
 
     Parameters
     ----------
@@ -66,10 +56,13 @@ class ForgettingMatrix:
     example_ids : N distinct strings, in the order of the upstream set
     domains : N strings, or None
     families : M strings or None each, or None; tasks of one family are left out together
+    origins : M times what is known of how a row came about, or None
+    repeats : tasks that were measured once more, under other fine-tuning seeds; no known rows
 
     Raises
     ------
-    MatrixEmpty, WrongShape, RepeatedTask, RepeatedExample, NotFinite, NothingObserved
+    MatrixEmpty, WrongKind, WrongShape, RepeatedTask, RepeatedExample, NotFinite, BeyondBelief, NothingObserved,
+    WrongRepeat
     """
 
     forgetting: Values
@@ -78,19 +71,22 @@ class ForgettingMatrix:
     example_ids: Sequence[str]
     domains: tuple[str, ...] | None = None
     families: tuple[str | None, ...] | None = None
+    origins: tuple[Origin, ...] | None = None
+    repeats: tuple[RepeatedRow, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         _check_shapes(self)
-        _check_distinct(self.task_ids, RepeatedTask)
+        again = [repeat.task_id for repeat in self.repeats]
+        _check_distinct([*self.task_ids, *again] if again else self.task_ids, RepeatedTask)
         _check_distinct(self.example_ids, RepeatedExample)
-        empty = np.flatnonzero(~self.observed.any(axis=1))
-        if empty.size:
-            raise NothingObserved(f"Task {self.task_ids[empty[0]]!r} has no measured cell.")
+        if again:
+            known: dict[str, str | None] = dict.fromkeys(self.task_ids)
+            check_repeats(known | {repeat.task_id: repeat.repeat_of for repeat in self.repeats})
         for task, row, observed in zip(self.task_ids, self.forgetting, self.observed, strict=True):
-            bad = np.flatnonzero(observed & ~np.isfinite(row))
-            if bad.size:
-                example = self.example_ids[bad[0]]
-                raise NotFinite(f"Forgetting of example {example!r} under task {task!r} is not a finite number.")
+            _check_row(task, row, observed, self.example_ids)
+        for repeat in self.repeats:
+            _check_row(repeat.task_id, repeat.forgetting, repeat.observed, self.example_ids)
 
     @classmethod
     def from_arrays(
@@ -98,32 +94,100 @@ class ForgettingMatrix:
         forgetting: ArrayLike,
         *,
         observed: ArrayLike | None = None,
-        task_ids: Sequence[str] | None = None,
-        example_ids: Sequence[str] | None = None,
-        domains: Sequence[str] | None = None,
-        families: Sequence[str | None] | None = None,
+        task_ids: Iterable[Any] | None = None,
+        example_ids: Iterable[Any] | None = None,
+        domains: Iterable[Any] | None = None,
+        families: Iterable[Any] | None = None,
+        repeat_of: Iterable[Any] | None = None,
+        origins: Iterable[Origin] | None = None,
     ) -> ForgettingMatrix:
-        """Matrix from plain arrays; ids are made when absent, and NaN is a missing cell when ``observed`` is.
+        """Matrix from plain arrays.
 
-        float32 and float64 are taken as they are, without a copy; anything else becomes float64.
+        float32 and float64 are taken as they are, without a copy; other real numbers become float64.
+
+        Parameters
+        ----------
+        forgetting : (M, N) numbers, nats per token; NaN is a missing cell when ``observed`` is not given, and a cell
+            under a mask (``numpy.ma``) always is one
+        observed : (M, N) bools, or numbers that are 0 and 1
+        task_ids, example_ids, domains : texts, UTF-8 bytes or whole numbers; ids are made when absent
+        families : the same, or None, "" or NaN where a task has none
+        repeat_of : for each row the id of the task that it measures once more, None, "" or NaN for a known row
+        origins : for each row what is known of how it came about
 
         Raises
         ------
-        The constructor's; WrongShape when ``forgetting`` is not two-dimensional.
+        The constructor's.
         """
-        values = _as_floats(forgetting)
-        if values.ndim != 2:
-            raise WrongShape(f"Forgetting has {values.ndim} dimensions; tasks by examples needs 2.")
-        mask = _measured(values) if observed is None else np.asarray(observed, dtype=np.bool_)
+        values, mask = _values_and_mask(forgetting, observed)
         n_tasks, n_examples = values.shape
-        return cls(
+        rows = cls(
             forgetting=values,
             observed=mask,
-            task_ids=tuple(task_ids) if task_ids is not None else NumberedIds("task-", n_tasks),
-            example_ids=tuple(example_ids) if example_ids is not None else NumberedIds("", n_examples),
-            domains=tuple(domains) if domains is not None else None,
-            families=tuple(families) if families is not None else None,
+            task_ids=names_of("Task ids", task_ids) if task_ids is not None else NumberedIds("task-", n_tasks),
+            example_ids=names_of("Example ids", example_ids)
+            if example_ids is not None
+            else NumberedIds("", n_examples),
+            domains=names_of("Domains", domains) if domains is not None else None,
+            families=names_or_none("Families", families) if families is not None else None,
+            origins=tuple(origins) if origins is not None else None,
         )
+        return rows if repeat_of is None else rows._with_repeats(names_or_none("The entries of repeat_of", repeat_of))
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: Any,
+        *,
+        domains: Mapping[Any, Any] | Iterable[Any] | None = None,
+        families: Mapping[Any, Any] | Iterable[Any] | None = None,
+    ) -> ForgettingMatrix:
+        """Matrix from a DataFrame of numbers: tasks are its index, examples its columns, a missing value no cell.
+
+        Parameters
+        ----------
+        domains : of every example: in the order of the columns, or by id (a Series or a dict)
+        families : of every task: in the order of the index, or by id, where tasks that are not named have none
+
+        Raises
+        ------
+        The constructor's.
+        """
+        return cls.from_arrays(**arguments_of_frame(frame, domains, families))
+
+    @classmethod
+    def load(cls, path: str | Path) -> ForgettingMatrix:
+        """Matrix from an ``.npz`` file; nothing is unpickled.
+
+        The file has ``forgetting`` (M, N), NaN where a cell is missing, and may have ``observed`` (M, N), ``task`` or
+        ``task_ids`` (M,), ``example`` or ``example_ids`` (N,), ``domain`` or ``domains`` (N,), ``family`` or
+        ``families`` (M,), ``repeat_of`` (M,), which names the task that a row measures once more and is empty for
+        known rows, and of every row ``seed``, ``n_examples`` and ``dataset`` (sha256).
+
+        Raises
+        ------
+        UnreadableMatrix
+            if there is no such file, it is no npz, it lacks ``forgetting``, it holds Python objects or an array with
+            a name that says nothing here
+        The constructor's.
+        """
+        return cls.from_arrays(**read_matrix_file(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write the ``.npz`` file that `load` reads, with everything this matrix has, to the last bit."""
+        write_matrix_file(path, self)
+
+    def __repr__(self) -> str:
+        share = 1.0 if self.is_complete else float(np.mean([row.mean() for row in self.observed]))
+        measured = "100%" if self.is_complete else f"{min(100 * share, 99.9):.1f}%"
+        parts = [f"{self.n_tasks} tasks x {self.n_examples} examples", f"{measured} measured"]
+        if self.domains is not None:
+            parts.append(f"{len(set(self.domains))} domains")
+        if self.families is not None:
+            parts.append(f"{len(set(self.families) - {None})} families")
+        if self.repeats:
+            parts.append(f"{len(self.repeats)} repeats")
+        return f"ForgettingMatrix({', '.join(parts)})"
 
     @property
     def n_tasks(self) -> int:
@@ -140,27 +204,31 @@ class ForgettingMatrix:
 
     def row(self, task: int) -> Floats:
         """One known row as float64. (N,), a copy; cells that were not measured may hold anything"""
-        return np.array(self.forgetting[task], dtype=np.float64)
+        (row,) = _rows_of([task], self.n_tasks)
+        return np.array(self.forgetting[row], dtype=np.float64)
 
     def filled(self, value: float = 0.0) -> Floats:
         """Copy of Z with every missing cell set to ``value``. (M, N)"""
         return np.where(self.observed, self.forgetting, value).astype(np.float64, copy=False)
 
     def with_tasks(self, rows: Sequence[int] | NDArray[np.intp]) -> ForgettingMatrix:
-        """The matrix of these rows only, in this order.
+        """The matrix of these rows only, in this order, and of their repeats.
 
         Raises
         ------
-        MatrixEmpty, RepeatedTask
+        MatrixEmpty, WrongKind, OutOfRange, RepeatedTask
         """
-        keep = [int(i) for i in rows]
+        keep = _rows_of(rows, self.n_tasks)
+        kept = tuple(self.task_ids[i] for i in keep)
         return ForgettingMatrix(
             forgetting=self.forgetting[keep],
             observed=self.observed[keep],
-            task_ids=tuple(self.task_ids[i] for i in keep),
+            task_ids=kept,
             example_ids=self.example_ids,
             domains=self.domains,
             families=None if self.families is None else tuple(self.families[i] for i in keep),
+            origins=None if self.origins is None else tuple(self.origins[i] for i in keep),
+            repeats=tuple(repeat for repeat in self.repeats if repeat.repeat_of in set(kept)),
         )
 
     def with_examples(self, positions: Sequence[int] | NDArray[np.intp]) -> ForgettingMatrix:
@@ -168,17 +236,19 @@ class ForgettingMatrix:
 
         Raises
         ------
-        MatrixEmpty, RepeatedExample
+        MatrixEmpty, WrongKind, UnknownExample, RepeatedExample
         """
-        keep = [int(j) for j in positions]
+        keep = positions_of("The examples", positions, self.n_examples).tolist()
         rows = np.flatnonzero(self.observed[:, keep].any(axis=1))
         matrix = self.with_tasks(rows)
+        repeats = [repeat.with_examples(keep) for repeat in matrix.repeats]
         return replace(
             matrix,
             forgetting=matrix.forgetting[:, keep],
             observed=matrix.observed[:, keep],
             example_ids=tuple(self.example_ids[j] for j in keep),
             domains=None if self.domains is None else tuple(self.domains[j] for j in keep),
+            repeats=tuple(repeat for repeat in repeats if repeat is not None),
         )
 
     def without_tasks(self, rows: Collection[int]) -> ForgettingMatrix:
@@ -189,7 +259,7 @@ class ForgettingMatrix:
         MatrixEmpty
             if none would be left
         """
-        left_out = {int(i) for i in rows}
+        left_out = set(_rows_of(rows, self.n_tasks))
         return self.with_tasks([i for i in range(self.n_tasks) if i not in left_out])
 
     def left_out_together(self) -> list[list[int]]:
@@ -207,88 +277,111 @@ class ForgettingMatrix:
             positions.setdefault(domain, []).append(j)
         return {domain: np.array(found, dtype=np.intp) for domain, found in positions.items()}
 
+    def measured_twice(self) -> list[Repeat]:
+        """Every repeat beside the known row that it repeats, over the cells that both have."""
+        row_of = {task: row for row, task in enumerate(self.task_ids)}
+        pairs = []
+        for repeat in self.repeats:
+            row = row_of[repeat.repeat_of]
+            both = self.observed[row] & repeat.observed
+            if both.any():
+                second = repeat.forgetting[both].astype(np.float64)
+                pairs.append(Repeat(repeat.repeat_of, self.row(row)[both], second))
+        return pairs
 
-def load_npz(path: str | Path) -> ForgettingMatrix:
-    """Matrix from an ``.npz`` file: ``forgetting`` and, optionally, ``task``, ``example``, ``domain``, ``family``.
-
-    NaN is a missing cell; an empty family is none. Rows that ``repeat_of`` names another task for are no known rows;
-    `load_repeats` reads those. Nothing is unpickled.
-
-    Raises
-    ------
-    UnreadableMatrix
-        if there is no such file, it is no npz, it lacks ``forgetting`` or it holds Python objects
-    The constructor's.
-    """
-    matrix, repeat_of = _read_npz(path)
-    again = [row for row, task in enumerate(repeat_of) if task]
-    return matrix.without_tasks(again) if again else matrix
-
-
-def load_repeats(path: str | Path) -> list[Repeat]:
-    """Tasks that an ``.npz`` file has twice: rows whose ``repeat_of`` is the id of another row's task.
-
-    Raises
-    ------
-    UnreadableMatrix
-        also if a task that is repeated has no row
-    The constructor's.
-    """
-    matrix, repeat_of = _read_npz(path)
-    row_of = {task: row for row, task in enumerate(matrix.task_ids)}
-    repeats = []
-    for second, task in enumerate(repeat_of):
-        if task and task not in row_of:
-            raise UnreadableMatrix(f"{path}: 'repeat_of' names {task!r}, which is no task of the file.")
-        both = matrix.observed[second] & matrix.observed[row_of[task]] if task else np.zeros(0, dtype=np.bool_)
-        if both.any():
-            repeats.append(Repeat(task, matrix.row(row_of[task])[both], matrix.row(second)[both]))
-    return repeats
+    def _with_repeats(self, repeat_of: Sequence[str | None]) -> ForgettingMatrix:
+        """The matrix of those rows that repeat nothing, with the others as their repeats."""
+        if len(repeat_of) != self.n_tasks:
+            raise WrongShape(f"{len(repeat_of)} entries of repeat_of for {self.n_tasks} rows.")
+        check_repeats(dict(zip(self.task_ids, repeat_of, strict=True)))
+        repeats = tuple(
+            RepeatedRow(
+                task_id=self.task_ids[row],
+                repeat_of=repeated,
+                forgetting=self.forgetting[row],
+                observed=self.observed[row],
+                family=None if self.families is None else self.families[row],
+                origin=Origin() if self.origins is None else self.origins[row],
+            )
+            for row, repeated in enumerate(repeat_of)
+            if repeated is not None
+        )
+        if not repeats:
+            return self
+        known = [row for row, repeated in enumerate(repeat_of) if repeated is None]
+        return replace(self.with_tasks(known), repeats=repeats)
 
 
-def _read_npz(path: str | Path) -> tuple[ForgettingMatrix, list[str]]:
-    """All rows of a file, and for each the task that it repeats, "" for none."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
-        forgetting = _as_floats(arrays["forgetting"])
-    except KeyError as error:
-        raise UnreadableMatrix(f"{path} has no array named 'forgetting'.") from error
-    except OSError as error:
-        raise UnreadableMatrix(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        # numpy's own words advise to unpickle.
-        raise UnreadableMatrix(f"{path} is not an npz file of numbers and strings; numpy.savez writes one.") from error
-    families = _strings(arrays.get("family"))
-    matrix = ForgettingMatrix.from_arrays(
-        forgetting,
-        task_ids=_strings(arrays.get("task")),
-        example_ids=_strings(arrays.get("example")),
-        domains=_strings(arrays.get("domain")),
-        families=None if families is None else [family or None for family in families],
-    )
-    repeat_of = _strings(arrays.get("repeat_of")) or [""] * matrix.n_tasks
-    if len(repeat_of) != matrix.n_tasks:
-        raise WrongShape(f"{len(repeat_of)} entries of 'repeat_of' for {matrix.n_tasks} tasks.")
-    return matrix, repeat_of
+def check_matrix(matrix: Any) -> None:
+    """Raise WrongKind for whatever else someone takes for a matrix of forgetting."""
+    if not isinstance(matrix, ForgettingMatrix):
+        raise WrongKind(f"A ForgettingMatrix is needed, not {type(matrix).__name__}; from_arrays makes one.")
 
 
-def _as_floats(forgetting: ArrayLike) -> Values:
-    given = np.asanyarray(forgetting)
-    if given.dtype in (np.float32, np.float64):
-        return given
-    return np.asarray(given, dtype=np.float64)
+def _values_and_mask(forgetting: Any, observed: Any) -> tuple[Values, Mask]:
+    """Z and which of its cells were measured, from whatever was given; neither is copied without need."""
+    masked = np.ma.getmask(forgetting) if isinstance(forgetting, np.ma.MaskedArray) else np.ma.nomask
+    values = numbers_of("Forgetting", np.ma.getdata(forgetting) if masked is not np.ma.nomask else forgetting)
+    if values.ndim != 2:
+        raise WrongShape(f"Forgetting has {values.ndim} dimensions; tasks by examples needs 2.")
+    mask = _not_nan(values) if observed is None else _truth_values(observed)
+    if masked is np.ma.nomask:
+        return values, mask
+    if mask.shape != values.shape:
+        raise WrongShape(f"Forgetting has shape {values.shape}, observed {mask.shape}.")
+    return values, mask & ~masked
 
 
-def _measured(values: Values) -> Mask:
+def _not_nan(values: Values) -> Mask:
     """Mask of the cells that are not NaN; where all are, one that takes no memory."""
     if any(np.isnan(row).any() for row in values):
         return ~np.isnan(values)
     return np.broadcast_to(np.True_, values.shape)
 
 
-def _strings(array: NDArray[Any] | None) -> list[str] | None:
-    return None if array is None else [str(item) for item in np.atleast_1d(array)]
+def _truth_values(observed: Any) -> Mask:
+    """A mask as bools, from bools or from numbers that are 0 and 1; what lies under another mask was not measured."""
+    found = np.asarray(np.ma.filled(observed, False))
+    if found.dtype == np.bool_:
+        return found
+    if found.dtype.kind not in "iuf" or not np.isin(found, (0, 1)).all():
+        raise WrongKind(f"Observed must be truth values or 0 and 1, not {found.dtype} such as {found.flat[0]!r}.")
+    return found.astype(np.bool_)
+
+
+def _check_kinds(matrix: ForgettingMatrix) -> None:
+    if isinstance(matrix.forgetting, np.ma.MaskedArray) or isinstance(matrix.observed, np.ma.MaskedArray):
+        raise WrongKind("ForgettingMatrix keeps its mask in `observed`; from_arrays reads a masked array.")
+    if getattr(matrix.forgetting, "dtype", None) not in (np.float32, np.float64):
+        raise WrongKind("Forgetting must be an array of float32 or float64; from_arrays makes one of other numbers.")
+    if getattr(matrix.observed, "dtype", None) != np.bool_:
+        raise WrongKind("Observed must be an array of truth values; from_arrays makes one of 0 and 1.")
+    for what, names in (
+        ("Task ids", matrix.task_ids),
+        ("Example ids", matrix.example_ids),
+        ("Domains", matrix.domains or ()),
+        ("Families", [family for family in matrix.families or () if family is not None]),
+    ):
+        check_names(what, names)
+    if not all(isinstance(origin, Origin) for origin in matrix.origins or ()):
+        raise WrongKind("Origins must be a list of Origin.")
+
+
+def _check_row(task: str, row: Values, observed: Mask, example_ids: Sequence[str]) -> None:
+    """Refuse a row without a measured cell, and one with a value that no forgetting can have."""
+    if not observed.any():
+        raise NothingObserved(f"Task {task!r} has no measured cell.")
+    bad = np.flatnonzero(observed & ~(np.abs(row) <= LARGEST_FORGETTING))
+    if bad.size:
+        raise unbelievable(float(row[bad[0]]), f"of example {example_ids[bad[0]]!r} under task {task!r}")
+
+
+def _rows_of(rows: Iterable[int], n_tasks: int) -> list[int]:
+    """Rows as ints; the same row twice is left to the check of task ids."""
+    found = [whole_number("A row", row) for row in rows]
+    if found and max(found) >= n_tasks:
+        raise OutOfRange(f"Row {max(found)} was named; rows run from 0 to {n_tasks - 1}.")
+    return found
 
 
 def _check_shapes(matrix: ForgettingMatrix) -> None:
@@ -299,14 +392,24 @@ def _check_shapes(matrix: ForgettingMatrix) -> None:
         )
     if 0 in shape:
         raise MatrixEmpty(f"The matrix has {shape[0]} tasks and {shape[1]} upstream examples.")
-    expected = {"task ids": (matrix.task_ids, shape[0]), "example ids": (matrix.example_ids, shape[1])}
+    expected: dict[str, tuple[Sequence[Any], int]] = {
+        "task ids": (matrix.task_ids, shape[0]),
+        "example ids": (matrix.example_ids, shape[1]),
+    }
     if matrix.domains is not None:
         expected["domains"] = (matrix.domains, shape[1])
+    if matrix.origins is not None:
+        expected["origins"] = (matrix.origins, shape[0])
     if matrix.families is not None:
         expected["families"] = (tuple(family or "" for family in matrix.families), shape[0])
     for name, (found, n_expected) in expected.items():
         if len(found) != n_expected:
             raise WrongShape(f"{len(found)} {name} for a matrix of {shape[0]} tasks by {shape[1]} examples.")
+    for repeat in matrix.repeats:
+        if not repeat.forgetting.shape == repeat.observed.shape == shape[1:]:
+            raise WrongShape(
+                f"The repeat {repeat.task_id!r} has not one value per example, of which there are {shape[1]}."
+            )
 
 
 def _check_distinct(ids: Sequence[str], error: Callable[[str], Exception]) -> None:

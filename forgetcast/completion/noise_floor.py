@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from forgetcast.completion.arguments import floats_of
 from forgetcast.completion.metrics import recall
 from forgetcast.completion.types import Floats
+from forgetcast.errors import NotFinite, WrongShape
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,17 @@ class Repeat:
     task_id: str
     first: Floats
     second: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("first", "second"):
+            cells = floats_of(f"The {name} measurement of {self.task_id!r}", getattr(self, name))
+            if not np.isfinite(cells).all():
+                raise NotFinite(f"The {name} measurement of {self.task_id!r} has a cell that is not a finite number.")
+            object.__setattr__(self, name, cells)
+        if self.first.size != self.second.size or not self.first.size:
+            raise WrongShape(
+                f"{self.first.size} and {self.second.size} cells of {self.task_id!r} are no two measurements."
+            )
 
 
 def repeat_noise(repeats: Sequence[Repeat], variance: float) -> dict[str, Any]:

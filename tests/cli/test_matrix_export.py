@@ -8,7 +8,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from forgetcast.completion import load_npz
+from forgetcast.completion import ForgettingMatrix
 from tests.cli.world import MATRIX
 from tests.client.answers import a_task, ok, page
 
@@ -35,7 +35,7 @@ def filled(service):
 def test_rows_come_with_ids_domains_and_families(run, filled, tmp_path):
     result = run("matrix", "export", "m", "-o", tmp_path / "rows.npz")
     assert (result.exit_code, result.stdout) == (0, "matrix m: 40 rows, version 4\n")
-    rows = load_npz(tmp_path / "rows.npz")
+    rows = ForgettingMatrix.load(tmp_path / "rows.npz")
     assert rows.task_ids == ("a", "b")
     assert rows.example_ids == ("poems-01", "poems-02", "code-01")
     assert (rows.domains, rows.families) == (("poems", "poems", "code"), ("code", None))

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from forgetcast.completion import ForgettingMatrix, Repeat, analyse, load_npz, load_repeats
-from forgetcast.errors import UnreadableMatrix, WrongShape
+from forgetcast.completion import ForgettingMatrix, Repeat, analyse
 
 
 def low_rank(rank=2, n_tasks=12, n_examples=60, seed=0):
@@ -109,16 +108,7 @@ def test_rows_that_repeat_a_task_are_no_known_rows(tmp_path):
     path, Z = tmp_path / "rows.npz", np.arange(12.0).reshape(3, 4)
     Z[2, 1] = np.nan
     np.savez(path, forgetting=Z, task=["a", "b", "again"], repeat_of=["", "", "a"])
-    assert load_npz(path).task_ids == ("a", "b")
-    (repeat,) = load_repeats(path)
+    matrix = ForgettingMatrix.load(path)
+    assert matrix.task_ids == ("a", "b")
+    (repeat,) = matrix.measured_twice()
     assert (repeat.task_id, repeat.first.tolist(), repeat.second.tolist()) == ("a", [0.0, 2.0, 3.0], [8.0, 10.0, 11.0])
-
-
-def test_a_repeat_of_nothing_and_a_list_of_another_length_are_refused(tmp_path):
-    path = tmp_path / "rows.npz"
-    np.savez(path, forgetting=np.ones((2, 3)), task=["a", "b"], repeat_of=["", "c"])
-    with pytest.raises(UnreadableMatrix, match="'c'"):
-        load_repeats(path)
-    np.savez(path, forgetting=np.ones((2, 3)), task=["a", "b"], repeat_of=["a"])
-    with pytest.raises(WrongShape):
-        load_npz(path)

@@ -13,7 +13,7 @@ import forgetcast.completion
 from forgetcast.completion import draw_replay_set, random_probes
 from forgetcast.completion.draws import Draws
 from forgetcast.completion.probes import spread_probes
-from forgetcast.errors import OutOfRange
+from forgetcast.errors import OutOfRange, WrongKind
 
 
 def test_words_are_those_of_pcg64():
@@ -98,7 +98,7 @@ def test_normal_numbers_have_the_moments_of_the_normal():
 
 @pytest.mark.parametrize("seed", [-1, 1.0, True, "1", None, [1]])
 def test_a_seed_that_is_no_whole_number_is_refused(seed):
-    with pytest.raises(OutOfRange, match="seed"):
+    with pytest.raises((OutOfRange, WrongKind), match="seed"):
         Draws(seed)
 
 
