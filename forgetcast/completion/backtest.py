@@ -10,21 +10,22 @@ Notation
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from forgetcast.completion.arguments import level_of_intervals, whole_number
 from forgetcast.completion.fitted import BASELINES, DEFAULT_METHOD, METHODS, Fitted
 from forgetcast.completion.fitting import fit
-from forgetcast.completion.matrix import ForgettingMatrix
+from forgetcast.completion.matrix import ForgettingMatrix, check_matrix
 from forgetcast.completion.probes import Design, ProbeSet, design_probes, random_probes
 from forgetcast.completion.refitted import REFITTED, PointForecast, Refitted
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.scores import TaskScores, method_figures, paired_figures
 from forgetcast.completion.types import Floats, Mask
-from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod
+from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod, WrongKind
 
 ALL_METHODS = (*METHODS, *REFITTED)
 TIMED_TOP = 100  # seconds_per_task: fold-in, intervals and this many highest
@@ -74,9 +75,10 @@ def backtest(
 
     Raises
     ------
-    TooFewRows, UnknownMethod, OutOfRange
+    TooFewRows, UnknownMethod, OutOfRange, WrongKind
     """
-    _check(matrix, train, test, n_probes, design, methods, draws)
+    train, test = _rows(train), _rows(test)
+    _check(matrix, train, test, n_probes, design, methods, draws, level, seed)
     rows = _test_rows(matrix, train, test)
     found: dict[str, dict[int, TaskScores]] = {method: {} for method in methods}
     most_probes = 0
@@ -114,23 +116,35 @@ def _check(
     design: str,
     methods: Sequence[str],
     draws: int,
+    level: float,
+    seed: int,
 ) -> None:
+    check_matrix(matrix)
     if matrix.n_tasks < 3:
         raise TooFewRows(f"A back-test needs at least three known rows, there are {matrix.n_tasks}.")
     if design not in set(Design):
         raise UnknownMethod(f"No probe design is called {design!r}; there are {', '.join(Design)}.")
+    if isinstance(methods, str):
+        raise WrongKind(f"The methods must be a list of names, not the text {methods!r}.")
     for method in methods:
         if method not in ALL_METHODS:
             raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(ALL_METHODS)}.")
-    if n_probes < 0 or draws < 1 or not methods:
-        raise OutOfRange("A back-test needs one method and one draw at least, and no negative number of probes.")
+    if not methods:
+        raise OutOfRange("A back-test needs one method at least.")
+    for name, number, least in (("number of probes", n_probes, 0), ("number of draws", draws, 1), ("seed", seed, 0)):
+        whole_number(f"The {name}", number, at_least=least)
+    level_of_intervals(level)
     named = [*(train or ()), *(test or ())]
-    if any(not 0 <= row < matrix.n_tasks for row in named):
+    if any(row >= matrix.n_tasks for row in named):
         raise OutOfRange(f"Rows run from 0 to {matrix.n_tasks - 1}.")
     if len(set(named)) < len(named):
         raise OutOfRange("Training and test rows must be apart, and none may be named twice.")
     if (train is not None and not train) or not _test_rows(matrix, train, test):
         raise OutOfRange("There must be a training row and a test row.")
+
+
+def _rows(given: Iterable[int] | None) -> list[int] | None:
+    return None if given is None else [whole_number("A row", row) for row in given]
 
 
 def _draws(method: str, draws: int) -> int:

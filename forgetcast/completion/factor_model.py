@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forgetcast.completion.arguments import measured_cells
 from forgetcast.completion.blocks import column_blocks, column_slices
 from forgetcast.completion.known_rows import KnownRows
 from forgetcast.completion.types import Floats, Indices, Mask, Values
-from forgetcast.errors import NotFinite, RepeatedExample, UnknownExample, WrongShape
 
 NOISE_PSEUDO_ROWS = 8.0  # rows' worth of the pooled variance in every column's
 
@@ -123,7 +123,7 @@ def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterio
 
     Raises
     ------
-    UnknownExample, RepeatedExample, WrongShape, NotFinite
+    UnknownExample, RepeatedExample, WrongShape, WrongKind, NotFinite, BeyondBelief
     """
     row = condition(model, probes, forgetting)
     mean: Floats = (model.mean + row.w.astype(model.loadings.dtype) @ model.loadings).astype(np.float64)
@@ -133,7 +133,7 @@ def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterio
 
 def condition(model: FactorModel, probes: Indices, forgetting: Floats) -> Conditioned:
     """What the probes say of the row shift and the factors; parameters and raises are those of ``fold_in``."""
-    check_probes(probes, forgetting, model.n_examples)
+    probes, forgetting = measured_cells(probes, forgetting, model.n_examples)
     loadings, noise = _columns(model.loadings, probes), _columns(model.noise, probes)
     deviation = forgetting - _columns(model.mean, probes)
     precision = np.eye(loadings.shape[0]) + (loadings / noise) @ loadings.T
@@ -171,19 +171,6 @@ def left_out_residuals(row: Conditioned) -> tuple[Floats, float]:
     diagonal = (1.0 - np.sum((row.root.T @ row.loadings) ** 2, axis=0) / row.noise) / row.noise
     improbability = float(row.deviation @ solved) / row.probes.size
     return solved / np.sqrt(np.maximum(diagonal, 1e-15 / row.noise)), improbability
-
-
-def check_probes(probes: Indices, forgetting: Floats, n_examples: int) -> None:
-    """Raises UnknownExample, RepeatedExample, WrongShape or NotFinite for cells that no row can have."""
-    if probes.ndim != 1 or probes.shape != forgetting.shape:
-        raise WrongShape(f"{probes.shape} probes, {forgetting.shape} measured values.")
-    if probes.size and not (probes.min() >= 0 and probes.max() < n_examples):
-        raise UnknownExample(f"A probe's position lies outside 0 to {n_examples - 1}.")
-    ordered = np.sort(probes)
-    if (ordered[1:] == ordered[:-1]).any():
-        raise RepeatedExample("A probe was given twice.")
-    if not np.isfinite(forgetting).all():
-        raise NotFinite("The forgetting of a probe is not a finite number.")
 
 
 def _columns(values: Values, probes: Indices) -> Floats:

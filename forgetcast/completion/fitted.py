@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetcast.completion.arguments import level_of_intervals, measured_cells, positions_of, whole_number
 from forgetcast.completion.baselines import popularity
 from forgetcast.completion.calibration import Calibration, row_scale
 from forgetcast.completion.factor_model import (
@@ -33,7 +34,7 @@ from forgetcast.completion.row_forecast import RowForecast, make_row_forecast
 from forgetcast.completion.row_mean import FACTOR_SHARE, RowMean
 from forgetcast.completion.task_gram import TaskGram
 from forgetcast.completion.types import Floats, Indices, Mask
-from forgetcast.errors import IncompatibleFit
+from forgetcast.errors import IncompatibleFit, OutOfRange
 
 MODEL_VERSION = 3  # raised by every change of the code that changes a forecast
 DEFAULT_METHOD = "blend"
@@ -97,12 +98,17 @@ class Fitted:
 
         Raises
         ------
-        UnknownExample, RepeatedExample, WrongShape, NotFinite, OutOfRange
+        UnknownExample, RepeatedExample, WrongShape, WrongKind, NotFinite, BeyondBelief, OutOfRange
         """
+        level = level_of_intervals(level)
+        probes, forgetting = measured_cells(probes, forgetting, self.spread.n_examples)
         row = condition(self.spread, probes, forgetting)
         residuals, improbability = left_out_residuals(row)
         if random_probes is not None:
-            at_random = np.isin(probes, random_probes)
+            drawn = positions_of("The random probes", random_probes, self.spread.n_examples)
+            if not np.isin(drawn, probes).all():
+                raise OutOfRange("The random probes must be some of the probes.")
+            at_random = np.isin(probes, drawn)
             residuals, forgetting = residuals[at_random], forgetting[at_random]
         return make_row_forecast(
             self._posterior(row), row_scale(residuals), self.calibration, level, improbability, forgetting
@@ -148,8 +154,9 @@ class Fitted:
 
         Parameters, returns and raises are those of ``design_probes``.
         """
+        size = whole_number("The number of probes", size)
         as_usual = importance is None and (design, seed) == (Design.MIXED, 0)
-        if self.usual is not None and as_usual and 0 <= size <= self.usual.positions.size:
+        if self.usual is not None and as_usual and size <= self.usual.positions.size:
             return ProbeSet(self.usual.positions[:size], self.usual.at_random[:size])
         return design_probes(self.spread, size, design=design, seed=seed, importance=importance)
 
@@ -165,7 +172,7 @@ class Fitted:
 
         Raises
         ------
-        UnknownExample, RepeatedExample, WrongShape, NotFinite
+        UnknownExample, RepeatedExample, WrongShape, WrongKind, NotFinite, BeyondBelief
         """
         return self._mean(condition(self.spread, probes, forgetting))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forgetcast.completion.factor_model import check_probes
+from forgetcast.completion.arguments import measured_cells
 from forgetcast.completion.types import Floats, Indices, Mask
 
 NEIGHBOURS = 40
@@ -36,9 +36,9 @@ def knn_mean(known: Floats, observed: Mask, probes: Indices, forgetting: Floats)
 
     Raises
     ------
-    UnknownExample, RepeatedExample, WrongShape, NotFinite
+    UnknownExample, RepeatedExample, WrongShape, WrongKind, NotFinite, BeyondBelief
     """
-    check_probes(probes, forgetting, known.shape[1])
+    probes, forgetting = measured_cells(probes, forgetting, known.shape[1])
     rows, seen = with_new_row(known, observed, probes, forgetting)
     grand, row_bias, column_bias = _biases(rows, seen)
     similarity = _similarities(rows, seen)

@@ -200,6 +200,8 @@ def _conditional(model: LocalModel, probed: _Probed, target: Floats, weights: Fl
 def _solve(factors: Floats, diagonal: Floats, target: Floats) -> Floats:
     """(factors' factors + diag(diagonal))^-1 target, by the smaller of the two systems (Woodbury). (S,)"""
     n_factors, n_probes = factors.shape
+    # Beside factors 1e12 times as large, noise would vanish in rounding and leave a singular system.
+    diagonal = np.maximum(diagonal, 1e-12 * np.sum(factors**2, axis=0).max())
     if n_probes <= 2 * n_factors:
         return np.asarray(np.linalg.solve(factors.T @ factors + np.diag(diagonal), target), dtype=np.float64)
     scaled = factors / diagonal

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from forgetcast.completion.arguments import measured_cells
 from forgetcast.completion.draws import Draws
-from forgetcast.completion.factor_model import check_probes
 from forgetcast.completion.knn import with_new_row
 from forgetcast.completion.types import Floats, Indices, Mask
 
@@ -45,9 +45,9 @@ def mf_mean(known: Floats, observed: Mask, probes: Indices, forgetting: Floats, 
 
     Raises
     ------
-    UnknownExample, RepeatedExample, WrongShape, NotFinite
+    UnknownExample, RepeatedExample, WrongShape, WrongKind, NotFinite, BeyondBelief
     """
-    check_probes(probes, forgetting, known.shape[1])
+    probes, forgetting = measured_cells(probes, forgetting, known.shape[1])
     cells, seen = with_new_row(known, observed, probes, forgetting)
     grand = float(cells[seen].mean())
     draws = Draws(seed)

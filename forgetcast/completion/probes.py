@@ -18,6 +18,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from forgetcast.completion.arguments import floats_of, mask_of, numbers_of, positions_of, whole_number
 from forgetcast.completion.draws import Draws
 from forgetcast.completion.factor_model import FactorModel
 from forgetcast.completion.types import Floats, Indices, Mask, Values
@@ -62,9 +63,9 @@ def random_probes(n_examples: int, size: int, seed: int, *, eligible: Mask | Non
 
     Raises
     ------
-    TooManyExamplesAsked, OutOfRange, WrongShape
+    TooManyExamplesAsked, OutOfRange, WrongShape, WrongKind
     """
-    pool = _pool(n_examples, size, seed, eligible)
+    pool = _pool(whole_number("The number of examples", n_examples), size, seed, eligible)
     return pool[Draws(seed).beginning_of_permutation(pool.size, size)]
 
 
@@ -80,6 +81,9 @@ def spread_probes(noise: Values, size: int, seed: int, *, eligible: Mask | None 
     noise : (N,) floats, what the examples are ordered by
     The others, returns and raises are those of ``random_probes``.
     """
+    noise = numbers_of("The noise of examples", noise)
+    if noise.ndim != 1:
+        raise WrongShape(f"The noise of examples has {noise.ndim} dimensions, not 1.")
     pool = _pool(noise.size, size, seed, eligible)
     ordered = pool[np.argsort(noise[pool], kind="stable")]
     start = Draws(seed).uniforms(1)[0]
@@ -113,7 +117,7 @@ def design_probes(
 
     Raises
     ------
-    UnknownMethod, TooManyExamplesAsked, OutOfRange, WrongShape
+    UnknownMethod, TooManyExamplesAsked, OutOfRange, WrongShape, WrongKind
     """
     if design not in set(Design):
         raise UnknownMethod(f"No probe design is called {design!r}; there are {', '.join(Design)}.")
@@ -151,8 +155,9 @@ def expected_error(model: FactorModel, positions: Indices, *, importance: Floats
 
     Raises
     ------
-    OutOfRange, WrongShape
+    UnknownExample, RepeatedExample, OutOfRange, WrongShape, WrongKind
     """
+    positions = positions_of("The probes", positions, model.n_examples)
     unknown = _Unknown(_exact(model.loadings), _exact(model.noise), _importance(model, importance))
     errors = [unknown.error()]
     for probe in positions.tolist():
@@ -165,15 +170,13 @@ def eligible_positions(n_examples: int, eligible: Mask | None) -> Indices:
     """Positions that may be chosen, in order. Raises WrongShape for a mask of another length."""
     if eligible is None:
         return np.arange(n_examples, dtype=np.intp)
-    if eligible.shape != (n_examples,):
-        raise WrongShape(f"The mask of eligible examples has shape {eligible.shape}, not ({n_examples},).")
-    return np.flatnonzero(eligible)
+    return np.flatnonzero(mask_of("The mask of eligible examples", eligible, n_examples))
 
 
 def _pool(n_examples: int, size: int, seed: int, eligible: Mask | None) -> Indices:
     """Positions that may be drawn, once it is checked that there are enough."""
-    if seed < 0 or size < 0:
-        raise OutOfRange(f"Seed {seed} and size {size} must not be negative.")
+    whole_number("The seed", seed)
+    size = whole_number("The number of probes", size)
     pool = eligible_positions(n_examples, eligible)
     if size > pool.size:
         raise TooManyExamplesAsked(f"{size} probes were asked for, {pool.size} upstream examples are eligible.")
@@ -196,11 +199,10 @@ def _importance(model: FactorModel, importance: Floats | None) -> Floats:
     """u as a copy."""
     if importance is None:
         return np.ones(model.n_examples)
-    if importance.shape != (model.n_examples,):
-        raise WrongShape(f"The importance of examples has shape {importance.shape}, not ({model.n_examples},).")
-    if not (np.isfinite(importance).all() and (importance >= 0).all()):
+    weights = floats_of("The importance of examples", importance, model.n_examples)
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise OutOfRange("An example's importance must be finite and not negative.")
-    return importance.copy()
+    return weights.copy()
 
 
 class _Unknown:

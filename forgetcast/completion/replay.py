@@ -17,10 +17,11 @@ from enum import StrEnum
 
 import numpy as np
 
+from forgetcast.completion.arguments import floats_of, real_number, whole_number
 from forgetcast.completion.draws import Draws
 from forgetcast.completion.probes import eligible_positions
 from forgetcast.completion.types import Floats, Indices, Mask
-from forgetcast.errors import NotFinite, OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongShape
+from forgetcast.errors import NotFinite, OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongKind, WrongShape
 
 
 class Strategy(StrEnum):
@@ -54,7 +55,7 @@ def default_max_weight(n_eligible: int) -> float:
     OLMo-7B matrix T = 0.1 leaves 16% of N effective examples on average and one on the worst row; with the cap that row
     keeps about a hundred.
     """
-    return min(1.0, max(0.01, 10.0 / max(n_eligible, 1)))
+    return min(1.0, max(0.01, 10.0 / max(whole_number("The number of examples", n_eligible), 1)))
 
 
 def draw_replay_set(
@@ -85,11 +86,13 @@ def draw_replay_set(
 
     Raises
     ------
-    UnknownMethod, OutOfRange, NotFinite, WrongShape
+    UnknownMethod, OutOfRange, NotFinite, WrongShape, WrongKind
     TooManyExamplesAsked
         if ``size`` exceeds the eligible examples, or the domains' minima exceed ``size``
     """
-    _check(mean, size, strategy, temperature, seed, max_weight)
+    mean = floats_of("The forecast", mean)
+    _check(size, strategy, temperature, seed, max_weight)
+    _check_domains(domains, whole_number("The minimum per domain", min_per_domain), mean.size)
     pool = eligible_positions(mean.size, eligible)
     if size > pool.size:
         raise TooManyExamplesAsked(f"{size} examples were asked for, {pool.size} are eligible for replay.")
@@ -106,17 +109,26 @@ def draw_replay_set(
     return ReplaySet(chosen, weight[chosen], float(1.0 / np.sum(weight**2)), n_capped, pool.size)
 
 
-def _check(mean: Floats, size: int, strategy: str, temperature: float, seed: int, max_weight: float | None) -> None:
+def _check(size: int, strategy: str, temperature: float, seed: int, max_weight: float | None) -> None:
     if strategy not in set(Strategy):
         raise UnknownMethod(f"No replay strategy is called {strategy!r}; there are {', '.join(Strategy)}.")
-    if mean.ndim != 1:
-        raise WrongShape(f"The forecast has {mean.ndim} dimensions, a row has 1.")
-    if size < 0 or seed < 0:
-        raise OutOfRange(f"Size {size} and seed {seed} must not be negative.")
-    if not (0.0 < temperature < np.inf):
+    whole_number("The size", size)
+    whole_number("The seed", seed)
+    if not (0.0 < real_number("The temperature", temperature) < np.inf):
         raise OutOfRange(f"Temperature {temperature} must be positive and finite.")
-    if max_weight is not None and not (0.0 < max_weight <= 1.0):
+    if max_weight is not None and not (0.0 < real_number("The largest weight", max_weight) <= 1.0):
         raise OutOfRange(f"The largest weight {max_weight} must lie in (0, 1].")
+
+
+def _check_domains(domains: Sequence[str] | None, min_per_domain: int, n_examples: int) -> None:
+    if domains is None:
+        if min_per_domain > 0:
+            raise OutOfRange("A minimum per domain needs the examples' domains.")
+        return
+    if isinstance(domains, str):
+        raise WrongKind(f"The domains must be a list of names, not the text {domains!r}.")
+    if len(domains) != n_examples:
+        raise WrongShape(f"{len(domains)} domains for {n_examples} examples.")
 
 
 def _log_weights(mean: Floats, strategy: str, temperature: float, max_weight: float | None) -> tuple[Floats, int]:
@@ -164,10 +176,8 @@ def _with_minima(
     order: Indices, pool: Indices, size: int, domains: Sequence[str] | None, min_per_domain: int
 ) -> Indices:
     """First ``size`` of the order, after each domain was given its own first ``min_per_domain``."""
-    if min_per_domain <= 0:
+    if domains is None or min_per_domain == 0:
         return order[:size]
-    if domains is None:
-        raise OutOfRange("A minimum per domain needs the examples' domains.")
     number: dict[str, int] = {}
     codes = np.array([number.setdefault(domain, len(number)) for domain in domains], dtype=np.intp)[pool[order]]
     by_domain = np.argsort(codes, kind="stable")

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from forgetcast.completion.arguments import mask_of, positions_of, whole_number
 from forgetcast.completion.calibration import Calibration, student_quantile
 from forgetcast.completion.factor_model import Posterior
 from forgetcast.completion.types import Floats, Indices, Mask
-from forgetcast.errors import OutOfRange
 
 
 class Interval(NamedTuple):
@@ -59,7 +59,8 @@ class RowForecast:
 
     def summary(self, groups: Mapping[str, Indices]) -> dict[str, Interval]:
         """Mean of every group of positions (a domain's, say) from the joint predictive; empty groups are left out."""
-        return {name: self._average(positions) for name, positions in groups.items() if positions.size}
+        found = {name: positions_of(f"The positions of {name!r}", of, self.mean.size) for name, of in groups.items()}
+        return {name: self._average(positions) for name, positions in found.items() if positions.size}
 
     def top(self, k: int, among: Mask | None = None) -> Indices:
         """Positions of the k highest means, highest first, ties in order of position; fewer if there are fewer.
@@ -68,11 +69,12 @@ class RowForecast:
         ------
         OutOfRange
             if k is negative
+        WrongKind, WrongShape
         """
-        if k < 0:
-            raise OutOfRange(f"The number of examples {k} must not be negative.")
-        pool = np.arange(self.mean.size, dtype=np.intp) if among is None else np.flatnonzero(among)
-        k = min(k, pool.size)
+        pool = np.arange(self.mean.size, dtype=np.intp)
+        if among is not None:
+            pool = pool[mask_of("The mask of examples to choose among", among, self.mean.size)]
+        k = min(whole_number("The number of examples", k), pool.size)
         if k == 0:
             return pool[:0]
         mean = self.mean[pool]
