@@ -122,6 +122,7 @@ class Task(Table):
     id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
     matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), index=True)
     dataset_sha256: Mapped[str | None] = mapped_column(sa.ForeignKey("dataset.sha256"))
+    imported_dataset: Mapped[str | None] = mapped_column(sa.String(64))  # sha256 of data that are elsewhere
     measure: Mapped[str] = mapped_column(sa.String(16))
     design: Mapped[str | None] = mapped_column(sa.String(16))
     size: Mapped[int | None]
