@@ -58,6 +58,25 @@ def print_analysis(found: dict[str, Any]) -> None:
     for name, key in (("tasks", "task"), ("examples", "example_id")):
         for end, word in (("most", "most"), ("least", "least")):
             click.echo(f"\n{name} with {word} forgetting: {_listed(found[name][end][:SHOWN], key, 'mean')}")
+    for line in _outliers(found.get("outliers")):
+        click.echo(line)
+
+
+def _outliers(found: dict[str, Any] | None) -> list[str]:
+    """What is beyond belief; an analysis of an older service says nothing of it."""
+    if found is None or not (found["n_cells"] or found["n_rows"]):
+        return []
+    rows = [
+        f"  row of {printable(row['task'])}: {row['shift']:+.3g} nats per token above its columns, "
+        f"{abs(row['robust_sd']):.0f} robust sd; scatters {row['spread']:.1f} times as wide as a typical row"
+        for row in found["rows"][:SHOWN]
+    ]
+    cells = [
+        f"  {printable(cell['task'])}, {printable(cell['example_id'])}: {cell['forgetting']:+.4g} nats per token, "
+        f"{abs(cell['robust_sd']):.0f} robust sd"
+        for cell in found["cells"][:SHOWN]
+    ]
+    return [f"\nbeyond belief: {found['n_rows']} rows, {found['n_cells']} cells", *rows, *cells]
 
 
 def _noise(noise: dict[str, Any]) -> str:

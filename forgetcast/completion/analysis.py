@@ -26,6 +26,7 @@ from forgetcast.completion.fitted import LARGEST_RANK
 from forgetcast.completion.known_rows import KnownRows, known_rows
 from forgetcast.completion.matrix import ForgettingMatrix, check_matrix
 from forgetcast.completion.noise_floor import Repeat, r2_ceiling, repeat_noise
+from forgetcast.completion.outliers import find_outliers
 from forgetcast.completion.types import Floats, Indices, Mask
 
 RANKS = 10  # at most
@@ -46,7 +47,8 @@ def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] | None = None) -
     -------
     JSON-ready dict: ``n_tasks``, ``n_examples``, ``share_observed``, ``mean``, ``sd``, ``r2_by_rank``, ``r2_additive``,
     ``r2_multiplicative``, ``noise``, ``factors`` (share, domains, tasks of each), ``tasks`` and ``examples`` (``most``
-    and ``least`` forgetting). Nats per token; a figure that cannot be formed is None.
+    and ``least`` forgetting), ``outliers`` (cells and rows beyond belief, in robust sd, see outliers.py). Nats per
+    token; a figure that cannot be formed is None.
     """
     check_matrix(matrix)
     repeats = matrix.measured_twice() if repeats is None else repeats
@@ -72,6 +74,34 @@ def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] | None = None) -
             {"mean": moments.column_mean, "sd": moments.column_sd},
             {} if matrix.domains is None else {"domain": matrix.domains},
         ),
+        "outliers": _outliers(matrix),
+    }
+
+
+def _outliers(matrix: ForgettingMatrix) -> dict[str, Any]:
+    """How many cells and rows are beyond belief, and the most surprising of them."""
+    found = find_outliers(matrix)
+    return {
+        "n_cells": found.n_cells,
+        "cells": [
+            {
+                "task": matrix.task_ids[cell.row],
+                "example_id": matrix.example_ids[cell.column],
+                "forgetting": cell.value,
+                "robust_sd": cell.robust_sd,
+            }
+            for cell in found.cells
+        ],
+        "n_rows": found.n_rows,
+        "rows": [
+            {
+                "task": matrix.task_ids[row.row],
+                "shift": row.shift,
+                "robust_sd": row.robust_sd,
+                "spread": row.spread,
+            }
+            for row in found.rows
+        ],
     }
 
 

@@ -30,6 +30,17 @@ def test_rank_noise_and_extremes_are_printed(run, rows):
     assert "domains        " in shown and "tasks with most forgetting: task-" in shown
 
 
+def test_cells_and_rows_beyond_belief_are_named(run, tmp_path):
+    forgetting = np.random.default_rng(0).normal(0.1, 0.1, (8, 40))
+    np.savez(tmp_path / "tame.npz", forgetting=forgetting)
+    assert "beyond belief" not in run("analyse", tmp_path / "tame.npz").stdout
+    forgetting[2, 7], forgetting[5] = 50.0, forgetting[5] + 9.0
+    np.savez(tmp_path / "wild.npz", forgetting=forgetting, task=[f"task-{i}" for i in range(8)])
+    shown = run("analyse", tmp_path / "wild.npz").stdout
+    assert "beyond belief: 1 rows, 1 cells" in shown
+    assert "row of task-5: +8.96 nats per token" in shown and "task-2, 7: +50 nats per token" in shown
+
+
 def test_a_matrix_of_the_service_is_described_alike(run, service, rows):
     found = json.loads(run("analyse", rows, "--json").stdout)
     service.answers["GET", "/v1/matrices/m/analysis"] = ok(found)

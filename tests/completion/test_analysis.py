@@ -112,3 +112,15 @@ def test_rows_that_repeat_a_task_are_no_known_rows(tmp_path):
     assert matrix.task_ids == ("a", "b")
     (repeat,) = matrix.measured_twice()
     assert (repeat.task_id, repeat.first.tolist(), repeat.second.tolist()) == ("a", [0.0, 2.0, 3.0], [8.0, 10.0, 11.0])
+
+
+def test_cells_and_rows_beyond_belief_are_named():
+    Z = np.random.default_rng(0).normal(0.1, 0.1, (8, 60))
+    assert analyse(ForgettingMatrix.from_arrays(Z))["outliers"] == {"n_cells": 0, "cells": [], "n_rows": 0, "rows": []}
+    Z[2, 7], Z[5] = 50.0, Z[5] + 9.0
+    found = json.loads(json.dumps(analyse(ForgettingMatrix.from_arrays(Z))["outliers"]))
+    (cell,), (row,) = found["cells"], found["rows"]
+    assert (found["n_cells"], cell["task"], cell["example_id"], cell["forgetting"]) == (1, "task-2", "7", 50.0)
+    assert cell["robust_sd"] > 50
+    assert (found["n_rows"], row["task"]) == (1, "task-5")
+    assert row["shift"] == pytest.approx(9.0, abs=0.2)
