@@ -102,10 +102,12 @@ def positions_of(name: str, value: Any, n: int) -> Indices:
     if found.size and not (found.min() >= 0 and found.max() < n):
         raise UnknownExample(f"A position of {name.lower()} lies outside 0 to {n - 1}.")
     positions = found.astype(np.intp, copy=False)
+    if (positions[1:] > positions[:-1]).all():  # most are in order, and a sort of N of them is felt
+        return positions
     ordered = np.sort(positions)
-    if (ordered[1:] == ordered[:-1]).any():
-        twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
-        raise RepeatedExample(f"{name}: position {twice} appears twice.")
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if twice.size:
+        raise RepeatedExample(f"{name}: position {twice[0]} appears twice.")
     return positions
 
 

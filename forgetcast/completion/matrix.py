@@ -56,6 +56,7 @@ class ForgettingMatrix:
     example_ids : N distinct strings, in the order of the upstream set
     domains : N strings, or None
     families : M strings or None each, or None; tasks of one family are left out together
+    held_out : (N,) bools, which examples are never replayed, or None; the completion does not use it
     origins : M times what is known of how a row came about, or None
     repeats : tasks that were measured once more, under other fine-tuning seeds; no known rows
 
@@ -71,6 +72,7 @@ class ForgettingMatrix:
     example_ids: Sequence[str]
     domains: tuple[str, ...] | None = None
     families: tuple[str | None, ...] | None = None
+    held_out: Mask | None = None
     origins: tuple[Origin, ...] | None = None
     repeats: tuple[RepeatedRow, ...] = ()
 
@@ -98,6 +100,7 @@ class ForgettingMatrix:
         example_ids: Iterable[Any] | None = None,
         domains: Iterable[Any] | None = None,
         families: Iterable[Any] | None = None,
+        held_out: ArrayLike | None = None,
         repeat_of: Iterable[Any] | None = None,
         origins: Iterable[Origin] | None = None,
     ) -> ForgettingMatrix:
@@ -112,6 +115,7 @@ class ForgettingMatrix:
         observed : (M, N) bools, or numbers that are 0 and 1
         task_ids, example_ids, domains : texts, UTF-8 bytes or whole numbers; ids are made when absent
         families : the same, or None, "" or NaN where a task has none
+        held_out : (N,) bools, or numbers that are 0 and 1
         repeat_of : for each row the id of the task that it measures once more, None, "" or NaN for a known row
         origins : for each row what is known of how it came about
 
@@ -130,6 +134,7 @@ class ForgettingMatrix:
             else NumberedIds("", n_examples),
             domains=names_of("Domains", domains) if domains is not None else None,
             families=names_or_none("Families", families) if families is not None else None,
+            held_out=_truth_values("held_out", held_out) if held_out is not None else None,
             origins=tuple(origins) if origins is not None else None,
         )
         return rows if repeat_of is None else rows._with_repeats(names_or_none("The entries of repeat_of", repeat_of))
@@ -161,8 +166,8 @@ class ForgettingMatrix:
 
         The file has ``forgetting`` (M, N), NaN where a cell is missing, and may have ``observed`` (M, N), ``task`` or
         ``task_ids`` (M,), ``example`` or ``example_ids`` (N,), ``domain`` or ``domains`` (N,), ``family`` or
-        ``families`` (M,), ``repeat_of`` (M,), which names the task that a row measures once more and is empty for
-        known rows, and of every row ``seed``, ``n_examples`` and ``dataset`` (sha256).
+        ``families`` (M,), ``held_out`` (N,), ``repeat_of`` (M,), which names the task that a row measures once more and
+        is empty for known rows, and of every row ``seed``, ``n_examples`` and ``dataset`` (sha256).
 
         Raises
         ------
@@ -226,6 +231,7 @@ class ForgettingMatrix:
             task_ids=kept,
             example_ids=self.example_ids,
             domains=self.domains,
+            held_out=self.held_out,
             families=None if self.families is None else tuple(self.families[i] for i in keep),
             origins=None if self.origins is None else tuple(self.origins[i] for i in keep),
             repeats=tuple(repeat for repeat in self.repeats if repeat.repeat_of in set(kept)),
@@ -248,6 +254,7 @@ class ForgettingMatrix:
             observed=matrix.observed[:, keep],
             example_ids=tuple(self.example_ids[j] for j in keep),
             domains=None if self.domains is None else tuple(self.domains[j] for j in keep),
+            held_out=None if self.held_out is None else self.held_out[keep],
             repeats=tuple(repeat for repeat in repeats if repeat is not None),
         )
 
@@ -324,7 +331,7 @@ def _values_and_mask(forgetting: Any, observed: Any) -> tuple[Values, Mask]:
     values = numbers_of("Forgetting", np.ma.getdata(forgetting) if masked is not np.ma.nomask else forgetting)
     if values.ndim != 2:
         raise WrongShape(f"Forgetting has {values.ndim} dimensions; tasks by examples needs 2.")
-    mask = _not_nan(values) if observed is None else _truth_values(observed)
+    mask = _not_nan(values) if observed is None else _truth_values("observed", observed)
     if masked is np.ma.nomask:
         return values, mask
     if mask.shape != values.shape:
@@ -339,13 +346,13 @@ def _not_nan(values: Values) -> Mask:
     return np.broadcast_to(np.True_, values.shape)
 
 
-def _truth_values(observed: Any) -> Mask:
-    """A mask as bools, from bools or from numbers that are 0 and 1; what lies under another mask was not measured."""
-    found = np.asarray(np.ma.filled(observed, False))
+def _truth_values(name: str, given: Any) -> Mask:
+    """A mask as bools, from bools or from numbers that are 0 and 1; what lies under another mask is none of it."""
+    found = np.asarray(np.ma.filled(given, False))
     if found.dtype == np.bool_:
         return found
     if found.dtype.kind not in "iuf" or not np.isin(found, (0, 1)).all():
-        raise WrongKind(f"Observed must be truth values or 0 and 1, not {found.dtype} such as {found.flat[0]!r}.")
+        raise WrongKind(f"{name} must be truth values or 0 and 1, not {found.dtype}.")
     return found.astype(np.bool_)
 
 
@@ -356,6 +363,8 @@ def _check_kinds(matrix: ForgettingMatrix) -> None:
         raise WrongKind("Forgetting must be an array of float32 or float64; from_arrays makes one of other numbers.")
     if getattr(matrix.observed, "dtype", None) != np.bool_:
         raise WrongKind("Observed must be an array of truth values; from_arrays makes one of 0 and 1.")
+    if matrix.held_out is not None and getattr(matrix.held_out, "dtype", None) != np.bool_:
+        raise WrongKind("held_out must be an array of truth values; from_arrays makes one of 0 and 1.")
     for what, names in (
         ("Task ids", matrix.task_ids),
         ("Example ids", matrix.example_ids),
@@ -405,6 +414,8 @@ def _check_shapes(matrix: ForgettingMatrix) -> None:
     for name, (found, n_expected) in expected.items():
         if len(found) != n_expected:
             raise WrongShape(f"{len(found)} {name} for a matrix of {shape[0]} tasks by {shape[1]} examples.")
+    if matrix.held_out is not None and matrix.held_out.shape != shape[1:]:
+        raise WrongShape(f"held_out has shape {matrix.held_out.shape} for {shape[1]} examples.")
     for repeat in matrix.repeats:
         if not repeat.forgetting.shape == repeat.observed.shape == shape[1:]:
             raise WrongShape(

@@ -29,6 +29,7 @@ NAMES = {
     "example_ids": ("example", "example_ids"),
     "domains": ("domain", "domains"),
     "families": ("family", "families"),
+    "held_out": ("held_out",),
     "repeat_of": ("repeat_of",),
 }
 ORIGIN_NAMES = ("seed", "n_examples", "dataset")
@@ -74,6 +75,8 @@ def write_matrix_file(path: str | Path, matrix: ForgettingMatrix) -> None:
     }
     if matrix.domains is not None:
         arrays["domain"] = np.array(matrix.domains)
+    if matrix.held_out is not None:
+        arrays["held_out"] = matrix.held_out
     families = [*(matrix.families or (None,) * matrix.n_tasks), *(row.family for row in repeats)]
     if matrix.families is not None or any(families):
         arrays["family"] = np.array([family or "" for family in families])

@@ -148,6 +148,7 @@ def with_repeats():
         task_ids=["a", "b", "a again", "c"],
         families=["f", None, "f", "g"],
         origins=[Origin(seed=1), Origin(seed=1), Origin(seed=2, dataset="0" * 64), Origin()],
+        held_out=[1, 0, 0],
         repeat_of=["", None, "a", ""],
     )
 
@@ -169,6 +170,7 @@ def test_a_repeat_goes_where_its_task_goes():
     (narrow,) = matrix.with_examples([2, 1]).measured_twice()
     assert (narrow.first.tolist(), narrow.second.tolist()) == ([0.2], [0.8])
     assert matrix.with_examples([2]).repeats == ()
+    assert matrix.held_out is not None and matrix.with_examples([2, 0]).held_out.tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_what_was_saved_comes_back_to_the_last_bit(path, dtype):
         example_ids=range(9),
         domains=["law", "code", ""] * 3,
         families=["f", None, "f", None, "f", None],
+        held_out=np.arange(9) < 2,
         origins=[*origins, Origin()],
         repeat_of=["", "", "t\u00e2che 0", "", "", "t\u00e2che 1"],
     )
@@ -81,6 +82,7 @@ def test_what_was_saved_comes_back_to_the_last_bit(path, dtype):
     assert loaded.forgetting.dtype == dtype
     for name in ("task_ids", "example_ids", "domains", "families", "origins"):
         assert getattr(loaded, name) == getattr(saved, name), name
+    assert loaded.held_out is not None and loaded.held_out.tolist() == [True, True] + [False] * 7
     assert np.array_equal(loaded.observed, saved.observed)
     assert np.array_equal(loaded.forgetting, saved.forgetting, equal_nan=True)
     for one, other in zip(loaded.repeats, saved.repeats, strict=True):
