@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from forgetcast.completion.blocks import column_slices
 from forgetcast.completion.matrix import ForgettingMatrix
-from forgetcast.completion.types import Floats, Mask
+from forgetcast.completion.types import Floats, Indices, Mask
 
 CELL_LIMIT = 50.0  # robust sd
 ROW_LIMIT = 25.0  # robust sd of the shift, or times the scatter of a typical row
@@ -72,21 +72,12 @@ class Outliers:
     n_rows: int
 
 
-def find_outliers(matrix: ForgettingMatrix) -> Outliers:
-    """Cells and rows beyond belief, each against what the other known rows say."""
-    centre, thin = _columns(matrix)
-    shift = np.array([np.median(cells - centre[seen]) for cells, seen in _rows(matrix)])
-    n_cells = np.array([np.count_nonzero(seen) for seen in matrix.observed])
-    # Of a row with one or two cells the shift is the cells themselves, and would take any value out of the residuals.
-    own = np.where(n_cells >= FEWEST, shift, 0.0)
-    across = np.where(thin, 0.0, _column_spread(matrix, centre, own))
-    along = np.array(
-        [_spread(cells - centre[seen] - own[row]) for row, (cells, seen) in enumerate(_rows(matrix))], dtype=np.float64
-    )
-    typical = max(float(np.median(along)), RESOLUTION)
-    cells, n_outlying = _cells(matrix, centre, own, np.where(n_cells >= FEWEST, along, 0.0), across, thin, typical)
-    rows = _outlying_rows(shift, along / typical, n_cells, typical)
-    return Outliers(tuple(cells), tuple(rows[:NAMED]), n_outlying, len(rows))
+def find_outliers(matrix: ForgettingMatrix, *, of_row: int | None = None) -> Outliers:
+    """Cells and rows beyond belief, each against what the other known rows say; of one row only, if that is asked."""
+    usual = _usual(matrix)
+    rows = [row for row in _outlying_rows(usual) if of_row in (None, row.row)]
+    cells, n_cells = _outlying_cells(matrix, usual, of_row)
+    return Outliers(tuple(cells), tuple(rows[:NAMED]), n_cells, len(rows))
 
 
 def outlier_warnings(matrix: ForgettingMatrix, found: Outliers) -> list[tuple[str, str]]:
@@ -110,6 +101,45 @@ def outlier_warnings(matrix: ForgettingMatrix, found: Outliers) -> list[tuple[st
     return rows + cells
 
 
+@dataclass(frozen=True, eq=False)
+class _Usual:
+    """What cells and rows are measured against.
+
+    centre, across (N,): m and t; thin (N,) bools, columns with too few cells, whose centre is that of the others
+    shift, along (M,): r and s; n_cells (M,) ints, measured cells of every row
+    typical : g
+    """
+
+    centre: Floats
+    across: Floats
+    thin: Mask
+    shift: Floats
+    along: Floats
+    n_cells: Indices
+    typical: float
+
+    @property
+    def own(self) -> Floats:
+        """r, and 0 for a row of one or two cells: its shift is the cells themselves, and would take them away. (M,)"""
+        return np.where(self.n_cells >= FEWEST, self.shift, 0.0)
+
+
+def _usual(matrix: ForgettingMatrix) -> _Usual:
+    centre, thin = _columns(matrix)
+    shift = np.array([np.median(cells - centre[seen]) for cells, seen in _rows(matrix)])
+    along = np.array(
+        [
+            GAUSSIAN * np.median(np.abs(cells - centre[seen] - of))
+            for of, (cells, seen) in zip(shift, _rows(matrix), strict=True)
+        ]
+    )
+    n_cells = np.array([np.count_nonzero(seen) for seen in matrix.observed])
+    known = along[n_cells >= FEWEST]
+    typical = max(float(np.median(known)) if known.size else 0.0, RESOLUTION)
+    usual = _Usual(centre, np.zeros(centre.size), thin, shift, along, n_cells, typical)
+    return replace(usual, across=np.where(thin, 0.0, _column_spread(matrix, centre, usual.own)))
+
+
 def _columns(matrix: ForgettingMatrix) -> tuple[Floats, Mask]:
     """m, where a column with too few cells has the median of the others, and which those are. (N,) both"""
     centre, count = np.empty(matrix.n_examples), np.empty(matrix.n_examples, dtype=np.intp)
@@ -130,15 +160,17 @@ def _column_spread(matrix: ForgettingMatrix, centre: Floats, shift: Floats) -> F
     return np.nan_to_num(spread, nan=0.0)
 
 
-def _cells(
-    matrix: ForgettingMatrix, centre: Floats, shift: Floats, along: Floats, across: Floats, thin: Mask, typical: float
-) -> tuple[list[OutlierCell], int]:
+def _outlying_cells(matrix: ForgettingMatrix, usual: _Usual, of_row: int | None) -> tuple[list[OutlierCell], int]:
     """The most surprising cells, and how many are beyond the limit."""
     found: list[OutlierCell] = []
     n_found = 0
+    along = np.where(usual.n_cells >= FEWEST, usual.along, 0.0)
     for row, (cells, seen) in enumerate(_rows(matrix)):
-        scale = np.maximum(across[seen], max(along[row], typical)) * np.where(thin[seen], UNKNOWN_COLUMN, 1.0)
-        deviation = (cells - centre[seen] - shift[row]) / scale
+        if of_row not in (None, row):
+            continue
+        scale = np.maximum(usual.across[seen], max(along[row], usual.typical))
+        scale *= np.where(usual.thin[seen], UNKNOWN_COLUMN, 1.0)
+        deviation = (cells - usual.centre[seen] - usual.own[row]) / scale
         places = np.flatnonzero(np.abs(deviation) > CELL_LIMIT)
         n_found += places.size
         columns = np.flatnonzero(seen)[places]
@@ -149,15 +181,16 @@ def _cells(
     return found, n_found
 
 
-def _outlying_rows(shift: Floats, spread: Floats, n_cells: Floats, typical: float) -> list[OutlierRow]:
+def _outlying_rows(usual: _Usual) -> list[OutlierRow]:
     """Rows whose shift or scatter is beyond the limit, the most surprising first; none among fewer than three."""
+    shift, spread = usual.shift, usual.along / usual.typical
     if shift.size < FEWEST:
         return []
     middle = float(np.median(shift))
-    usual = max(GAUSSIAN * float(np.median(np.abs(shift - middle))), typical)
+    scale = max(GAUSSIAN * float(np.median(np.abs(shift - middle))), usual.typical)
     # The shift of a row with few cells is as uncertain as they are.
-    deviation = (shift - middle) / np.sqrt(usual**2 + typical**2 / n_cells)
-    surprise = np.maximum(np.abs(deviation), np.where(n_cells >= FEWEST, spread, 0.0))
+    deviation = (shift - middle) / np.sqrt(scale**2 + usual.typical**2 / usual.n_cells)
+    surprise = np.maximum(np.abs(deviation), np.where(usual.n_cells >= FEWEST, spread, 0.0))
     order = np.argsort(-surprise, kind="stable")
     return [
         OutlierRow(row, float(shift[row]), float(deviation[row]), float(spread[row]))
@@ -187,7 +220,3 @@ def _medians(cells: Floats, seen: Mask) -> Floats:
     upper = np.take_along_axis(ordered, np.minimum(count // 2, cells.shape[0] - 1)[None], axis=0)[0]
     lower = np.take_along_axis(ordered, np.maximum(count - 1, 0)[None] // 2, axis=0)[0]
     return np.where(count > 0, lower / 2 + upper / 2, np.nan)
-
-
-def _spread(residuals: Floats) -> float:
-    return GAUSSIAN * float(np.median(np.abs(residuals)))

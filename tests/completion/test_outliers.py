@@ -97,6 +97,16 @@ def test_a_wild_cell_of_a_column_that_nobody_else_measured_is_named():
     assert [(cell.row, cell.column) for cell in outliers_of(forgetting).cells] == [(5, 9)]
 
 
+def test_one_row_alone_can_be_asked_about():
+    forgetting = make_forgetting(20, 300)
+    forgetting[7, 123], forgetting[3, :40] = 50.0, 60.0
+    matrix = ForgettingMatrix.from_arrays(forgetting)
+    (cell,) = find_outliers(matrix, of_row=7).cells
+    assert cell in find_outliers(matrix).cells or find_outliers(matrix).n_cells > NAMED
+    assert (cell.row, cell.column) == (7, 123)
+    assert find_outliers(matrix, of_row=8).n_cells == 0
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (2, 50), (3, 2), (50, 1)])
 def test_the_smallest_matrices_have_none(shape):
     found = outliers_of(np.random.default_rng(0).normal(size=shape))
