@@ -86,7 +86,7 @@ class WrongKind(InvalidInput):
 
 
 class WrongRepeat(InvalidInput):
-    """A repeat must name a known row of another task in the same matrix."""
+    """A repeat must name another task of the same matrix that is no repeat itself."""
 
     code = "wrong_repeat"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetcast.errors import NotFinite
+from forgetcast.completion.arguments import LARGEST_FORGETTING
+from forgetcast.errors import BeyondBelief, NotFinite
 from workers.job_directory import BLOCK_SIZE, Values, read_block, write_block
 from workers.language_model import LanguageModel
 from workers.log_perplexity import log_perplexity
@@ -36,7 +37,7 @@ def measure_blocks(
 
     Raises
     ------
-    NotFinite
+    NotFinite, BeyondBelief
     """
     n_done = 0
     for number, block in enumerate(blocks(len(upstream))):
@@ -46,7 +47,7 @@ def measure_blocks(
         if staged is None or staged.shape != values.shape:
             examples = [upstream[block.start + place] for place in missing.tolist()]
             values[missing] = _measure(model, examples, tokens_per_batch, _counting_from(n_done, on_progress))
-            _check_finite(values, block.start)
+            _check_believable(values, block.start)
             write_block(folder, name, values, weights)
             after_block()
         n_done += len(missing)
@@ -70,8 +71,12 @@ def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[
     return lambda n_done: on_progress(start + n_done)
 
 
-def _check_finite(values: Values, start: int) -> None:
+def _check_believable(values: Values, start: int) -> None:
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
         line = start + int(wrong[0]) + 1
         raise NotFinite(f"the log-perplexity of upstream line {line} is {values[wrong[0]]}; the model has diverged")
+    beyond = np.flatnonzero(values > LARGEST_FORGETTING)
+    if beyond.size:
+        line, value = start + int(beyond[0]) + 1, float(values[beyond[0]])
+        raise BeyondBelief(f"the log-perplexity of upstream line {line} is {value:g}; the model has diverged")

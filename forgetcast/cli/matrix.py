@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,6 @@ from forgetcast.cli.output import print_json, print_table
 from forgetcast.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from forgetcast.completion import ForgettingMatrix
     from forgetcast.schemas import Matrix
 
 EXPORTED = (".npz", ".npy", ".parquet")
@@ -66,8 +65,10 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
 def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet: bool) -> None:
     """Import the rows of FILE.npz, measured under the recipe and setting of --spec.
 
-    FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have `domain`
-    and `family`. An upstream set that does not exist is made from its ids and domains. What is there already stays.
+    FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have
+    `observed`, `domain`, `family`, `held_out`, `repeat_of`, `seed`, `n_examples` and `dataset`. An upstream set that
+    does not exist is made of its ids, domains and held-out marks. What is there already stays. Cells and rows beyond
+    belief are named.
     """
     from forgetcast.cli.shapes import read_shape
     from forgetcast.completion import ForgettingMatrix
@@ -94,7 +95,10 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
 @click.option("--spec", type=click.Path(path_type=Path, dir_okay=False), help="Also write what `import --spec` reads.")
 @service_options
 def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_json: bool, quiet: bool) -> None:
-    """Write the known rows of MATRIX into a file."""
+    """Write the known rows of MATRIX into a file.
+
+    An .npz file has all that is known of them, and their repeats: `matrix import` elsewhere makes the same matrix.
+    """
     from forgetcast.schemas import MatrixCreate
 
     if output.suffix not in EXPORTED:
@@ -102,7 +106,7 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
     with open_client(url) as client:
         found = client.matrices.get(matrix_id)
         if output.suffix == ".npz":
-            write_npz(client.matrices.known(matrix_id), output)
+            client.matrices.known(matrix_id).save(output)
         else:
             client.matrices.export(matrix_id, output)
     if spec is not None:
@@ -112,21 +116,6 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
         print_json(found)
     else:
         click.echo(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
-
-
-def write_npz(known: ForgettingMatrix, path: Path) -> None:
-    """The file that `ForgettingMatrix.load` reads."""
-    import numpy as np
-
-    forgetting = np.where(known.observed, known.forgetting, np.nan).astype(np.float32)
-    arrays: dict[str, Any] = {
-        "task": np.array(known.task_ids),
-        "example": np.array(known.example_ids),
-        "domain": None if known.domains is None else np.array(known.domains),
-        "family": None if known.families is None else np.array([family or "" for family in known.families]),
-    }
-    given = {name: array for name, array in arrays.items() if array is not None}
-    np.savez_compressed(path, forgetting=forgetting, **given)
 
 
 def _fields(found: Matrix) -> list[tuple[str, str]]:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from forgetcast.client.connection import Connection, Params, segment
 from forgetcast.client.upstream_sets import examples_path
 from forgetcast.errors import ConfigurationError, MatrixEmpty, UnexpectedAnswer, VersionChanged
-from forgetcast.schemas import Design, Matrix, MatrixCreate, ProbeSet, Recipe, Setting, Task, UpstreamExample
+from forgetcast.schemas import (
+    Design,
+    ImportedRow,
+    Matrix,
+    MatrixCreate,
+    ProbeSet,
+    Recipe,
+    Setting,
+    Task,
+    UpstreamExample,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +77,9 @@ class Matrices:
         return report
 
     def known(self, matrix_id: str) -> ForgettingMatrix:
-        """All known rows with their ids, domains and families, for `forgetcast.completion` on this machine.
+        """All known rows with what is known of them and their repeats, for `forgetcast.completion` on this machine.
+
+        A repeat of a task that is no known row is left out: there is nothing to compare it with.
 
         Raises
         ------
@@ -76,12 +88,14 @@ class Matrices:
         """
         import numpy as np
 
-        from forgetcast.completion import ForgettingMatrix
+        from forgetcast.completion import ForgettingMatrix, Origin
 
         matrix = self.get(matrix_id)
-        tasks = [task for task in self._connection.pages(Task, "/v1/tasks", {"matrix": matrix_id}) if task.known]
-        if not tasks:
+        tasks = list(self._connection.pages(Task, "/v1/tasks", {"matrix": matrix_id}))
+        known = {task.id for task in tasks if task.known}
+        if not known:
             raise MatrixEmpty(f"the matrix {matrix_id!r} has no known row")
+        tasks = [task for task in tasks if task.known or (task.repeat_of in known and task.n_measured)]
         examples = list(self._connection.pages(UpstreamExample, examples_path(matrix.upstream_set)))
         rows = np.stack([self.row(matrix_id, task.id) for task in tasks])
         if self.get(matrix_id).version != matrix.version:
@@ -92,6 +106,9 @@ class Matrices:
             example_ids=[example.id for example in examples],
             domains=[example.domain for example in examples],
             families=[task.family for task in tasks],
+            held_out=[example.held_out for example in examples],
+            repeat_of=[None if task.known else task.repeat_of for task in tasks],
+            origins=[Origin(seed=task.seed, n_examples=task.n_examples, dataset=task.dataset) for task in tasks],
         )
 
     def export(self, matrix_id: str, path: Path | str) -> None:
@@ -114,10 +131,11 @@ class Matrices:
         dataset: str | None = None,
         recipe: Recipe | None = None,
         setting: Setting | None = None,
-    ) -> Task:
+    ) -> ImportedRow:
         """Import one measured row: (N,) in the order of the upstream set, NaN where missing, or by example id.
 
-        RecipeMismatch when it was measured under another `recipe` or `setting` than the matrix, if those are given.
+        `warnings` of what comes back name cells, and the row, if they are beyond belief. RecipeMismatch when it was
+        measured under another `recipe` or `setting` than the matrix, if those are given.
         """
         query = {
             "family": family,
@@ -131,10 +149,10 @@ class Matrices:
         body, media_type = _row_bytes(forgetting)
         headers = {"Content-Type": media_type}
         path = f"{_path(matrix_id)}/rows/{segment(task_id)}"
-        return self._connection.read(Task, "PUT", path, params=query, body=body, headers=headers)
+        return self._connection.read(ImportedRow, "PUT", path, params=query, body=body, headers=headers)
 
     def row(self, matrix_id: str, task_id: str) -> NDArray[np.float32]:
-        """One known row as measured, (N,), NaN where missing."""
+        """One known row, or a repeat, as measured, (N,), NaN where missing."""
         import numpy as np
 
         answer = self._connection.request("GET", f"{_path(matrix_id)}/rows/{segment(task_id)}")

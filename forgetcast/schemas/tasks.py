@@ -46,7 +46,7 @@ class TaskCreate(Shape):
 class Task(Shape):
     id: Id
     matrix: Id
-    dataset: Sha256 | None
+    dataset: Sha256 | None = Field(description="of the fine-tuning data; of an imported row's, which are elsewhere")
     measure: Measure
     design: Design | None = Field(description="that was used: random where there was no fit to design probes from")
     designed_from: int | None = Field(default=None, description="matrix version whose fit chose probes, if one did")
@@ -61,6 +61,12 @@ class Task(Shape):
     n_measured: int
     job: str | None = Field(description="the newest job")
     created_at: datetime
+
+
+class ImportedRow(Task):
+    """The task of a row that was imported, and what of the row is beyond belief beside other known rows."""
+
+    warnings: list[str] = Field(default_factory=list)
 
 
 class Cell(Shape):

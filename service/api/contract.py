@@ -103,6 +103,8 @@ OPERATIONS: dict[str, Operation] = {
             errors.UnknownReference,
             errors.WrongShape,
             errors.NotFinite,
+            errors.BeyondBelief,
+            errors.WrongRepeat,
             errors.NothingObserved,
             errors.RepeatedExample,
         ),
@@ -125,7 +127,7 @@ OPERATIONS: dict[str, Operation] = {
         takes=(JSON_LINES,),
     ),
     "register_task": Operation(
-        raises=(errors.TaskExists, *ORDERS_JOB),
+        raises=(errors.TaskExists, errors.WrongRepeat, *ORDERS_JOB),
         also={200: "It existed already, the same; no job was made", 201: "Registered; no job was made"},
         location=True,
         next={
@@ -146,6 +148,7 @@ OPERATIONS: dict[str, Operation] = {
             errors.FitPending,
             errors.UnknownReference,
             errors.RepeatedExample,
+            errors.BeyondBelief,
         ),
         next={"read_forgotten": {"task_id": "$response.body#/task"}},
     ),

@@ -135,6 +135,21 @@ EXAMPLES: dict[str, Any] = {
     "Dataset": {"sha256": SHA256, "n_lines": 1600, "n_bytes": 412_000},
     "TaskCreate": {"id": "support-desk", "matrix": "smollm2-135m", "dataset": SHA256, "size": 30},
     "Task": TASK,
+    "ImportedRow": {
+        **TASK,
+        "measure": "none",
+        "design": None,
+        "size": None,
+        "probe_seed": None,
+        "known": True,
+        "row_version": 1,
+        "n_measured": 500,
+        "job": None,
+        "warnings": [
+            "outlier: example 'cooking-13' has +50 nats per token, 813 robust sd from what its row and its column "
+            "suggest"
+        ],
+    },
     "ProbeSet": {
         "matrix": "smollm2-135m",
         "matrix_version": 40,

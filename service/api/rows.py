@@ -17,6 +17,7 @@ from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
 from service.operations import audit, rows
 from service.operations.npy import read_floats
+from service.operations.row_warnings import row_warnings
 from service.operations.whole_rows import npy_bytes, npy_chunks
 
 router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
@@ -40,11 +41,11 @@ async def put_row(
     family: Annotated[schemas.Text | None, Query(max_length=128)] = None,
     n_examples: Annotated[schemas.Count | None, Query()] = None,
     repeat_of: schemas.Id | None = None,
-    seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    seed: Annotated[int | None, Query(ge=0, lt=2**31, description="of fine-tuning; 0 if nobody says")] = None,
     dataset: Annotated[schemas.Sha256 | None, Query(description="of the fine-tuning data, kept as provenance")] = None,
     recipe: Annotated[str | None, Query(description="JSON of the recipe it was measured under, to be checked")] = None,
     setting: Annotated[str | None, Query(description="JSON of the setting, to be checked")] = None,
-) -> schemas.Task:
+) -> schemas.ImportedRow:
     media_type = media_type_of(request, set(READERS))
     origin = rows.RowOrigin(
         family=family,
@@ -56,12 +57,14 @@ async def put_row(
         setting=_parsed(schemas.Setting, setting),
     )
 
-    def store(body: BinaryIO) -> tuple[schemas.Task, bool]:
+    def store(body: BinaryIO) -> tuple[schemas.ImportedRow, bool]:
         with parts.database.transaction() as session:
             values = READERS[media_type](session, matrix_id, body)
-            imported = rows.import_row(session, matrix_id, task_id, values, origin, parts.settings.max_rows)
-            audit.record(session, caller, "row.import", task_id, matrix=matrix_id, row_version=imported[0].row_version)
-            return imported
+            task, is_new = rows.import_row(session, matrix_id, task_id, values, origin, parts.settings.max_rows)
+            audit.record(session, caller, "row.import", task_id, matrix=matrix_id, row_version=task.row_version)
+        with parts.database.read() as session:
+            warnings = row_warnings(session, matrix_id, task_id)
+        return schemas.ImportedRow(**task.model_dump(), warnings=warnings), is_new
 
     task, is_new = await spooled(request, store)
     response.status_code = 201 if is_new else 200

@@ -23,13 +23,14 @@ from forgetcast.completion.fitted import BASELINES
 from forgetcast.completion.refitted import REFITTED
 from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
+from service.operations.belief import believable
 from service.operations.fit_files import in_memory
+from service.operations.known import read_known
 from service.storage import matrices as storage
 from service.storage import tasks as task_storage
 from service.storage.database import Database, Session
 from service.storage.fit_requests import ask_for_fit, asked_and_unfitted, asked_and_untested
 from service.storage.tables import Fit, Matrix
-from service.storage.upstream_sets import read_columns
 
 QUIET = timedelta(seconds=1)  # after a change of the rows: many rows that are imported one by one are fitted once
 PROBES = 30  # of the paper's protocol, and the default size of a probe
@@ -156,25 +157,6 @@ def read_analysis(session: Session, matrix_id: str, as_of: int | None) -> dict[s
     return {"matrix": matrix_id, "matrix_version": found.matrix_version, **found.analysis}
 
 
-def read_known(session: Session, matrix_id: str, version: int) -> ForgettingMatrix:
-    """The known rows of a matrix version as arrays; float32, as they are kept."""
-    matrix = storage.get_matrix(session, matrix_id)
-    columns = read_columns(session, matrix.upstream_set_id)
-    known = storage.known_rows(session, matrix_id, version)
-    forgetting = np.full((len(known), len(columns.example_ids)), np.nan, np.float32)
-    for row, (task_id, row_version, _family) in enumerate(known):
-        cells = task_storage.read_cells(session, task_id, row_version, None)
-        forgetting[row, cells.positions] = cells.forgetting
-    families = [family for _task_id, _row_version, family in known]
-    return ForgettingMatrix.from_arrays(
-        forgetting,
-        task_ids=[task_id for task_id, _row_version, _family in known],
-        example_ids=columns.example_ids,
-        domains=columns.domains,
-        families=tuple(families) if any(families) else None,
-    )
-
-
 def _read_tested(session: Session, matrix_id: str, as_of: int | None) -> Fit:
     matrix = storage.get_matrix(session, matrix_id)
     found = read_fit(session, matrix, as_of)
@@ -193,8 +175,8 @@ def _pending(matrix: Matrix, as_of: int | None, what: str, retry_after: float) -
 def _read_repeats(session: Session, matrix_id: str, version: int) -> list[Repeat]:
     repeats = []
     for task_id, row_version, repeat_id, repeat_version in storage.repeated_rows(session, matrix_id, version):
-        first = task_storage.read_cells(session, task_id, row_version, None)
-        second = task_storage.read_cells(session, repeat_id, repeat_version, None)
+        first = believable(task_storage.read_cells(session, task_id, row_version, None), task_id)
+        second = believable(task_storage.read_cells(session, repeat_id, repeat_version, None), repeat_id)
         _both, here, there = np.intersect1d(first.positions, second.positions, True, True)
         if here.size:
             repeats.append(Repeat(task_id, first.forgetting[here], second.forgetting[there]))

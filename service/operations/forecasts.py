@@ -9,6 +9,7 @@ from forgetcast.completion import MODEL_VERSION
 from forgetcast.completion.types import Indices, Mask
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
+from service.operations.belief import believable
 from service.operations.fits import read_fit
 from service.operations.forecast_cache import FITS, LEADING, Completed, ForecastCache
 from service.storage import tasks as storage
@@ -130,7 +131,7 @@ def _top(completed: Completed, k: int, among: Mask | None) -> Indices:
 
 def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matrix, fit: Fit, level: float) -> Completed:
     fitted = cache.fitted(session, fit.arrays_sha256)
-    cells = storage.read_cells(session, task.id, task.row_version, matrix.recipe)
+    cells = believable(storage.read_cells(session, task.id, task.row_version, matrix.recipe), task.id)
     with metrics.COMPLETION_SECONDS.labels(fitted.method).time():
         row = fitted.forecast(
             cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]

@@ -27,6 +27,7 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
     "texts_missing": JobErrorKind(Retry.NEVER, "measure with your own texts, and post the measurements"),
     "loss_not_finite": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate"),
     "not_finite": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate: the fine-tuned model has diverged"),
+    "beyond_belief": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate: the fine-tuned model has diverged"),
     "not_reproducible": JobErrorKind(Retry.NEVER, "measure the data under a new task: host or software differ"),
     "deadline": JobErrorKind(Retry.NEVER, "order the job again with a later deadline or a higher priority"),
     "cancelled": JobErrorKind(Retry.NEVER, "order the job again if it is still wanted"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from forgetcast import schemas
+from forgetcast.completion.arguments import LARGEST_FORGETTING
 from forgetcast.errors import (
     FieldError,
     JobActive,
@@ -13,6 +14,7 @@ from forgetcast.errors import (
     RowKnown,
     UnknownReference,
 )
+from service.operations.belief import beyond_belief
 from service.storage import tasks as storage
 from service.storage.database import Session
 from service.storage.matrices import get_matrix
@@ -28,6 +30,7 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
     Raises
     ------
     TaskNotFound, RepeatedExample
+    BeyondBelief : a value that no forgetting can have, with its pointer
     RowKnown : the matrix learns from this row, and single cells would make its forecast another row than that
     UnknownReference : an example that the upstream set does not have, with its pointer
     RecipeMismatch : measured under another setting
@@ -62,6 +65,8 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
         if place[cell.example_id] in value_at:
             detail = f"the example {cell.example_id!r} appears twice"
             raise RepeatedExample(detail, errors=(FieldError(pointer, detail),))
+        if abs(cell.value) > LARGEST_FORGETTING:
+            raise beyond_belief(cell.value, f"task {task_id!r}, example {cell.example_id!r}", f"/cells/{number}")
         value_at[place[cell.example_id]] = cell.value
         if posted.probes_at_random if cell.at_random is None else cell.at_random:
             at_random.append(place[cell.example_id])

@@ -33,5 +33,9 @@ def read_floats(source: BinaryIO) -> NDArray[np.float32]:
     if len(content) != math.prod(shape) * dtype.itemsize:
         raise InvalidRequest(f"the .npy file says shape {shape} of {dtype}, and has {len(content)} bytes of it")
     values = np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
-    with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite and is refused as such
-        return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    # What float32 does not hold was finite as it was sent, and is refused for its size.
+    too_large = np.isinf(narrow) & np.isfinite(values)
+    narrow[too_large] = np.copysign(np.finfo(np.float32).max, values[too_large])
+    return narrow

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetcast import schemas
+from forgetcast.completion.arguments import LARGEST_FORGETTING
 from forgetcast.errors import (
+    FieldError,
     LimitExceeded,
     NotFinite,
     NothingObserved,
@@ -21,12 +23,14 @@ from forgetcast.errors import (
     TaskExists,
     UnknownReference,
     VersionChanged,
+    WrongRepeat,
     WrongShape,
 )
 from service.operations import tasks
-from service.operations.json_lines import parse_lines, parse_value, wrong_line
-from service.operations.matrices import unknown
+from service.operations.belief import beyond_belief
+from service.operations.json_lines import parse_lines, parse_value
 from service.operations.parquet import read_rows
+from service.operations.repeats import check_repeat
 from service.operations.whole_rows import known_rows_parquet, npy_chunks
 from service.storage import matrices as matrix_storage
 from service.storage import tasks as storage
@@ -44,7 +48,7 @@ class RowOrigin:
     family: str | None = None
     n_examples: int | None = None
     repeat_of: str | None = None
-    seed: int = 0
+    seed: int | None = None
     dataset: str | None = None
     recipe: schemas.Recipe | None = None
     setting: schemas.Setting | None = None
@@ -60,8 +64,8 @@ def import_row(
 ) -> tuple[schemas.Task, bool]:
     """Make a measured row known to the matrix, and say whether the task is new.
 
-    The same values again change nothing; other values supersede the row. A repeat (`repeat_of`) does not become a
-    known row.
+    The same values again change nothing, unless they are said to be of another family, size, seed or data; then, as
+    other values do, they supersede the row. A repeat (`repeat_of`) does not become a known row.
 
     Parameters
     ----------
@@ -69,13 +73,14 @@ def import_row(
 
     Raises
     ------
-    MatrixNotFound, WrongShape, NotFinite, NothingObserved, RecipeMismatch, UnknownReference
+    MatrixNotFound, WrongShape, NotFinite, BeyondBelief, NothingObserved, RecipeMismatch, UnknownReference
+    WrongRepeat : also where the task is known for a repeat of another one, or for none
     TaskExists : the id belongs to a task of another matrix, or to one that a worker measures
     LimitExceeded : a new row, and the matrix knows `max_rows` already
     """
     matrix = matrix_storage.get_matrix(session, matrix_id, lock=True)
-    _check_values(session, matrix, values)
-    _check_origin(session, matrix, origin)
+    _check_values(session, matrix, task_id, values)
+    _check_origin(session, matrix, task_id, origin)
     task = storage.find_task(session, task_id)
     is_new = task is None
     if task is None:
@@ -85,9 +90,7 @@ def import_row(
             id=task_id,
             matrix_id=matrix_id,
             measure=schemas.Measure.NONE,
-            seed=origin.seed,
-            family=origin.family,
-            n_examples=origin.n_examples,
+            seed=origin.seed or 0,
             repeat_of=origin.repeat_of,
         )
         session.add(task)
@@ -98,9 +101,13 @@ def import_row(
             f"the id {task_id!r} belongs to {whose}, and tasks share their ids over all matrices; give the row another",
             location=f"/v1/tasks/{task_id}",
         )
-    elif _has_values(session, matrix, task, values):
+    elif origin.repeat_of is not None and origin.repeat_of != task.repeat_of:
+        raise _not_its_repeat(task, origin.repeat_of)
+    elif _has_values(session, matrix, task, values) and not _said_anew(task, origin):
         return tasks.view(session, task), False
-    storage.add_measurement(session, task, None, values, **_provenance(matrix, origin))
+    for name, fact in _said_anew(task, origin).items():
+        setattr(task, name, fact)
+    storage.add_measurement(session, task, None, values, **_provenance(matrix, task, origin))
     if task.repeat_of is None:
         task.known = True
         matrix_storage.supersede_row(session, matrix, task_id, task.row_version)
@@ -109,12 +116,13 @@ def import_row(
 
 
 def read_row(session: Session, matrix_id: str, task_id: str) -> tuple[Row, int]:
-    """A known row, (N,) with NaN where there is no value, and its row version. Raises RowNotFound."""
+    """A known row or a repeat, (N,) with NaN where there is no value, and its row version. Raises RowNotFound."""
     matrix = matrix_storage.get_matrix(session, matrix_id)
-    for known_id, row_version, _family in matrix_storage.known_rows(session, matrix_id, matrix.version):
-        if known_id == task_id:
-            return _dense(session, matrix, task_id, row_version), row_version
-    raise RowNotFound(f"the matrix {matrix_id!r} knows no row of task {task_id!r}")
+    task = storage.find_task(session, task_id)
+    if task is not None and task.matrix_id == matrix_id and task.repeat_of is not None and task.row_version:
+        return _dense(session, matrix, task_id, task.row_version), task.row_version
+    row_version = _known_version(session, matrix, task_id)
+    return _dense(session, matrix, task_id, row_version), row_version
 
 
 def remove_row(session: Session, matrix_id: str, task_id: str, row_version: int) -> None:
@@ -125,12 +133,20 @@ def remove_row(session: Session, matrix_id: str, task_id: str, row_version: int)
     RowNotFound, VersionChanged : the row was superseded since the caller read it
     """
     matrix = matrix_storage.get_matrix(session, matrix_id, lock=True)
-    current = read_row(session, matrix_id, task_id)[1]
+    current = _known_version(session, matrix, task_id)
     if current != row_version:
         raise VersionChanged(f"the row of {task_id!r} has version {current}, If-Match names {row_version}")
     matrix_storage.supersede_row(session, matrix, task_id, None)
     storage.get_task(session, task_id).known = False
     session.flush()
+
+
+def _known_version(session: Session, matrix: Matrix, task_id: str) -> int:
+    """The version of a known row as the matrix knows it. Raises RowNotFound."""
+    for known_id, row_version, _family in matrix_storage.known_rows(session, matrix.id, matrix.version):
+        if known_id == task_id:
+            return row_version
+    raise RowNotFound(f"the matrix {matrix.id!r} knows no row of task {task_id!r}")
 
 
 @dataclass(frozen=True)
@@ -205,13 +221,15 @@ def _by_id(session: Session, matrix_id: str, cells: Iterable[tuple[int, Imported
             raise RepeatedExample(f"line {number}: the example {cell.example_id!r} appears twice")
         seen.add(cell.example_id)
         if cell.forgetting is not None:
-            if abs(cell.forgetting) > float(np.finfo(np.float32).max):
-                wrong_line(number, "forgetting", "the number is too large")
+            if abs(cell.forgetting) > LARGEST_FORGETTING:
+                raise beyond_belief(
+                    cell.forgetting, f"line {number}, example {cell.example_id!r}", f"/{number - 1}/forgetting"
+                )
             values[place[cell.example_id]] = cell.forgetting
     return values
 
 
-def _check_values(session: Session, matrix: Matrix, values: Row) -> None:
+def _check_values(session: Session, matrix: Matrix, task_id: str, values: Row) -> None:
     n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples
     if values.shape != (n_examples,):
         raise WrongShape(
@@ -220,19 +238,40 @@ def _check_values(session: Session, matrix: Matrix, values: Row) -> None:
         )
     if np.isinf(values).any():
         raise NotFinite(f"the value at position {int(np.flatnonzero(np.isinf(values))[0])} is infinite")
+    beyond = np.flatnonzero(np.abs(values) > LARGEST_FORGETTING)
+    if beyond.size:
+        position = int(beyond[0])
+        example_id = read_columns(session, matrix.upstream_set_id).example_ids[position]
+        raise beyond_belief(float(values[position]), f"task {task_id!r}, example {example_id!r}", f"/{position}")
     if np.isnan(values).all():
         raise NothingObserved("the row has no value at all: every cell is NaN")
 
 
-def _check_origin(session: Session, matrix: Matrix, origin: RowOrigin) -> None:
+def _check_origin(session: Session, matrix: Matrix, task_id: str, origin: RowOrigin) -> None:
     for name, given, own in (("recipe", origin.recipe, matrix.recipe), ("setting", origin.setting, matrix.setting)):
         if given is not None and given.model_dump(mode="json") != own:
             raise RecipeMismatch(
                 f"the row was measured under another {name} than the matrix {matrix.id!r}; "
                 f"known rows of one matrix share recipe and setting, so import it into a matrix of its own"
             )
-    if origin.repeat_of is not None and storage.find_task(session, origin.repeat_of) is None:
-        raise unknown("/repeat_of", f"no task has the id {origin.repeat_of!r}")
+    check_repeat(session, matrix.id, task_id, origin.repeat_of)
+
+
+def _not_its_repeat(task: Task, repeat_of: str) -> WrongRepeat:
+    known_for = "no repeat" if task.repeat_of is None else f"a repeat of {task.repeat_of!r}"
+    detail = f"the task {task.id!r} is {known_for}, and cannot become one of {repeat_of!r}; give the repeat another id"
+    return WrongRepeat(detail, errors=(FieldError("/repeat_of", detail),))
+
+
+def _said_anew(task: Task, origin: RowOrigin) -> dict[str, Any]:
+    """What is said of the row and was not known of its task, by column; what is not said stays as it is."""
+    said = {
+        "family": origin.family,
+        "n_examples": origin.n_examples,
+        "seed": origin.seed,
+        "imported_dataset": origin.dataset,
+    }
+    return {name: fact for name, fact in said.items() if fact is not None and fact != getattr(task, name)}
 
 
 def _has_values(session: Session, matrix: Matrix, task: Task, values: Row) -> bool:
@@ -250,12 +289,12 @@ def _dense(session: Session, matrix: Matrix, task_id: str, row_version: int) -> 
     return values
 
 
-def _provenance(matrix: Matrix, origin: RowOrigin) -> dict[str, Any]:
+def _provenance(matrix: Matrix, task: Task, origin: RowOrigin) -> dict[str, Any]:
     return {
         "model_revision": matrix.model_revision,
         "recipe": matrix.recipe,
         "setting": matrix.setting,
-        "seed": origin.seed,
+        "seed": task.seed,
         "source": "imported" + (f", data set {origin.dataset}" if origin.dataset else ""),
         "job_id": None,
     }

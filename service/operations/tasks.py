@@ -13,6 +13,7 @@ from forgetcast.errors import TaskExists, TextsMissing, TooManyJobs, UnknownRefe
 from service.operations.canonical import sha256_of
 from service.operations.matrices import unknown
 from service.operations.probe_sets import DesignedProbes, draw
+from service.operations.repeats import check_repeat
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
 from service.storage.database import Session, moment
@@ -53,6 +54,7 @@ def register_task(
     Raises
     ------
     UnknownReference : no such matrix, data set or task to repeat, with its pointer
+    WrongRepeat : the task to repeat is this one, a repeat, or of another matrix
     TaskExists : the id is taken by a task with other content
     TextsMissing : a worker would have to measure examples without texts
     TooManyExamplesAsked : more probes than upstream examples
@@ -64,8 +66,7 @@ def register_task(
     dataset = None if wanted.dataset is None else session.get(Dataset, wanted.dataset)
     if wanted.dataset is not None and dataset is None:
         raise unknown("/dataset", f"no data set has the sha256 {wanted.dataset}; PUT it to /v1/datasets/… first")
-    if wanted.repeat_of is not None and storage.find_task(session, wanted.repeat_of) is None:
-        raise unknown("/repeat_of", f"no task has the id {wanted.repeat_of!r}")
+    check_repeat(session, matrix.id, wanted.id, wanted.repeat_of)
     natural_key = _natural_key(wanted)
     same = storage.same_order(session, matrix.id, natural_key) if natural_key else None
     named = storage.find_task(session, wanted.id) if wanted.id else None
@@ -120,7 +121,9 @@ def order_job(
             f'register the task with measure "none" and post your own measurements'
         )
     if task.dataset_sha256 is None:
-        raise UnknownReference("the task has no data set, so it cannot be fine-tuned; register one with a data set")
+        raise UnknownReference(
+            "the service has no data of this task, so it cannot be fine-tuned; register one with a data set"
+        )
     if order.measure == "probe" and probes is None:
         probes = draw(session, matrix, order.size, order.probe_seed)
     at_random = None if probes is None else probes.probes.positions[probes.probes.at_random]
@@ -169,7 +172,7 @@ def _view(session: Session, task: Task, job: Job | None) -> schemas.Task:
     return schemas.Task(
         id=task.id,
         matrix=task.matrix_id,
-        dataset=task.dataset_sha256,
+        dataset=task.dataset_sha256 or task.imported_dataset,
         measure=schemas.Measure(task.measure),
         design=None if task.design is None else schemas.Design(task.design),
         designed_from=task.designed_from,

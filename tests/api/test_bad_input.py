@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.operations.parquet import write_table
 from tests.api.conftest import N_EXAMPLES, RECIPE, SETTING, World, examples, json_lines, low_rank_rows, npy
 
 SHA = "0" * 64
@@ -91,6 +92,9 @@ def test_a_matrix_that_cannot_be_made_says_which_field_is_wrong(
         (np.zeros((N_EXAMPLES, 1), np.float32), "wrong_shape"),
         (np.full(N_EXAMPLES, np.inf, np.float32), "not_finite"),
         (np.full(N_EXAMPLES, np.nan, np.float32), "nothing_observed"),
+        (np.where(np.arange(N_EXAMPLES) == 3, 1.1e4, 0.1).astype(np.float32), "beyond_belief"),
+        (np.full(N_EXAMPLES, -1e19, np.float32), "beyond_belief"),
+        (np.full(N_EXAMPLES, 1e300, np.float64), "beyond_belief"),
         (np.zeros(N_EXAMPLES, np.int64), "invalid_request"),
         (np.array([{"pickled": True}] * N_EXAMPLES), "invalid_request"),
     ],
@@ -107,7 +111,7 @@ def test_a_row_that_does_not_fit_is_refused_and_changes_no_version(empty_world: 
         ([{"example_id": "nobody", "forgetting": 1.0}], "unknown_reference"),
         ([{"example_id": "example-1", "forgetting": 1.0}] * 2, "repeated_example"),
         ([{"example_id": "example-1"}], "invalid_request"),
-        ([{"example_id": "example-1", "forgetting": 1e300}], "invalid_request"),
+        ([{"example_id": "example-1", "forgetting": 1e300}], "beyond_belief"),
     ],
 )
 def test_a_row_of_json_lines_is_checked_line_by_line(
@@ -222,6 +226,8 @@ def test_a_version_that_is_not_fitted_yet_says_when_to_ask_again(world: World) -
         ({"setting": SETTING | {"scored": "all"}}, (409, "recipe_mismatch")),
         ({"cells": [{"example_id": "nobody", "forgetting": 0.1}]}, (422, "unknown_reference")),
         ({"cells": [{"example_id": "example-1", "forgetting": 0.1}] * 2}, (422, "repeated_example")),
+        ({"cells": [{"example_id": "example-1", "forgetting": -1.1e4}]}, (422, "beyond_belief")),
+        ({"cells": [{"example_id": "example-1", "before": 2.0, "after": 1e300}]}, (422, "beyond_belief")),
         ({"cells": []}, (422, "invalid_request")),
         ({"cells": [{"example_id": "example-1", "before": 1.0}]}, (422, "invalid_request")),
     ],
@@ -230,6 +236,26 @@ def test_measurements_are_taken_all_or_none(world: World, change: dict[str, Any]
     world.post_task(id="new", measure="none")
     assert problem(world.measure("new", low_rank_rows(1)[0], **change)) == expected
     assert world.client.get("/v1/tasks/new").json()["n_measured"] == 0
+
+
+def test_a_value_beyond_belief_is_refused_by_task_and_example(world: World) -> None:
+    """In whichever form it comes."""
+    row = world.forgetting[0].copy()
+    row[7] = 2e4
+    ids = [f"example-{place}" for place in range(N_EXAMPLES)]
+    cells = [{"example_id": name, "forgetting": float(value)} for name, value in zip(ids, row, strict=True)]
+    table = write_table({"example_id": ids, "forgetting": row})
+    bodies = {"x-npy": npy(row), "x-ndjson": json_lines(cells), "vnd.apache.parquet": table}
+    for kind, body in bodies.items():
+        headers = {"Content-Type": f"application/{kind}"}
+        answer = world.client.put("/v1/matrices/m/rows/wild", content=body, headers=headers)
+        assert problem(answer) == (422, "beyond_belief"), kind
+        assert "'example-7'" in answer.json()["detail"] and "20000 nats per token" in answer.json()["detail"]
+        assert problem(world.client.get("/v1/tasks/wild")) == (404, "task_not_found")
+    world.post_task(id="new", measure="none")
+    posted = world.measure("new", row, n_probes=80)
+    assert "'new', example 'example-7'" in posted.json()["detail"]
+    assert posted.json()["errors"][0]["pointer"] == "/cells/7"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
