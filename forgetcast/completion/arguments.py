@@ -35,7 +35,7 @@ def whole_number(name: str, value: Any, *, at_least: int = 0) -> int:
     WrongKind, OutOfRange
     """
     try:
-        if isinstance(value, bool | np.ndarray):
+        if isinstance(value, bool | np.bool_ | np.ndarray):
             raise TypeError
         number = operator.index(value)
     except TypeError:

@@ -45,7 +45,10 @@ def names_of(what: str, names: Iterable[Any]) -> tuple[str, ...]:
     """
     if isinstance(names, str | bytes):
         raise WrongKind(f"{what} must be a list of names, not the text {names!r}.")
-    return tuple(_name(what, name) for name in _items(names))
+    items = _items(names)
+    if set(map(type, items)) == {str} and "\0" not in "".join(items):  # as nearly always, and N may be millions
+        return tuple(items)
+    return tuple(_name(what, name) for name in items)
 
 
 def names_or_none(what: str, names: Iterable[Any]) -> tuple[str | None, ...]:

@@ -327,6 +327,8 @@ def check_matrix(matrix: Any) -> None:
 
 def _values_and_mask(forgetting: Any, observed: Any) -> tuple[Values, Mask]:
     """Z and which of its cells were measured, from whatever was given; neither is copied without need."""
+    if hasattr(forgetting, "columns"):
+        raise WrongKind("Forgetting is a table with names; from_pandas reads them.")
     masked = np.ma.getmask(forgetting) if isinstance(forgetting, np.ma.MaskedArray) else np.ma.nomask
     values = numbers_of("Forgetting", np.ma.getdata(forgetting) if masked is not np.ma.nomask else forgetting)
     if values.ndim != 2:
@@ -374,6 +376,10 @@ def _check_kinds(matrix: ForgettingMatrix) -> None:
         check_names(what, names)
     if not all(isinstance(origin, Origin) for origin in matrix.origins or ()):
         raise WrongKind("Origins must be a list of Origin.")
+    for repeat in matrix.repeats:
+        values, seen = getattr(repeat, "forgetting", None), getattr(repeat, "observed", None)
+        if getattr(values, "dtype", None) not in (np.float32, np.float64) or getattr(seen, "dtype", None) != np.bool_:
+            raise WrongKind("Repeats must be a list of RepeatedRow, with arrays of floats and of truth values.")
 
 
 def _check_row(task: str, row: Values, observed: Mask, example_ids: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from service.storage.database import Session
 from service.storage.tables import UpstreamSet
 from service.storage.upstream_sets import read_columns
 
-COMPARED = 16  # known rows; more would make the import of many rows read each of them as often
+COMPARED = 8  # known rows, each read at every import; beside 4 others no row of the two matrices at hand is named
 
 
 def row_warnings(session: Session, matrix_id: str, task_id: str) -> list[str]:
@@ -23,7 +23,7 @@ def row_warnings(session: Session, matrix_id: str, task_id: str) -> list[str]:
     matrix = matrix_storage.get_matrix(session, matrix_id)
     known = matrix_storage.known_rows(session, matrix_id, matrix.version)
     versions = [(other, row_version) for other, row_version, _family in known if other != task_id][:COMPARED]
-    if len(versions) + 1 < FEWEST:
+    if len(versions) < FEWEST:
         return []
     versions.append((task_id, storage.get_task(session, task_id).row_version))
     n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples

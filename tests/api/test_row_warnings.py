@@ -45,6 +45,8 @@ def test_the_first_rows_have_nothing_to_be_compared_with(empty_world: World) -> 
     assert empty_world.put_row("first", empty_world.forgetting[0]).json()["warnings"] == []
     assert empty_world.put_row("second", wild).json()["warnings"] == []
     assert empty_world.put_row("third", empty_world.forgetting[1]).json()["warnings"] == []
+    assert empty_world.put_row("second", wild).json()["warnings"] == []
+    assert empty_world.put_row("fourth", empty_world.forgetting[2]).json()["warnings"] == []
     assert empty_world.put_row("second", wild).json()["warnings"] != []
 
 

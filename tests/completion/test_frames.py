@@ -61,6 +61,11 @@ def test_a_frame_that_is_no_matrix_is_refused(given, error, words):
         ForgettingMatrix.from_pandas(given)
 
 
+def test_a_frame_among_arrays_would_lose_its_names_and_is_refused():
+    with pytest.raises(WrongKind, match="from_pandas"):
+        ForgettingMatrix.from_arrays(frame())
+
+
 def test_an_example_without_a_domain_is_refused_by_name():
     with pytest.raises(WrongShape, match="'law-2'"):
         ForgettingMatrix.from_pandas(frame(), domains={"law-1": "code"})

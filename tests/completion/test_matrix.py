@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from forgetcast.completion import ForgettingMatrix, Origin
+from forgetcast.completion import ForgettingMatrix, Origin, RepeatedRow
 from forgetcast.errors import (
     BeyondBelief,
     MatrixEmpty,
@@ -161,6 +163,12 @@ def test_a_row_that_repeats_a_task_is_no_known_row_and_stands_beside_it():
     assert repeat.origin == Origin(seed=2, dataset="0" * 64)
     (pair,) = matrix.measured_twice()
     assert (pair.task_id, pair.first.tolist(), pair.second.tolist()) == ("a", [0.1, 0.2], [0.7, 0.8])
+
+
+def test_the_constructor_takes_no_repeat_of_another_form():
+    for repeat in ("a again", RepeatedRow("a again", "a", [0.1], [True])):  # type: ignore[arg-type]
+        with pytest.raises(WrongKind, match="RepeatedRow"):
+            replace(with_repeats(), repeats=(repeat,))
 
 
 def test_a_repeat_goes_where_its_task_goes():
