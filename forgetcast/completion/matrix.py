@@ -180,7 +180,7 @@ class ForgettingMatrix:
 
     def save(self, path: str | Path) -> None:
         """Write the ``.npz`` file that `load` reads, with everything this matrix has, to the last bit."""
-        write_matrix_file(path, self)
+        write_matrix_file(path, self._arguments())
 
     def __repr__(self) -> str:
         share = 1.0 if self.is_complete else float(np.mean([row.mean() for row in self.observed]))
@@ -295,6 +295,24 @@ class ForgettingMatrix:
                 second = repeat.forgetting[both].astype(np.float64)
                 pairs.append(Repeat(repeat.repeat_of, self.row(row)[both], second))
         return pairs
+
+    def _arguments(self) -> dict[str, Any]:
+        """What `from_arrays` makes this matrix of: known rows first, then their repeats."""
+        repeats = self.repeats
+        known = np.where(self.observed, self.forgetting, np.asarray(np.nan, self.forgetting.dtype))
+        again = [np.where(row.observed, row.forgetting, np.asarray(np.nan, row.forgetting.dtype)) for row in repeats]
+        families = [*(self.families or (None,) * self.n_tasks), *(row.family for row in repeats)]
+        origins = [*(self.origins or (Origin(),) * self.n_tasks), *(row.origin for row in repeats)]
+        return {
+            "forgetting": np.concatenate([known, np.stack(again)]) if again else known,
+            "task_ids": [*self.task_ids, *(row.task_id for row in repeats)],
+            "example_ids": self.example_ids,
+            "domains": self.domains,
+            "families": families if self.families is not None or any(families) else None,
+            "held_out": self.held_out,
+            "repeat_of": [*(None,) * self.n_tasks, *(row.repeat_of for row in repeats)] if repeats else None,
+            "origins": origins,
+        }
 
     def _with_repeats(self, repeat_of: Sequence[str | None]) -> ForgettingMatrix:
         """The matrix of those rows that repeat nothing, with the others as their repeats."""

@@ -7,9 +7,9 @@ whose mask went unread would give a matrix of numbered examples with cells that 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from forgetcast.completion.ids import names_or_none
 from forgetcast.completion.repeats import Origin
 from forgetcast.errors import UnreadableMatrix, WrongKind, WrongShape
-
-if TYPE_CHECKING:
-    from forgetcast.completion.matrix import ForgettingMatrix
 
 # What an argument of `ForgettingMatrix.from_arrays` may be called in a file; the first name is the one that is written.
 NAMES = {
@@ -63,28 +60,15 @@ def read_matrix_file(path: str | Path) -> dict[str, Any]:
     return found if origins is None else {**found, "origins": origins}
 
 
-def write_matrix_file(path: str | Path, matrix: ForgettingMatrix) -> None:
-    """Everything that the matrix has, as `read_matrix_file` reads it: known rows first, then their repeats."""
-    repeats = matrix.repeats
-    known = np.where(matrix.observed, matrix.forgetting, np.asarray(np.nan, matrix.forgetting.dtype))
-    again = [np.where(row.observed, row.forgetting, np.asarray(np.nan, row.forgetting.dtype)) for row in repeats]
-    arrays: dict[str, Any] = {
-        "forgetting": np.concatenate([known, np.stack(again)]) if again else known,
-        "task": np.array([*matrix.task_ids, *(row.task_id for row in repeats)]),
-        "example": np.array(list(matrix.example_ids)),
-    }
-    if matrix.domains is not None:
-        arrays["domain"] = np.array(matrix.domains)
-    if matrix.held_out is not None:
-        arrays["held_out"] = matrix.held_out
-    families = [*(matrix.families or (None,) * matrix.n_tasks), *(row.family for row in repeats)]
-    if matrix.families is not None or any(families):
-        arrays["family"] = np.array([family or "" for family in families])
-    if repeats:
-        arrays["repeat_of"] = np.array([""] * matrix.n_tasks + [row.repeat_of for row in repeats])
-    origins = [*(matrix.origins or (Origin(),) * matrix.n_tasks), *(row.origin for row in repeats)]
+def write_matrix_file(path: str | Path, arguments: Mapping[str, Any]) -> None:
+    """The file that has these arguments of `ForgettingMatrix.from_arrays`, without those that are None."""
+    arrays: dict[str, Any] = {}
+    for argument, (name, *_others) in NAMES.items():
+        given = arguments.get(argument)
+        if given is not None:
+            arrays[name] = given if isinstance(given, np.ndarray) else np.array([one or "" for one in given])
     with open(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays, **_columns(origins))
+        np.savez_compressed(file, allow_pickle=False, **arrays, **_columns(arguments.get("origins") or ()))
 
 
 def _arrays(path: str | Path) -> dict[str, NDArray[Any]]:
