@@ -44,6 +44,13 @@ def test_help_of_a_command_loads_neither_httpx2_nor_pydantic(name):
     assert not loaded & {"httpx2", "pydantic", "rich", "numpy", "fastapi", "sqlalchemy"}
 
 
+def test_the_collector_of_garbage_leaves_alone_what_a_command_imports():
+    loaded_after(
+        "import gc\nfrom forgetcast.cli.lazy_group import imported\nimported('ls', 'forgetcast.schemas:Job')\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 10_000"
+    )
+
+
 def test_a_reader_that_leaves_is_no_error(tmp_path):
     np.savez(tmp_path / "rows.npz", forgetting=np.random.default_rng(0).normal(size=(4, 40)))
     command = [sys.executable, "-m", "forgetcast.cli", "backtest", str(tmp_path / "rows.npz"), "--json"]
