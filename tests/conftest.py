@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,21 @@ from service.storage.tables import Table
 
 POSTGRES = os.environ.get("FORGETCAST_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")
 REDIS = os.environ.get("FORGETCAST_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """The collector of garbage leaves alone what the imports have made, which lasts until the end.
+
+    It is 650,000 objects: a look through them took 0.4 to 1 s, and every fine-tuning of a test had one made.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def _absent(what: str, error: Exception) -> NoReturn:
