@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from service.queue import NoQueue, RedisQueue
 from service.storage.database import Database
-from service.storage.tables import Table
+from service.storage.tables import Audit, Table
 
 POSTGRES = os.environ.get("FORGETCAST_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")
 REDIS = os.environ.get("FORGETCAST_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
@@ -74,11 +74,18 @@ def postgres_tables(postgres_url: str) -> str:
 def postgres_database(postgres_tables: str) -> Iterator[Database]:
     """Empty tables on Postgres. Emptied rather than rolled back, for several connections must see each other."""
     database = Database(postgres_tables)
-    names = ", ".join(table.name for table in Table.metadata.sorted_tables)
-    with database.transaction() as session:
-        session.execute(sa.text(f"TRUNCATE {names}"))
+    empty(database)
     yield database
     database.close()
+
+
+def empty(database: Database) -> None:
+    """Delete all rows on Postgres. TRUNCATE takes a hundred times as long: it makes the files of every table anew."""
+    with database.transaction() as session:
+        if session.scalar(sa.exists(sa.select(Audit)).select()):
+            session.execute(sa.text("TRUNCATE audit"))  # whose triggers refuse to delete a row
+        for table in reversed(Table.metadata.sorted_tables):
+            session.execute(table.delete())
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ from service.queue import NoQueue
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.tables import Table
+from tests.conftest import empty
 
 N_EXAMPLES = 80
 DOMAINS = ("cooking", "history", "code", "poems")
@@ -156,14 +159,42 @@ def world_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "world.db"
 
 
+@pytest.fixture(scope="session")
+def world_schema(postgres_tables: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres schema with the rows of a world, made once. The tables that they were made in are left empty."""
+    name = f"forgetcast_world_{uuid.uuid4().hex[:12]}"
+    database = Database(postgres_tables)
+    with TestClient(create_app(settings_in(tmp_path_factory.mktemp("world")), database, NoQueue())) as client:
+        make_world(client, database)
+        with database.transaction() as session:
+            session.execute(sa.schema.CreateSchema(name))
+            for table in Table.metadata.sorted_tables:
+                session.execute(sa.text(f"CREATE TABLE {name}.{table.name} AS TABLE {table.name}"))
+        empty(database)
+        yield name
+        with database.transaction() as session:
+            session.execute(sa.schema.DropSchema(name, cascade=True))
+
+
 @pytest.fixture
 def world(client: TestClient, database: Database, request: pytest.FixtureRequest) -> World:
     """The set and the matrix with twelve known rows, fitted."""
-    if not database.is_sqlite:
-        return make_world(client, database)
-    with (
-        closing(sqlite3.connect(request.getfixturevalue("world_file"))) as made,
-        closing(sqlite3.connect(str(database.url.database))) as own,
-    ):
-        made.backup(own)
+    if database.is_sqlite:
+        copy_file(request.getfixturevalue("world_file"), database)
+    else:
+        copy_schema(request.getfixturevalue("world_schema"), database)
     return World(client, database, low_rank_rows(12))
+
+
+def copy_file(made: Path, database: Database) -> None:
+    with (
+        closing(sqlite3.connect(made)) as source,
+        closing(sqlite3.connect(str(database.url.database))) as target,
+    ):
+        source.backup(target)
+
+
+def copy_schema(made: str, database: Database) -> None:
+    with database.transaction() as session:
+        for table in Table.metadata.sorted_tables:
+            session.execute(sa.text(f"INSERT INTO {table.name} TABLE {made}.{table.name}"))
