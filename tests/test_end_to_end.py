@@ -109,7 +109,8 @@ def test_postgres_and_redis_give_the_same_as_the_embedded_service(
     port = free_port()
     with forgetcast(home, "migrate", **servers) as migrate:
         assert migrate.wait(60) == 0
-    with forgetcast(home, "serve", "--port", str(port), **servers), forgetcast(home, "worker", **servers):
+    worker = forgetcast(home, "worker", "--poll", "0.5", **servers)  # it hears of the end between two looks for work
+    with forgetcast(home, "serve", "--port", str(port), **servers), worker:
         distributed = the_main_job(home, port)
     assert distributed.row == pytest.approx(embedded.row, abs=1e-4)
     top, same = ([cell.example_id for cell in one.forgotten.data[:20]] for one in (embedded, distributed))

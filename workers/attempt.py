@@ -8,6 +8,7 @@ It holds no lease and no secret, and may be killed at any moment. It ends with i
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shutil
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if __name__ == "__main__":
+    gc.disable()  # until all is imported: 2.7 s of processor time, and not 4.4
 
 import numpy as np
 import torch
@@ -246,4 +249,6 @@ def _is_disk_full(error: Exception, folder: Path) -> bool:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported lasts until the end
+    gc.enable()
     sys.exit(main())
