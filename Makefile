@@ -35,8 +35,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: setup ## forecast a new task on a real language model; TASK=my.jsonl takes your own, FRESH=1 begins anew
 	@$(RUN) -m bundled.demo $(if $(TASK),--task $(call quoted,$(TASK))) $(if $(FRESH),--fresh)
 
-test: setup ## run the tests (what needs Postgres or Redis is skipped when there is none)
-	@$(RUN) -m pytest -q -m 'not faults and not generated'
+test: setup ## run the tests, two at a time (what needs Postgres or Redis is skipped when there is none); PROCESSES=n
+	@$(RUN) -m pytest -q -n $(or $(PROCESSES),2) --dist loadfile --no-loadscope-reorder --durations=20 \
+		-m 'not faults and not generated'
 
 generated: setup ## drive a task with a client that is generated from openapi.json (about a minute)
 	@$(RUN) -m pytest -q -m generated

@@ -19,6 +19,8 @@ from service.storage.tables import Audit, Table
 
 POSTGRES = os.environ.get("FORGETCAST_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")
 REDIS = os.environ.get("FORGETCAST_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+TESTS = Path(__file__).parent
+OF_PROCESSES = {TESTS, TESTS / "workers"}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +36,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of whole processes come first: a file of them takes up to a minute, and what ends last should be short."""
+    items.sort(key=lambda item: item.path.parent not in OF_PROCESSES)
 
 
 def _absent(what: str, error: Exception) -> NoReturn:
