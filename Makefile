@@ -35,8 +35,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: setup ## forecast a new task on a real language model; TASK=my.jsonl takes your own, FRESH=1 begins anew
 	@$(RUN) -m bundled.demo $(if $(TASK),--task $(call quoted,$(TASK))) $(if $(FRESH),--fresh)
 
+# One thread each: beside another process, threads of torch that spin for each other tripled what a fine-tuning costs.
 test: setup ## run the tests, two at a time (what needs Postgres or Redis is skipped when there is none); PROCESSES=n
-	@$(RUN) -m pytest -q -n $(or $(PROCESSES),2) --dist loadfile --no-loadscope-reorder --durations=20 \
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(or $(PROCESSES),2) --dist loadfile --no-loadscope-reorder --durations=20 \
 		-m 'not faults and not generated'
 
 generated: setup ## drive a task with a client that is generated from openapi.json (about a minute)
