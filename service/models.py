@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,6 +108,9 @@ def write_models(file: Path, entries: dict[str, BaseModelFiles]) -> None:
         lines += [f'[models."{model_id}"]', f"folder = {json.dumps(str(entry.folder))}"]
         lines += [f'revision = "{entry.revision}"'] if entry.revision else []
         lines.append("")
-    scratch = file.with_suffix(".tmp")
-    scratch.write_text("\n".join(lines), encoding="utf-8")
-    scratch.replace(file)
+    with tempfile.NamedTemporaryFile(  # a name of its own: two may write at once, the same revisions
+        "w", encoding="utf-8", dir=file.parent, prefix=f"{file.name}.", suffix=".tmp", delete=False
+    ) as scratch:
+        scratch.write("\n".join(lines))
+    Path(scratch.name).chmod(0o644)
+    Path(scratch.name).replace(file)

@@ -14,6 +14,7 @@ from service.operations.fits import read_fit
 from service.operations.forecast_cache import FITS, LEADING, Completed, ForecastCache
 from service.storage import tasks as storage
 from service.storage.database import Database, Session
+from service.storage.jobs import newest_job
 from service.storage.matrices import get_matrix, newest_fits
 from service.storage.tables import Fit, Matrix, Task
 
@@ -170,7 +171,7 @@ def _warnings(completed: Completed) -> list[str]:
 
 
 def _not_measured(session: Session, task: Task) -> NotMeasured:
-    job = storage.newest_job(session, task.id)
+    job = newest_job(session, task.id)
     if job is None:
         return NotMeasured(
             f"nothing has been measured for the task {task.id!r}; POST its measurements or order a job",

@@ -109,35 +109,46 @@ class Measured(Protocol):
 
 def store_result(session: Session, job_id: str, fence: int, result: Measured, child: ChildEnd) -> bool:
     """End a job with its measurement, both or neither. False: the lease is lost or a cancel was asked."""
+    hold_for_end(session, job_id)
     if not job_storage.finish(session, job_id, fence, result.report, child=child):
         return False
     record_measurement(session, job_id, result.before, result.after, result.report)
     return True
 
 
+def hold_for_end(session: Session, job_id: str) -> None:
+    """Lock what the end of a job changes, before the job itself."""
+    job = job_storage.get_job(session, job_id)
+    if job.measure == schemas.Measure.FULL:
+        get_matrix(session, storage.get_task(session, job.task_id).matrix_id, lock=True)
+    storage.get_task(session, job.task_id, lock=True)
+
+
 def record_measurement(session: Session, job_id: str, before: Values, after: Values, report: dict[str, Any]) -> None:
-    """Write a finished job's cells; called in the transaction that ends the job.
+    """Write a finished job's cells; called in the transaction that ends the job, after `hold_for_end`.
 
     A full measurement becomes a known row of the matrix, unless the task repeats another one. Base values that were
-    measured for the first time are kept for later jobs.
+    measured for the first time are kept for later jobs. Tasks that share the job get the same cells.
     """
     job = job_storage.get_job(session, job_id)
-    task = storage.get_task(session, job.task_id, lock=True)
-    matrix = get_matrix(session, task.matrix_id, lock=job.measure == schemas.Measure.FULL)
+    task = storage.get_task(session, job.task_id)
+    matrix = get_matrix(session, task.matrix_id)
     positions = _positions(session, job, matrix)
-    storage.add_measurement(
-        session,
-        task,
-        None if job.positions is None else positions,
-        after.astype(np.float64) - before.astype(np.float64),
-        random_positions=None if job.random_positions is None else np.frombuffer(job.random_positions, "<i4"),
-        model_revision=matrix.model_revision,
-        recipe=matrix.recipe,
-        setting=matrix.setting,
-        seed=task.seed,
-        source=str(report.get("device", "")),
-        job_id=job.id,
-    )
+    sharing = [storage.get_task(session, task_id, lock=True) for task_id in job_storage.sharing_tasks(session, job_id)]
+    for measured in (task, *sharing):
+        storage.add_measurement(
+            session,
+            measured,
+            None if job.positions is None else positions,
+            after.astype(np.float64) - before.astype(np.float64),
+            random_positions=None if job.random_positions is None else np.frombuffer(job.random_positions, "<i4"),
+            model_revision=matrix.model_revision,
+            recipe=matrix.recipe,
+            setting=matrix.setting,
+            seed=task.seed,
+            source=str(report.get("device", "")),
+            job_id=job.id,
+        )
     _keep_base_values(session, matrix, positions, before)
     if job.measure == schemas.Measure.FULL and task.repeat_of is None:
         task.known = True

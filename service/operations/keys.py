@@ -59,7 +59,7 @@ def rotate_key(session: Session, key_id: str, overlap: timedelta) -> schemas.Api
     ApiKeyNotFound
     ApiKeyEnded : what was revoked or has expired gets no successor
     """
-    old = storage.get_key(session, key_id)
+    old = storage.get_key(session, key_id, lock=True)
     if storage.find_live_key(session, key_id) is None:
         raise ApiKeyEnded(f"the API key {key_id!r} was revoked or has expired; create a new one")
     lifetime = None if old.expires_at is None else timedelta(seconds=old.expires_at - old.created_at)
@@ -70,7 +70,7 @@ def rotate_key(session: Session, key_id: str, overlap: timedelta) -> schemas.Api
 
 def revoke_key(session: Session, key_id: str) -> schemas.ApiKey:
     """End a key now; one that has ended stays as it is. Raises ApiKeyNotFound."""
-    found = storage.get_key(session, key_id)
+    found = storage.get_key(session, key_id, lock=True)
     storage.end_key(session, found, 0)
     return view(found)
 

@@ -13,6 +13,7 @@ from service.operations.canonical import sha256_of
 from service.storage import matrices as storage
 from service.storage.database import Session, moment
 from service.storage.ids import new_id
+from service.storage.locks import hold
 from service.storage.tables import Matrix, UpstreamSet
 
 
@@ -46,6 +47,7 @@ def create_matrix(
         "setting": wanted.setting.model_dump(mode="json"),
     }
     matrix_id = wanted.id or new_id("mat")
+    hold(session, ("matrix", matrix_id))
     found = session.get(Matrix, matrix_id)
     if found is not None:
         different = [name for name, value in definition.items() if getattr(found, name) != value]

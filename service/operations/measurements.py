@@ -8,7 +8,6 @@ from forgetcast import schemas
 from forgetcast.completion.arguments import LARGEST_FORGETTING
 from forgetcast.errors import (
     FieldError,
-    JobActive,
     RecipeMismatch,
     RepeatedExample,
     RowKnown,
@@ -17,6 +16,7 @@ from forgetcast.errors import (
 from service.operations.belief import beyond_belief
 from service.storage import tasks as storage
 from service.storage.database import Session
+from service.storage.jobs import check_idle
 from service.storage.matrices import get_matrix
 from service.storage.upstream_sets import read_columns
 
@@ -49,11 +49,7 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
             f"the cells were measured under another setting than the matrix {matrix.id!r}, so they cannot be compared: "
             f"{setting} instead of {matrix.setting}"
         )
-    job = storage.newest_job(session, task_id)
-    if job is not None and not schemas.JobState(job.state).terminal:
-        raise JobActive(
-            f"the job {job.id} is measuring this task; wait for it or cancel it", location=f"/v1/jobs/{job.id}"
-        )
+    check_idle(session, task_id)
     place = {name: position for position, name in enumerate(read_columns(session, matrix.upstream_set_id).example_ids)}
     value_at: dict[int, float] = {}
     at_random: list[int] = []

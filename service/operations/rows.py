@@ -35,6 +35,7 @@ from service.operations.whole_rows import known_rows_parquet, npy_chunks
 from service.storage import matrices as matrix_storage
 from service.storage import tasks as storage
 from service.storage.database import Session
+from service.storage.locks import hold
 from service.storage.tables import Matrix, Task, UpstreamSet
 from service.storage.upstream_sets import UpstreamColumns, read_columns
 
@@ -78,10 +79,11 @@ def import_row(
     TaskExists : the id belongs to a task of another matrix, or to one that a worker measures
     LimitExceeded : a new row, and the matrix knows `max_rows` already
     """
+    hold(session, ("task", task_id))
     matrix = matrix_storage.get_matrix(session, matrix_id, lock=True)
     _check_values(session, matrix, task_id, values)
     _check_origin(session, matrix, task_id, origin)
-    task = storage.find_task(session, task_id)
+    task = storage.find_task(session, task_id, lock=True)
     is_new = task is None
     if task is None:
         if matrix_storage.count_known(session, matrix_id) >= max_rows:
@@ -136,8 +138,9 @@ def remove_row(session: Session, matrix_id: str, task_id: str, row_version: int)
     current = _known_version(session, matrix, task_id)
     if current != row_version:
         raise VersionChanged(f"the row of {task_id!r} has version {current}, If-Match names {row_version}")
+    task = storage.get_task(session, task_id, lock=True)
     matrix_storage.supersede_row(session, matrix, task_id, None)
-    storage.get_task(session, task_id).known = False
+    task.known = False
     session.flush()
 
 

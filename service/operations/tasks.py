@@ -18,6 +18,7 @@ from service.storage import jobs as job_storage
 from service.storage import tasks as storage
 from service.storage.database import Session, moment
 from service.storage.ids import new_id
+from service.storage.locks import Name, hold
 from service.storage.matrices import get_matrix
 from service.storage.tables import Dataset, Job, Matrix, Task, UpstreamSet
 from service.storage.upstream_sets import read_columns
@@ -49,6 +50,8 @@ def register_task(
 ) -> Registered:
     """Register a task and order its measuring. What was ordered before is not measured again.
 
+    What was ordered the same under another id shares its cells: those that are there, or those of the job at work.
+
     `probes` were designed ahead for this order; without them they are drawn at random.
 
     Raises
@@ -68,7 +71,7 @@ def register_task(
         raise unknown("/dataset", f"no data set has the sha256 {wanted.dataset}; PUT it to /v1/datasets/… first")
     check_repeat(session, matrix.id, wanted.id, wanted.repeat_of)
     natural_key = _natural_key(wanted)
-    same = storage.same_order(session, matrix.id, natural_key) if natural_key else None
+    hold(session, *_names(wanted, natural_key))
     named = storage.find_task(session, wanted.id) if wanted.id else None
     if named is not None:
         if named.matrix_id != matrix.id or named.natural_key != natural_key or _says_otherwise(wanted, named):
@@ -77,13 +80,13 @@ def register_task(
                 location=f"/v1/tasks/{wanted.id}",
             )
         return Registered(view(session, named), False, None, "")
-    if same is not None and wanted.id is None:
-        return Registered(view(session, same), False, None, "")
+    if natural_key and wanted.id is None:
+        same = storage.same_order(session, matrix.id, natural_key)
+        if same is not None:
+            return Registered(view(session, same), False, None, "")
     task = _insert_task(session, wanted, natural_key, dataset, probes)
-    if same is not None and same.row_version:
-        task.design, task.designed_from = same.design, same.designed_from
-        storage.copy_measurements(session, same, task)
-        return Registered(view(session, task), True, None, "")
+    if natural_key and wanted.id and (shared := _share(session, task, natural_key)) is not None:
+        return shared
     if wanted.measure == "none":
         return Registered(view(session, task), True, None, "")
     order = schemas.JobCreate(
@@ -163,7 +166,7 @@ def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) 
 
 
 def view(session: Session, task: Task) -> schemas.Task:
-    return _view(session, task, storage.newest_job(session, task.id))
+    return _view(session, task, job_storage.newest_job(session, task.id))
 
 
 def _view(session: Session, task: Task, job: Job | None) -> schemas.Task:
@@ -216,6 +219,40 @@ def _insert_task(
     session.add(task)
     session.flush()
     return task
+
+
+def _names(wanted: schemas.TaskCreate, natural_key: str | None) -> list[Name]:
+    """What nobody else may look for or make while a task is registered."""
+    own: list[Name] = [("task", wanted.id)] if wanted.id else []
+    return own if natural_key is None else [*own, ("order", wanted.matrix, natural_key)]
+
+
+def _share(session: Session, task: Task, natural_key: str) -> Registered | None:
+    """Give a new task the cells of one that was ordered the same, now or when the job at work brings them."""
+    if _copied(session, task, natural_key):
+        return Registered(view(session, task), True, None, "")
+    job = job_storage.active_order(session, task.matrix_id, natural_key, task.measure)
+    if job is None or (task.size is not None and _n_positions(job) != task.size):
+        return None
+    storage.get_task(session, job.task_id, lock=True)  # as the end of its job does
+    if not job_storage.still_active(session, job):
+        return Registered(view(session, task), True, None, "") if _copied(session, task, natural_key) else None
+    task.design, task.designed_from = job.design, job.designed_from
+    job_storage.share_job(session, job.id, task.id)
+    return Registered(_view(session, task, job), True, job.id, job.hardware)
+
+
+def _copied(session: Session, task: Task, natural_key: str) -> bool:
+    same = storage.same_order(session, task.matrix_id, natural_key, measured=True)
+    if same is None:
+        return False
+    task.design, task.designed_from = same.design, same.designed_from
+    storage.copy_measurements(session, same, task)
+    return True
+
+
+def _n_positions(job: Job) -> int:
+    return len(np.frombuffer(job.positions or b"", "<i4"))
 
 
 def _natural_key(wanted: schemas.TaskCreate) -> str | None:

@@ -14,6 +14,7 @@ from service.operations.json_lines import parse_value, wrong_line
 from service.storage import upstream_sets as storage
 from service.storage.database import Session, moment
 from service.storage.ids import new_id
+from service.storage.locks import hold
 from service.storage.tables import UpstreamSet
 
 BATCH_BYTES = 4 << 20  # of examples held before they are written; drivers hold them several times over
@@ -24,6 +25,7 @@ NumberedExamples = Iterable[tuple[int, schemas.UpstreamExample]]
 def create_upstream_set(session: Session, wanted: schemas.UpstreamSetCreate) -> tuple[schemas.UpstreamSet, bool]:
     """An empty set, and whether it is new; an empty set of the same id is returned as it is."""
     set_id = wanted.id or new_id("set")
+    hold(session, ("upstream set", set_id))
     found = session.get(UpstreamSet, set_id)
     if found is None:
         found = UpstreamSet(id=set_id, domains={})

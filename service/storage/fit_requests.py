@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from service.storage.database import now
 from service.storage.insert import insert_absent
+from service.storage.locks import hold
 from service.storage.tables import Fit, FitRequest
 
 MOST_ASKED = 3  # versions of a matrix; each may be hundreds of MB of factors and a minute of a worker
@@ -14,6 +15,7 @@ MOST_ASKED = 3  # versions of a matrix; each may be hundreds of MB of factors an
 
 def ask_for_fit(session: Session, matrix_id: str, matrix_version: int) -> None:
     """Ask for the fit and the back-test of one matrix version; the longest unasked one makes room for it."""
+    hold(session, ("fit requests", matrix_id))
     insert_absent(session, FitRequest, matrix_id=matrix_id, matrix_version=matrix_version, asked_at=now())
     this = (FitRequest.matrix_id == matrix_id, FitRequest.matrix_version == matrix_version)
     session.execute(sa.update(FitRequest).where(*this).values(asked_at=now()))

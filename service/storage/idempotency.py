@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from forgetcast.errors import IdempotencyInFlight
 from service.storage.database import now
+from service.storage.locks import try_hold
 from service.storage.tables import Idempotency
 
 KEPT = timedelta(hours=24)
@@ -25,13 +26,11 @@ def take(session: Session, owner: str, key: str) -> Idempotency | None:
     ------
     IdempotencyInFlight : another transaction holds the key
     """
-    if session.get_bind().dialect.name == "postgresql":
-        lock = sa.func.pg_try_advisory_xact_lock(sa.func.hashtextextended(f"{owner} {key}", 0))
-        if not session.scalar(sa.select(lock)):
-            raise IdempotencyInFlight(
-                f"the request with the Idempotency-Key {key!r} is still at work; send it again in a moment",
-                retry_after=1,
-            )
+    if not try_hold(session, ("idempotency key", owner, key)):
+        raise IdempotencyInFlight(
+            f"the request with the Idempotency-Key {key!r} is still at work; send it again in a moment",
+            retry_after=1,
+        )
     kept = session.get(Idempotency, (owner, key))
     if kept is None:
         return None
@@ -51,6 +50,11 @@ def keep(
     body: dict[str, Any] | None,
 ) -> None:
     """Keep an answer for 24 hours, and drop those that are older."""
-    session.execute(sa.delete(Idempotency).where(Idempotency.created_at <= now() - KEPT.total_seconds()))
+    expired = sa.select(Idempotency.owner, Idempotency.key)
+    expired = expired.where(Idempotency.created_at <= now() - KEPT.total_seconds())
+    expired = expired.with_for_update(skip_locked=True)  # what another transaction drops need not be waited for
+    is_expired = sa.tuple_(Idempotency.owner, Idempotency.key).in_(expired)
+    own = sa.and_(Idempotency.owner == owner, Idempotency.key == key)
+    session.execute(sa.delete(Idempotency).where(sa.or_(own, is_expired)))
     values = {"owner": owner, "key": key, "request_sha256": request_sha256}
     session.execute(sa.insert(Idempotency).values(**values, status=status, headers=headers, body=body))

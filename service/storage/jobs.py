@@ -19,7 +19,6 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from forgetcast.errors import JobActive, JobEnded, JobNotFound
@@ -36,7 +35,8 @@ from service.storage.attempts import (
 from service.storage.database import now
 from service.storage.events import Level, append_event
 from service.storage.ids import new_id
-from service.storage.tables import Job
+from service.storage.locks import hold, locked
+from service.storage.tables import Job, JobShare, Task
 
 ANY_HARDWARE = "any"
 EXHAUSTED = "attempts_exhausted"  # the code of a job whose last attempt failed; `last_code` says with what
@@ -78,7 +78,8 @@ def insert_job(
     deadline: float | None = None,
     submitted_by: str | None = None,
 ) -> Job:
-    """Order a job. Raises JobActive when the task has one that has not ended."""
+    """Order a job; the caller holds the task. Raises JobActive when it has one that has not ended, or waits for one."""
+    check_idle(session, task_id)
     job = Job(
         id=new_id("job"),
         task_id=task_id,
@@ -92,19 +93,50 @@ def insert_job(
         deadline=deadline,
         submitted_by=submitted_by,
     )
-    try:
-        with session.begin_nested():
-            session.add(job)
-            session.flush()
-    except IntegrityError:
-        active = session.scalar(sa.select(Job.id).where(Job.task_id == task_id, Job.state.in_(ACTIVE)))
-        if active is None:
-            raise
-        message = f"the task {task_id!r} has the job {active}, which has not ended; wait for it or cancel it"
-        raise JobActive(message, location=f"/v1/jobs/{active}") from None
+    session.add(job)
+    session.flush()
     data = {"state": JobState.QUEUED, "attempt": 0, "task": task_id}
     append_event(session, job.id, "state", "info", "queued", data)
     return job
+
+
+def check_idle(session: Session, task_id: str) -> None:
+    """Raises JobActive when a job of the task, or one that it shares, has not ended."""
+    active = session.scalar(sa.select(Job.id).where(_of_task(task_id), Job.state.in_(ACTIVE)).limit(1))
+    if active is not None:
+        message = f"the task {task_id!r} has the job {active}, which has not ended; wait for it or cancel it"
+        raise JobActive(message, location=f"/v1/jobs/{active}")
+
+
+def newest_job(session: Session, task_id: str) -> Job | None:
+    """The newest job of the task, or that which it shares with another."""
+    return session.scalar(sa.select(Job).where(_of_task(task_id)).order_by(Job.id.desc()).limit(1))
+
+
+def active_order(session: Session, matrix_id: str, natural_key: str, measure: str) -> Job | None:
+    """A job at work for a task of this matrix that was ordered the same."""
+    same = (Task.matrix_id == matrix_id, Task.natural_key == natural_key, Job.measure == measure)
+    jobs = sa.select(Job).join(Task, Task.id == Job.task_id).where(*same, Job.state.in_(ACTIVE))
+    return session.scalar(jobs.order_by(Job.id).limit(1))
+
+
+def still_active(session: Session, job: Job) -> bool:
+    """Lock a job, and say whether it has not ended meanwhile; the caller holds its task."""
+    found = locked(session, Job, job.id)
+    return found is not None and found.state in ACTIVE
+
+
+def share_job(session: Session, job_id: str, task_id: str) -> None:
+    """Let a task have the cells of another one's job, which has not ended and whose task the caller holds."""
+    session.add(JobShare(task_id=task_id, job_id=job_id))
+    session.flush()
+
+
+def sharing_tasks(session: Session, job_id: str) -> list[str]:
+    """The tasks that get a job's cells beside its own task, by id."""
+    return list(
+        session.scalars(sa.select(JobShare.task_id).where(JobShare.job_id == job_id).order_by(JobShare.task_id))
+    )
 
 
 def may_queue(session: Session, submitted_by: str | None, most: int) -> bool:
@@ -114,9 +146,8 @@ def may_queue(session: Session, submitted_by: str | None, most: int) -> bool:
     place; far from it they need not, and on SQLite they do anyway.
     """
     n_queued = _count_queued(session, submitted_by, most)
-    if n_queued + NEAR_THE_CAP >= most and session.get_bind().dialect.name == "postgresql":
-        turn = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"queue of {submitted_by}", 0))
-        session.execute(sa.select(turn))
+    if n_queued + NEAR_THE_CAP >= most:
+        hold(session, ("queue", submitted_by or ""))  # after the rows of a task, which nobody takes who holds it
         n_queued = _count_queued(session, submitted_by, most)
     return n_queued < most
 
@@ -160,7 +191,9 @@ def claim(
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
-        .with_for_update(skip_locked=True)  # Postgres: two workers never wait for each other; SQLite has one writer
+        .with_for_update(
+            skip_locked=True, key_share=True
+        )  # Postgres: two workers never wait for each other; SQLite has one writer
     )
     taken = (
         sa.update(Job)
@@ -291,6 +324,11 @@ def cancel(session: Session, job_id: str) -> JobState:
     return JobState.RUNNING
 
 
+def _of_task(task_id: str) -> sa.ColumnElement[bool]:
+    shared = sa.select(JobShare.job_id).where(JobShare.task_id == task_id).scalar_subquery()
+    return sa.or_(Job.task_id == task_id, Job.id == shared)
+
+
 class _Row(NamedTuple):
     """What a statement must know of a row it has locked; an instance of Job would keep old values after an update."""
 
@@ -307,12 +345,12 @@ def _held(job_id: str, fence: int) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _lock(session: Session, *where: sa.ColumnElement[bool]) -> _Row | None:
-    row = session.execute(_rows(*where).with_for_update()).first()
+    row = session.execute(_rows(*where).with_for_update(key_share=True)).first()
     return None if row is None else _Row(*row)
 
 
 def _lock_many(session: Session, limit: int, *where: sa.ColumnElement[bool]) -> list[_Row]:
-    rows = _rows(*where).order_by(Job.id).limit(limit).with_for_update(skip_locked=True)
+    rows = _rows(*where).order_by(Job.id).limit(limit).with_for_update(skip_locked=True, key_share=True)
     return [_Row(*row) for row in session.execute(rows)]
 
 

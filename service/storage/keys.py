@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from forgetcast.errors import ApiKeyNotFound
 from service.storage.database import now
+from service.storage.locks import locked
 from service.storage.tables import ApiKey
 
 
@@ -30,9 +31,9 @@ def find_live_key(session: Session, key_id: str) -> ApiKey | None:
     return session.scalar(live.where(sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now())))
 
 
-def get_key(session: Session, key_id: str) -> ApiKey:
-    """The key with this id, dead or alive, locked. Raises ApiKeyNotFound."""
-    found = session.get(ApiKey, key_id, with_for_update=True, populate_existing=True)
+def get_key(session: Session, key_id: str, *, lock: bool = False) -> ApiKey:
+    """The key with this id, dead or alive. Raises ApiKeyNotFound."""
+    found = locked(session, ApiKey, key_id) if lock else session.get(ApiKey, key_id)
     if found is None:
         raise ApiKeyNotFound(f"no API key has the id {key_id!r}")
     return found

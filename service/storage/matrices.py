@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, aliased
 
 from forgetcast.errors import MatrixNotFound
-from service.storage.blobs import delete_blob, put_blob
+from service.storage.blobs import delete_blob, put_blob, sha256_of_file
 from service.storage.database import now
 from service.storage.fit_requests import is_asked_for
+from service.storage.locks import hold, locked
 from service.storage.tables import Fit, KnownRow, Matrix, Task
 
 KEPT_FITS = 3  # matrix versions whose factors are kept, for `as_of`
@@ -23,7 +24,7 @@ KEPT_FITS = 3  # matrix versions whose factors are kept, for `as_of`
 
 def get_matrix(session: Session, matrix_id: str, *, lock: bool = False) -> Matrix:
     """The matrix with this id; `lock` holds it until the transaction ends. Raises MatrixNotFound."""
-    found = session.get(Matrix, matrix_id, with_for_update=lock)
+    found = locked(session, Matrix, matrix_id) if lock else session.get(Matrix, matrix_id)
     if found is None:
         raise MatrixNotFound(f"no matrix has the id {matrix_id!r}")
     return found
@@ -116,23 +117,28 @@ def put_fit(
     session: Session, matrix_id: str, matrix_version: int, model_version: int, arrays: dict[str, NDArray[Any]]
 ) -> None:
     """Keep a fit, unless another worker was first; drop those older than the last few that nobody asked for lately."""
+    hold(session, ("fits", matrix_id))
     if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
         return
+    newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id, ~is_asked_for())
+    newest_first = newest_first.order_by(Fit.matrix_version.desc())
+    fit = Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version)
     with tempfile.TemporaryFile() as packed:
         np.savez(packed, allow_pickle=False, **arrays)
         packed.seek(0)
-        sha256 = put_blob(session, packed)
-    session.add(
-        Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version, arrays_sha256=sha256)
-    )
+        fit.arrays_sha256 = sha256_of_file(packed)
+        packed.seek(0)
+        older = {one.arrays_sha256 for one in session.scalars(newest_first)}
+        # The same rows once more are the same bytes, also of another matrix: nobody drops what we are about to need.
+        hold(session, *[("blob", sha256) for sha256 in {fit.arrays_sha256, *older}])
+        put_blob(session, packed)
+    session.add(fit)
     session.flush()
-    newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id, ~is_asked_for())
-    newest_first = newest_first.order_by(Fit.matrix_version.desc())
     for old in session.scalars(newest_first.offset(KEPT_FITS)).all():
         session.delete(old)
         session.flush()
         if session.scalar(sa.select(Fit.matrix_id).where(Fit.arrays_sha256 == old.arrays_sha256).limit(1)) is None:
-            delete_blob(session, old.arrays_sha256)  # the same rows once more are the same bytes
+            delete_blob(session, old.arrays_sha256)
 
 
 def put_backtest(

@@ -2,7 +2,7 @@
 
     upstream_set --< upstream_example          matrix --< task --< measurement
                                                  |         |
-    blob (data sets, fits)                      fit       job --< event, job_attempt        worker
+    blob (data sets, fits)                      fit       job --< event, job_attempt, job_share        worker
 
 Rows of the matrix are superseded, never overwritten: `known_row` says from which matrix version until which a task's
 row, at which row version, was known.
@@ -227,6 +227,14 @@ class Job(Table):
             postgresql_where=sa.text("state IN ('queued', 'running')"),
         ),
     )
+
+
+class JobShare(Table):
+    """A task that was ordered the same as another one whose job was at work: it gets that job's cells too."""
+
+    __tablename__ = "job_share"
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(sa.ForeignKey("job.id"), index=True)
 
 
 class JobAttempt(Table):

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from forgetcast.errors import TaskNotFound
 from service.storage.insert import insert_absent
-from service.storage.tables import BaseValues, Job, Measurement, Task
+from service.storage.locks import locked
+from service.storage.tables import BaseValues, Measurement, Task
 
 Positions = NDArray[np.intp]
 
@@ -33,14 +34,14 @@ class MeasuredCells:
 
 def get_task(session: Session, task_id: str, *, lock: bool = False) -> Task:
     """The task with this id. Raises TaskNotFound."""
-    found = session.get(Task, task_id, with_for_update=lock)
+    found = find_task(session, task_id, lock=lock)
     if found is None:
         raise TaskNotFound(f"no task has the id {task_id!r}")
     return found
 
 
-def find_task(session: Session, task_id: str) -> Task | None:
-    return session.get(Task, task_id)
+def find_task(session: Session, task_id: str, *, lock: bool = False) -> Task | None:
+    return locked(session, Task, task_id) if lock else session.get(Task, task_id)
 
 
 def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) -> Sequence[Task]:
@@ -50,14 +51,14 @@ def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) 
     return session.scalars(tasks).all()
 
 
-def same_order(session: Session, matrix_id: str, natural_key: str) -> Task | None:
-    """The oldest task of this matrix that was ordered the same: same data, measure, design, size and seeds."""
+def same_order(session: Session, matrix_id: str, natural_key: str, *, measured: bool = False) -> Task | None:
+    """The oldest task of this matrix that was ordered the same: same data, measure, design, size and seeds.
+
+    `measured`: the oldest that has cells.
+    """
     same = sa.select(Task).where(Task.matrix_id == matrix_id, Task.natural_key == natural_key)
+    same = same.where(Task.row_version > 0) if measured else same
     return session.scalar(same.order_by(Task.created_at, Task.id).limit(1))
-
-
-def newest_job(session: Session, task_id: str) -> Job | None:
-    return session.scalar(sa.select(Job).where(Job.task_id == task_id).order_by(Job.id.desc()).limit(1))
 
 
 def add_measurement(
@@ -164,7 +165,8 @@ def add_base_values(
     nothing = np.full(n_examples, np.nan, "<f4").tobytes()
     insert_absent(session, BaseValues, **key, log_perplexity=nothing)
     # Locked: jobs that end at the same moment would each write back a row without the other's values.
-    row = session.get_one(BaseValues, tuple(key.values()), with_for_update=True, populate_existing=True)
+    row = locked(session, BaseValues, tuple(key.values()))
+    assert row is not None
     kept = np.frombuffer(row.log_perplexity, "<f4").copy()
     kept[positions] = np.where(np.isnan(kept[positions]), values, kept[positions])
     row.log_perplexity = kept.astype("<f4").tobytes()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from forgetcast.errors import UpstreamSetNotFound
+from service.storage.locks import locked
 from service.storage.tables import UpstreamExample, UpstreamSet
 
 ROWS_A_BATCH = 2000
@@ -33,7 +34,7 @@ class UpstreamColumns:
 
 def get_upstream_set(session: Session, set_id: str, *, lock: bool = False) -> UpstreamSet:
     """The set with this id. Raises UpstreamSetNotFound."""
-    found = session.get(UpstreamSet, set_id, with_for_update=lock)
+    found = locked(session, UpstreamSet, set_id) if lock else session.get(UpstreamSet, set_id)
     if found is None:
         raise UpstreamSetNotFound(f"no upstream set has the id {set_id!r}")
     return found

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.storage.database import now
+from service.storage.insert import insert_absent
 from service.storage.tables import Worker
 
 LEASES_LISTED = 10  # so many leases a silent worker is still shown, for an operator to see that it is gone
@@ -36,8 +37,8 @@ def note_worker(
     again = sa.update(Worker).where(Worker.id == worker_id).values(job_id=job_id, seen_at=now())
     found = session.execute(again.returning(Worker.id).execution_options(synchronize_session=False)).first()
     if found is None:
-        session.add(Worker(id=worker_id, host=host, hardware=hardware, gpu=gpu, version=version, job_id=job_id))
-        session.flush()
+        about = {"host": host, "hardware": hardware, "gpu": gpu, "version": version, "job_id": job_id}
+        insert_absent(session, Worker, id=worker_id, **about)
 
 
 def remove_worker(session: Session, worker_id: str) -> None:
@@ -47,7 +48,9 @@ def remove_worker(session: Session, worker_id: str) -> None:
 
 def forget_silent_workers(session: Session, lease: timedelta) -> None:
     """Remove the rows of workers that died long ago."""
-    session.execute(sa.delete(Worker).where(Worker.seen_at < now() - LEASES_LISTED * lease.total_seconds()))
+    silent = sa.select(Worker.id).where(Worker.seen_at < now() - LEASES_LISTED * lease.total_seconds())
+    silent = silent.with_for_update(skip_locked=True)  # one that comes back just now may be forgetting us
+    session.execute(sa.delete(Worker).where(Worker.id.in_(silent)))
 
 
 def list_workers(session: Session, lease: timedelta) -> list[Seen]:

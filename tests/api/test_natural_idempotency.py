@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
 from service.storage import tasks
-from service.storage.tables import Task
+from service.storage.database import Database
+from service.storage.tables import Job, Task
 from tests.api.conftest import RECIPE, SETTING, World
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Both: on one a second request waits, on the other they run at once."""
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
 
 
 def give_cells(world: World, task_id: str) -> None:
@@ -33,6 +46,30 @@ def test_the_same_order_is_the_same_task(empty_world: World) -> None:
     assert (first.status_code, again.status_code) == (202, 200)
     assert again.json()["id"] == first.json()["id"]
     assert again.headers["location"] == f"/v1/tasks/{first.json()['id']}"
+
+
+def test_the_same_order_from_eight_clients_at_once_is_one_task_and_one_job(empty_world: World) -> None:
+    dataset = empty_world.put_dataset()
+    for seed in range(3):
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(
+                clients.map(lambda _, seed=seed: empty_world.post_task(dataset=dataset, seed=seed), range(8))
+            )
+        assert sorted(answer.status_code for answer in answers) == [200] * 7 + [202]
+        assert len({answer.json()["job"] for answer in answers}) == 1
+    with empty_world.database.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Job)) == 3
+
+
+def test_another_id_attaches_to_the_job_that_measures_the_same(empty_world: World) -> None:
+    dataset = empty_world.put_dataset()
+    first = empty_world.post_task(id="first", dataset=dataset, size=5)
+    second = empty_world.post_task(id="second", dataset=dataset, size=5)
+    assert (second.status_code, second.headers["location"]) == (202, first.headers["location"])
+    assert second.json()["job"] == first.json()["job"]
+    assert empty_world.client.get("/v1/tasks/second").json()["job"] == first.json()["job"]
+    waiting = empty_world.client.get("/v1/tasks/second/forecast")
+    assert (waiting.json()["code"], waiting.headers["location"]) == ("not_measured", first.headers["location"])
 
 
 def test_other_probes_are_another_task(empty_world: World) -> None:

@@ -12,11 +12,11 @@ from service.operations.upstream_sets import create_upstream_set, register_examp
 from service.storage.database import Database
 
 
-def test_registering_a_set_holds_a_batch_of_it_in_memory(sqlite_database: Database, tmp_path: Path) -> None:
+def test_registering_a_set_holds_a_batch_of_it_in_memory(database: Database, tmp_path: Path) -> None:
     with (tmp_path / "large.jsonl").open("w") as file:
         for number in range(4000):
             file.write(json.dumps({"id": str(number), "text": f"{number}" + "x" * 20_000}) + "\n")
-    with (tmp_path / "large.jsonl").open("rb") as lines, sqlite_database.transaction() as session:
+    with (tmp_path / "large.jsonl").open("rb") as lines, database.transaction() as session:
         create_upstream_set(session, UpstreamSetCreate(id="large"))
         tracemalloc.start()
         try:
