@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from forgetcast.schemas import Scope
-from service.operations.fits import fit_due_matrix
+from service.operations.fit_work import fit_here
 from service.operations.keys import new_key
 from service.storage import schema
 from service.storage.database import Database
@@ -138,7 +138,7 @@ def build(world: World, n_examples: int, n_rows: int, n_tasks: int) -> None:
                 path = f"/v1/matrices/matrix/rows/known-{number}"
                 client.put(path, content=npy(row), headers={"Content-Type": "application/x-npy"}).raise_for_status()
         with world.timed("fit"):
-            assert fit_due_matrix(Database(world.database_url))
+            assert fit_here(Database(world.database_url))
         for number in range(n_tasks):
             world.tasks.append(f"task-{number}")
             _measure(client, world.tasks[-1], _row(draws, loadings), draws)

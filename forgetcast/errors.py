@@ -12,7 +12,7 @@ ForgetcastError
   NotFound          UpstreamSetNotFound, MatrixNotFound, RowNotFound, DatasetNotFound, TaskNotFound, JobNotFound,
                     ApiKeyNotFound, RouteNotFound, ModelNotFound
   Conflict          IdInUse, UpstreamSetSealed, UpstreamSetOpen, TextsMissing, ApiKeyEnded, RowKnown, TaskExists,
-                    RecipeMismatch, JobActive, JobEnded, NotMeasured, VersionChanged, WriteConflict,
+                    RecipeMismatch, JobActive, JobEnded, NotMeasured, FitFailed, VersionChanged, WriteConflict,
                     IdempotencyConflict, IdempotencyInFlight
   AccessDenied      Unauthenticated, Forbidden
   TooManyRequests   RateLimited, TooManyJobs
@@ -323,6 +323,13 @@ class NotMeasured(Conflict):
     """Nothing has been measured for this task yet."""
 
     code = "not_measured"
+
+
+class FitFailed(Conflict):
+    """This version of the matrix could not be fitted."""
+
+    code = "fit_failed"
+    older_version: tuple[str, int] | None = None  # as of FitPending
 
 
 class VersionChanged(Conflict):

@@ -78,6 +78,12 @@ FIT_SECONDS = Histogram(
 BACKTEST_SECONDS = Histogram(
     "forgetcast_backtest_duration_seconds", "Back-testing one matrix version.", buckets=MIDDLE, registry=REGISTRY
 )
+FIT_FAILURES = Counter(
+    "forgetcast_fit_failures_total",
+    "Fits and back-tests that this worker saw fail, with the error's code.",
+    ("kind", "code"),
+    registry=REGISTRY,
+)
 WORKER_UP = Gauge("forgetcast_worker_up", "1 while this process works on jobs or waits for them.", registry=REGISTRY)
 WORKER_SEEN = Gauge(
     "forgetcast_worker_last_heartbeat_timestamp_seconds",
@@ -122,6 +128,11 @@ def count_job(status: str, code: str | None) -> None:
     JOBS.labels(status, _codes(code) if code else "").inc()
 
 
+def count_fit_failure(kind: str, code: str) -> None:
+    """A fit or a back-test has failed and waits."""
+    FIT_FAILURES.labels(kind, _codes(code)).inc()
+
+
 def observe_measurement(kind: str, n_examples: int, seconds: Mapping[str, float]) -> None:
     """A job has ended with a measurement of so many examples; seconds by phase."""
     PROBED.labels(kind).inc(n_examples)
@@ -136,9 +147,12 @@ class QueueGauges:
         self.registry = prometheus.CollectorRegistry()
         self._database_up = self._gauge("forgetcast_database_up", "Whether the database has answered within 2 s.")
 
-    def fill(self, queue: Queue, workers: Sequence[Worker]) -> None:
+    def fill(self, queue: Queue, workers: Sequence[Worker], failed_fits: int) -> None:
         """Hardware classes that no worker takes are `other`: whoever orders a job may name any."""
         self._database_up.set(1)
+        self._gauge(
+            "forgetcast_fits_failed", "Fits and back-tests that failed and wait to be tried again; `doctor` names them."
+        ).set(failed_fits)
         known = {name for worker in workers for name in worker.hardware} | {"any"}
         depth = self._gauge("forgetcast_queue_depth", "Jobs that wait.", "hardware")
         oldest = self._gauge("forgetcast_queue_oldest_age_seconds", "How long the oldest has waited.", "hardware")

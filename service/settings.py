@@ -30,6 +30,12 @@ class Settings(BaseSettings):
     stall: timedelta = Field(
         default=timedelta(minutes=15), description="a job without progress for this long is stopped"
     )
+    fit_timeout: timedelta = Field(
+        default=timedelta(hours=1), description="a fit or a back-test may take so long; then others go on"
+    )
+    fit_memory_bytes: int = Field(
+        default=0, ge=0, description="memory that a fit may take; 0: three quarters of the host's or the container's"
+    )
     checkpoint: timedelta = Field(default=timedelta(minutes=10), description="of fine-tuning that a crash may cost")
     keep_weights: timedelta = Field(
         default=timedelta(days=1), description="fine-tuned weights stay in a worker's cache for so long"

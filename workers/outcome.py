@@ -65,6 +65,11 @@ def child_outcome(child: Child, folder: Path, n_upstream: int) -> Outcome:
             return _checked_result(folder, n_upstream)
         except (OSError, ValueError, KeyError, TypeError) as error:
             return Failure("io", f"the child's result cannot be read: {type(error).__name__}: {error}")
+    return failure_left(child, folder)
+
+
+def failure_left(child: Child, folder: Path) -> Failure:
+    """What an ended child without a result has said of itself, or the signal that killed it."""
     failure = _told(folder) or _untold(child.returncode)
     if failure.code == "internal":
         where = {"frames": read_last_words(folder), "child_log": str(keep_log(folder) or "")}

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -18,12 +17,11 @@ from forgetcast.errors import ForgetcastError
 from service import metrics
 from service.logs import configure_logs
 from service.models import Models
-from service.operations.fits import fit_due_matrices
 from service.queue import JobQueue, open_queue
 from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.storage.schema import check_schema
-from workers.fit_loop import start_fit_loop
+from workers.fit_loop import FitLimits, Fitting, start_fit_loop
 from workers.fleet import Member, run_fleet
 from workers.gpu import Gpu, Gpus
 from workers.leases import Reaper
@@ -32,6 +30,7 @@ from workers.supervisor import Supervisor, Timing
 log = logging.getLogger(__name__)
 
 BEATS_A_LEASE = 12
+GIVES_FIT_BACK_WITHIN = 5.0  # seconds; else its claim runs out
 ANY_GPU, NO_GPU = "any", "none"
 
 
@@ -67,18 +66,21 @@ def run_worker(
         sys.exit(_run_fleet(settings, names, options, metrics_host, metrics_port, stop, once=once))
     if metrics_port is not None:
         _answer_metrics(metrics_host, metrics_port)
-    fit_due = partial(fit_due_matrices, database)
-    if not once:
-        start_fit_loop(fit_due, stop)
+    limits = FitLimits(settings.lease, settings.fit_timeout, settings.fit_memory_bytes)
+    fitting = Fitting(database, settings.cache_dir / "fitting", limits)
+    fits = None if once else start_fit_loop(fitting, stop)
     pause = timedelta(seconds=poll)
     if no_jobs:
-        return reap_only(Reaper(database, settings.lease), pause, stop)
-    gpu = installed.wait(names, stop, shared=share_gpu) if names else None
-    if not stop.is_set():
-        supervisor = open_supervisor(settings, database, queue, hardware=hardware, poll=pause, gpu=gpu)
-        supervisor.run(stop, once=once)
-    while once and not stop.is_set() and fit_due():
+        reap_only(Reaper(database, settings.lease), pause, stop)
+    else:
+        gpu = installed.wait(names, stop, shared=share_gpu) if names else None
+        if not stop.is_set():
+            supervisor = open_supervisor(settings, database, queue, hardware=hardware, poll=pause, gpu=gpu)
+            supervisor.run(stop, once=once)
+    while once and not stop.is_set() and fitting.turn(stop):
         pass
+    if fits is not None:
+        fits.join(GIVES_FIT_BACK_WITHIN)
 
 
 def open_supervisor(

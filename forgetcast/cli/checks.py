@@ -20,7 +20,7 @@ from forgetcast.folders import cache_folder, state_folder
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
-    from forgetcast.schemas import Caller
+    from forgetcast.schemas import Caller, Matrix
 
 LITTLE, TOO_LITTLE = 5e9, 0.5e9  # bytes; one checkpoint of the bundled model takes 1.6e9
 EXPIRES_SOON = timedelta(days=7)
@@ -93,13 +93,19 @@ def _with_key(client: ForgetcastClient) -> Iterator[Check]:
     matrices = list(client.matrices.list())
     if not matrices:
         yield Check("matrix", State.WARN, "there is none yet", "forgetcast matrix import FILE.npz --spec FILE.json")
-    for matrix in matrices:
-        if matrix.fitted_version is None:
-            said = f"{matrix.id} has {matrix.n_tasks} known rows and is not fitted"
-            yield Check("matrix", State.WARN, said, f"forgetcast matrix show {matrix.id}; a worker fits new rows")
-        else:
-            said = f"{matrix.id}: {matrix.n_tasks} known rows by {matrix.n_examples} examples"
-            yield Check("matrix", State.OK, said)
+    yield from map(_matrix, matrices)
+
+
+def _matrix(matrix: Matrix) -> Check:
+    failed = matrix.fit_error
+    if failed is not None:
+        state, what = (State.FAIL, "fitted") if failed.what == "fit" else (State.WARN, "back-tested")
+        said = f"{matrix.id}: version {failed.matrix_version} cannot be {what}: {failed.detail} ({failed.code})"
+        return Check("matrix", state, said, failed.hint)
+    if matrix.fitted_version is None:
+        said = f"{matrix.id} has {matrix.n_tasks} known rows and is not fitted"
+        return Check("matrix", State.WARN, said, f"forgetcast matrix show {matrix.id}; a worker fits new rows")
+    return Check("matrix", State.OK, f"{matrix.id}: {matrix.n_tasks} known rows by {matrix.n_examples} examples")
 
 
 def _key(caller: Caller) -> Check:

@@ -48,6 +48,7 @@ NEXT: dict[type[ForgetcastError], str] = {
     ),
     errors.NotMeasured: "`forgetcast task get TASK` shows its job",
     errors.FitPending: "try again in some seconds; a worker must be running (`forgetcast worker`)",
+    errors.FitFailed: "`forgetcast doctor` says what to do; a new version of the rows is fitted anew",
     errors.JobFailed: "`forgetcast task events TASK` tells what happened, `forgetcast forecast FILE` tries again",
     errors.WaitTimedOut: "`forgetcast task wait TASK` goes on waiting",
     errors.TooManyJobs: "`forgetcast task wait TASK` waits for one of them",

@@ -19,7 +19,7 @@ from forgetcast.schemas.base import (
 )
 from forgetcast.schemas.forecasts import Average, DomainAverage, Forecast, Forgotten, ForgottenExample, Versions
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
-from forgetcast.schemas.matrices import Matrix, MatrixCreate, Quality
+from forgetcast.schemas.matrices import FitError, Matrix, MatrixCreate, Quality
 from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
@@ -49,6 +49,7 @@ __all__ = [
     "Event",
     "ExampleId",
     "Finite",
+    "FitError",
     "Forecast",
     "Forgotten",
     "ForgottenExample",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,6 +35,18 @@ class Quality(Shape):
     coverage: float = Field(description="share of unprobed cells inside their 90% interval")
 
 
+class FitError(Shape):
+    """Why the newest version of a matrix is not fitted, or not back-tested; it is tried again, each time later."""
+
+    matrix_version: int
+    what: Literal["fit", "backtest"]
+    code: str
+    detail: str
+    hint: str = Field(default="", description="what to do about it")
+    n_failed: int = Field(description="attempts so far")
+    again_at: datetime
+
+
 class Matrix(Shape):
     id: Id
     upstream_set: Id
@@ -46,4 +59,5 @@ class Matrix(Shape):
     n_examples: int
     fitted_version: int | None
     quality: Quality | None
+    fit_error: FitError | None = Field(default=None, description="of the newest version, where it could not be fitted")
     created_at: datetime

@@ -50,6 +50,7 @@ READS_FIT = (
     errors.OutOfRange,
     errors.TooFewRows,
     errors.FitPending,
+    errors.FitFailed,
     errors.IncompatibleFit,
 )
 READS_FORECAST = (
@@ -58,6 +59,7 @@ READS_FORECAST = (
     errors.MatrixEmpty,
     errors.OutOfRange,
     errors.FitPending,
+    errors.FitFailed,
     errors.IncompatibleFit,
 )
 DRAWS_REPLAY = (*READS_FORECAST, errors.UnknownMethod, errors.TooManyExamplesAsked, errors.TextsMissing)

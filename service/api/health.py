@@ -11,6 +11,7 @@ from forgetcast.errors import ForgetcastError
 from service import metrics
 from service.api.dependencies import Parts, Reads, ServiceParts
 from service.api.looking import Look
+from service.operations.fits import count_failures
 from service.operations.queue import read_queue
 from service.operations.workers import list_workers
 from service.storage.schema import check_schema
@@ -42,12 +43,12 @@ class Looks:
             missing.append(str(error))
         return schemas.Ready(ready=not missing, missing=missing, warnings=warnings)
 
-    def _ask_state(self) -> tuple[schemas.Queue, list[schemas.Worker]] | None:
+    def _ask_state(self) -> tuple[schemas.Queue, list[schemas.Worker], int] | None:
         lease = self._parts.settings.lease
         try:
             check_schema(self._parts.database)
             with self._parts.database.read() as session:
-                return read_queue(session, lease), list_workers(session, lease)
+                return read_queue(session, lease), list_workers(session, lease), count_failures(session)
         except ForgetcastError:
             return None
 

@@ -38,6 +38,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.MethodNotAllowed: 405,
     # 409: in conflict with what is stored
     errors.MatrixEmpty: 409,
+    errors.FitFailed: 409,
     errors.IdInUse: 409,
     errors.UpstreamSetSealed: 409,
     errors.UpstreamSetOpen: 409,

@@ -57,7 +57,7 @@ class FitFiles:
         scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self._folder))
         try:
             with tempfile.TemporaryFile(dir=self._folder) as packed:
-                _fetch(session, sha256, packed)
+                fetch(session, sha256, packed)
                 with zipfile.ZipFile(packed) as members:
                     members.extractall(scratch)
             if not copy.exists():
@@ -75,12 +75,13 @@ class FitFiles:
 def in_memory(session: Session, sha256: str) -> Arrays:
     """The arrays of a fit without a copy in a file, for who needs them once. Raises FitPending."""
     with tempfile.TemporaryFile() as packed:
-        _fetch(session, sha256, packed)
+        fetch(session, sha256, packed)
         with np.load(packed, allow_pickle=False) as arrays:
             return dict(arrays)
 
 
-def _fetch(session: Session, sha256: str, target: IO[bytes]) -> None:
+def fetch(session: Session, sha256: str, target: IO[bytes]) -> None:
+    """Write a fit as the database has it, packed as npz. Raises FitPending when it is no longer kept."""
     for part in read_blob(session, sha256):
         target.write(part)
     if not target.tell():

@@ -1,95 +1,21 @@
-"""Fit each new matrix version between jobs; read the fit that a forecast rests on."""
+"""Read the fit that a forecast rests on, its back-test and its analysis; say what is missing, or why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
-import numpy as np
-
-from forgetcast.completion import (
-    DEFAULT_METHOD,
-    MODEL_VERSION,
-    Fitted,
-    ForgettingMatrix,
-    Repeat,
-    analyse,
-    backtest,
-    fit,
-)
-from forgetcast.completion.fitted import BASELINES
-from forgetcast.completion.refitted import REFITTED
-from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
-from service import metrics
-from service.operations.belief import believable
-from service.operations.fit_files import in_memory
-from service.operations.known import read_known
+from forgetcast import schemas
+from forgetcast.completion import MODEL_VERSION
+from forgetcast.errors import FitFailed, FitPending, MatrixEmpty, OutOfRange, TooFewRows
+from service.operations.fit_folder import FEWEST_ROWS_FOR_BACKTEST, PROBES
+from service.operations.job_errors import hint_for_fit
 from service.storage import matrices as storage
-from service.storage import tasks as task_storage
-from service.storage.database import Database, Session
-from service.storage.fit_requests import ask_for_fit, asked_and_unfitted, asked_and_untested
+from service.storage.database import Database, Session, moment
+from service.storage.fit_requests import ask_for_fit
+from service.storage.fit_work import FitFailure, Kind, count_failed, failure
 from service.storage.tables import Fit, Matrix
-
-QUIET = timedelta(seconds=1)  # after a change of the rows: many rows that are imported one by one are fitted once
-PROBES = 30  # of the paper's protocol, and the default size of a probe
-BACKTEST_DRAWS = 2
-FEWEST_ROWS_FOR_BACKTEST = 3
-MOST_CELLS_REFITTED = 1_000_000  # known cells; methods that are fitted anew for every forecast take too long beyond
-MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leaves out every row
-
-
-def fit_due_matrices(database: Database) -> bool:
-    """Do the next piece of work that is due: a fit, which reads wait for, before a back-test, which they do not."""
-    return fit_due_matrix(database, QUIET) or fit_asked_version(database) or backtest_due_matrix(database)
-
-
-def fit_due_matrix(database: Database, quiet: timedelta = timedelta(0)) -> bool:
-    """Fit the newest version of one matrix that has no fit yet and has not changed for a while; False when none is due.
-
-    Superseded versions are skipped. Two workers may fit the same version; the first to commit is kept.
-    """
-    with database.read() as session:
-        due = storage.unfitted_matrix(session, MODEL_VERSION, quiet)
-    return _fit(database, due)
-
-
-def fit_asked_version(database: Database) -> bool:
-    """Fit an older matrix version that a read asked for; False when none is due."""
-    with database.read() as session:
-        due = asked_and_unfitted(session, MODEL_VERSION)
-    return _fit(database, due)
-
-
-def _fit(database: Database, due: tuple[str, int] | None) -> bool:
-    if due is None:
-        return False
-    with database.read() as session:
-        known = read_known(session, *due)
-        newest = storage.newest_fit(session, due[0], MODEL_VERSION, None)
-        earlier = None if newest is None else Fitted.from_arrays(in_memory(session, newest.arrays_sha256))
-    with metrics.FIT_SECONDS.time():
-        arrays = fit(known, earlier=earlier).to_arrays()
-    with database.transaction() as session:
-        storage.put_fit(session, *due, MODEL_VERSION, arrays)
-    return True
-
-
-def backtest_due_matrix(database: Database) -> bool:
-    """Back-test and analyse a matrix version that is fitted and not tested: the newest of one, or one asked for."""
-    with database.read() as session:
-        due = storage.untested_matrix(session, MODEL_VERSION) or asked_and_untested(session, MODEL_VERSION)
-        if due is None:
-            return False
-        known, repeats = read_known(session, *due), _read_repeats(session, *due)
-    with metrics.BACKTEST_SECONDS.time():
-        report = _backtest(known)
-        analysis = analyse(known, repeats)
-    quality = None if report is None else _quality(report, due[1], known.n_tasks)
-    with database.transaction() as session:
-        storage.put_backtest(session, *due, MODEL_VERSION, quality, report, analysis)
-    return True
 
 
 @contextmanager
@@ -98,10 +24,10 @@ def reading_fits(database: Database) -> Iterator[Session]:
     try:
         with database.read() as session:
             yield session
-    except FitPending as pending:
-        if pending.older_version is not None:
+    except (FitPending, FitFailed) as absent:
+        if absent.older_version is not None:
             with database.transaction() as session:
-                ask_for_fit(session, *pending.older_version)
+                ask_for_fit(session, *absent.older_version)
         raise
 
 
@@ -113,6 +39,7 @@ def read_fit(session: Session, matrix: Matrix, as_of: int | None) -> Fit:
     MatrixEmpty : there is no known row to learn from, or there was none
     OutOfRange : the matrix has no such version
     FitPending : a worker has not fitted it yet
+    FitFailed : it cannot be fitted, and is tried again later
     """
     if as_of is not None and as_of > matrix.version:
         raise OutOfRange(f"as_of is {as_of}, and the matrix {matrix.id!r} has version {matrix.version}")
@@ -125,6 +52,7 @@ def read_fit(session: Session, matrix: Matrix, as_of: int | None) -> Fit:
         raise MatrixEmpty(
             f"the matrix {matrix.id!r} {what if as_of is None else f'had no known row at version {as_of}'}"
         )
+    _check_failure(session, matrix, version)
     wanted = f"version {as_of}" if as_of is not None else "any version"
     raise _pending(matrix, as_of, f"has no fit of {wanted} yet; a worker makes it between jobs", 2)
 
@@ -134,7 +62,7 @@ def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[s
 
     Raises
     ------
-    MatrixNotFound, MatrixEmpty, FitPending
+    MatrixNotFound, MatrixEmpty, FitPending, FitFailed
     TooFewRows : the matrix has too few rows to leave one out
     """
     found = _read_tested(session, matrix_id, as_of)
@@ -150,7 +78,7 @@ def read_analysis(session: Session, matrix_id: str, as_of: int | None) -> dict[s
 
     Raises
     ------
-    MatrixNotFound, MatrixEmpty, FitPending
+    MatrixNotFound, MatrixEmpty, FitPending, FitFailed
     """
     found = _read_tested(session, matrix_id, as_of)
     assert found.analysis is not None
@@ -161,6 +89,7 @@ def _read_tested(session: Session, matrix_id: str, as_of: int | None) -> Fit:
     matrix = storage.get_matrix(session, matrix_id)
     found = read_fit(session, matrix, as_of)
     if not found.tested:
+        _check_failure(session, matrix, found.matrix_version)
         raise _pending(matrix, as_of, "is not back-tested and analysed yet; a worker does it between jobs", 5)
     return found
 
@@ -172,39 +101,40 @@ def _pending(matrix: Matrix, as_of: int | None, what: str, retry_after: float) -
     return pending
 
 
-def _read_repeats(session: Session, matrix_id: str, version: int) -> list[Repeat]:
-    repeats = []
-    for task_id, row_version, repeat_id, repeat_version in storage.repeated_rows(session, matrix_id, version):
-        first = believable(task_storage.read_cells(session, task_id, row_version, None), task_id)
-        second = believable(task_storage.read_cells(session, repeat_id, repeat_version, None), repeat_id)
-        _both, here, there = np.intersect1d(first.positions, second.positions, True, True)
-        if here.size:
-            repeats.append(Repeat(task_id, first.forgetting[here], second.forgetting[there]))
-    return repeats
-
-
-def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
-    """Error on left-out rows; None when there are too few rows or too few examples to probe."""
-    if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
+def read_failure(session: Session, matrix_id: str, matrix_version: int) -> schemas.FitError | None:
+    """How the fit of a matrix version failed, or else its back-test, while it has."""
+    found = failure(session, matrix_id, matrix_version, MODEL_VERSION)
+    if found is None:
         return None
-    left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
-    refitted = REFITTED if known.observed.size <= MOST_CELLS_REFITTED else ()
-    methods = (DEFAULT_METHOD, *BASELINES, *refitted)
-    return backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS)
+    return schemas.FitError(
+        matrix_version=matrix_version,
+        what=found.kind.value,
+        code=found.code,
+        detail=found.detail,
+        hint=hint_for_fit(found.code),
+        n_failed=found.n_failed,
+        again_at=moment(found.again_at),
+    )
 
 
-def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, Any]:
-    own, popularity = report["methods"][report["default"]], report["methods"]["popularity"]
-    return {
-        "method": report["default"],
-        "matrix_version": version,
-        "n_tasks": n_tasks,
-        "n_probes": PROBES,
-        "spearman": own["spearman"],
-        "spearman_popularity": popularity["spearman"],
-        "recall_5pct": own["recall_5pct"],
-        "recall_5pct_popularity": popularity["recall_5pct"],
-        "rmse": own["rmse_unprobed"],
-        "rmse_popularity": popularity["rmse_unprobed"],
-        "coverage": own["coverage_mean"],
-    }
+def count_failures(session: Session) -> int:
+    """How many fits and back-tests have failed that are still wanted."""
+    return count_failed(session, MODEL_VERSION)
+
+
+def _check_failure(session: Session, matrix: Matrix, version: int) -> None:
+    """Raises FitFailed when the work that is missing was tried and has failed."""
+    found = failure(session, matrix.id, version, MODEL_VERSION)
+    if found is None:
+        return
+    error = FitFailed(_failed(matrix, found))
+    error.older_version = (matrix.id, version) if version < matrix.version else None
+    raise error
+
+
+def _failed(matrix: Matrix, found: FitFailure) -> str:
+    what = "fitted" if found.kind is Kind.FIT else "back-tested"
+    return (
+        f"version {found.matrix_version} of the matrix {matrix.id!r} cannot be {what}: {found.detail} ({found.code}); "
+        f"{hint_for_fit(found.code)}. It is tried again after {moment(found.again_at):%Y-%m-%d %H:%M} UTC"
+    )

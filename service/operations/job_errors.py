@@ -53,6 +53,20 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
 UNKNOWN = JOB_ERRORS["internal"]  # a code of another version of the worker
 
 
+FIT_HINTS = {
+    "host_oom": "give the worker's host more memory, or raise FORGETCAST_FIT_MEMORY_BYTES",
+    "fit_timeout": "look at the load of the worker's host, or raise FORGETCAST_FIT_TIMEOUT",
+    "matrix_empty": "import rows whose values can be believed",
+    "not_finite": "look at the rows with the largest values; a new version of the rows is fitted anew",
+    "worker_lost": "look at the memory of the workers' hosts and at their logs",
+}
+
+
+def hint_for_fit(code: str) -> str:
+    """What to do about an error that ended a fit or a back-test."""
+    return FIT_HINTS.get(code) or hint_for(code)
+
+
 def hint_for(code: str) -> str:
     """What to do about an error that ended a job or an attempt."""
     return JOB_ERRORS.get(code, UNKNOWN).hint

@@ -10,6 +10,7 @@ from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import FieldError, IdInUse, LimitExceeded, ModelNotFound, UnknownReference, UpstreamSetOpen
 from service.models import Models
 from service.operations.canonical import sha256_of
+from service.operations.fits import read_failure
 from service.storage import matrices as storage
 from service.storage.database import Session, moment
 from service.storage.ids import new_id
@@ -83,6 +84,7 @@ def view(session: Session, found: Matrix) -> schemas.Matrix:
         n_tasks=storage.count_known(session, found.id),
         n_examples=upstream_set.n_examples,
         fitted_version=None if fit is None else fit.matrix_version,
+        fit_error=read_failure(session, found.id, found.version),
         quality=None if fit is None or fit.quality is None else schemas.Quality.model_validate(fit.quality),
         created_at=moment(found.created_at),
     )

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from forgetcast import schemas
 from forgetcast.completion import Fitted, ProbeSet, expected_error, random_probes
 from forgetcast.completion.types import Floats
-from forgetcast.errors import FieldError, FitPending, InvalidRequest, MatrixEmpty
+from forgetcast.errors import FieldError, FitFailed, FitPending, InvalidRequest, MatrixEmpty
 from service.operations.fits import read_fit
 from service.operations.forecast_cache import ForecastCache
 from service.storage import matrices as storage
@@ -58,7 +58,7 @@ class ProbeSets:
 
         Raises
         ------
-        MatrixEmpty, FitPending, TooManyExamplesAsked
+        MatrixEmpty, FitPending, FitFailed, TooManyExamplesAsked
         InvalidRequest : no example has this domain
         """
         fit = read_fit(session, matrix, None)
@@ -91,7 +91,7 @@ class ProbeSets:
         if order.design != schemas.Design.RANDOM:
             try:
                 return self.design(session, matrix, order.size, order.design, order.probe_seed)
-            except (MatrixEmpty, FitPending):
+            except (MatrixEmpty, FitPending, FitFailed):
                 pass
         return draw(session, matrix, order.size, order.probe_seed)
 
@@ -131,12 +131,12 @@ def read_probe_set(
     Raises
     ------
     MatrixNotFound, TooManyExamplesAsked, InvalidRequest
-    MatrixEmpty, FitPending : there is no fit to design from; random probes are drawn without one
+    MatrixEmpty, FitPending, FitFailed : there is no fit to design from; random probes are drawn without one
     """
     matrix = storage.get_matrix(session, matrix_id)
     try:
         found = probe_sets.design(session, matrix, size, design, seed, domains)
-    except (MatrixEmpty, FitPending):
+    except (MatrixEmpty, FitPending, FitFailed):
         if design != schemas.Design.RANDOM:
             raise
         found = draw(session, matrix, size, seed)

@@ -26,28 +26,7 @@ def ask_for_fit(session: Session, matrix_id: str, matrix_version: int) -> None:
     session.flush()
 
 
-def asked_and_unfitted(session: Session, model_version: int) -> tuple[str, int] | None:
-    """The matrix version that was asked for first of those without a fit by this version of the code."""
-    return _first(session, ~_fit_exists(model_version))
-
-
-def asked_and_untested(session: Session, model_version: int) -> tuple[str, int] | None:
-    """The matrix version that was asked for first of those fitted and not back-tested."""
-    return _first(session, _fit_exists(model_version, Fit.tested.is_(False)))
-
-
 def is_asked_for() -> sa.ColumnElement[bool]:
     """Of a Fit: whether its matrix version is among those asked for."""
     same = (FitRequest.matrix_id == Fit.matrix_id, FitRequest.matrix_version == Fit.matrix_version)
     return sa.exists().where(*same)
-
-
-def _fit_exists(model_version: int, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    same = (Fit.matrix_id == FitRequest.matrix_id, Fit.matrix_version == FitRequest.matrix_version)
-    return sa.exists().where(*same, Fit.model_version == model_version, *more)
-
-
-def _first(session: Session, *where: sa.ColumnElement[bool]) -> tuple[str, int] | None:
-    columns = sa.select(FitRequest.matrix_id, FitRequest.matrix_version)
-    row = session.execute(columns.where(*where).order_by(FitRequest.asked_at).limit(1)).first()
-    return None if row is None else (row[0], row[1])

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session, aliased
 
 from forgetcast.errors import MatrixNotFound
@@ -101,37 +97,20 @@ def newest_fits(session: Session, model_version: int, limit: int) -> Sequence[tu
     return [(matrix, fit) for matrix, fit in session.execute(found)]
 
 
-def unfitted_matrix(session: Session, model_version: int, quiet: timedelta) -> tuple[str, int] | None:
-    """Some matrix, unchanged for this long, whose newest version has known rows and no fit, with that version."""
-    known = sa.exists().where(KnownRow.matrix_id == Matrix.id, KnownRow.until.is_(None))
-    is_quiet = Matrix.changed_at <= now() - quiet.total_seconds()
-    return _first(session, known, is_quiet, ~_newest_fit_exists(model_version))
-
-
-def untested_matrix(session: Session, model_version: int) -> tuple[str, int] | None:
-    """Some matrix whose newest version is fitted and not back-tested, with that version."""
-    return _first(session, _newest_fit_exists(model_version, Fit.tested.is_(False)))
-
-
-def put_fit(
-    session: Session, matrix_id: str, matrix_version: int, model_version: int, arrays: dict[str, NDArray[Any]]
-) -> None:
-    """Keep a fit, unless another worker was first; drop those older than the last few that nobody asked for lately."""
+def put_fit(session: Session, matrix_id: str, matrix_version: int, model_version: int, packed: BinaryIO) -> None:
+    """Keep a fit, packed as npz, unless there is one; drop those older than the last few that nobody asked for."""
     hold(session, ("fits", matrix_id))
     if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
         return
     newest_first = sa.select(Fit).where(Fit.matrix_id == matrix_id, ~is_asked_for())
     newest_first = newest_first.order_by(Fit.matrix_version.desc())
     fit = Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version)
-    with tempfile.TemporaryFile() as packed:
-        np.savez(packed, allow_pickle=False, **arrays)
-        packed.seek(0)
-        fit.arrays_sha256 = sha256_of_file(packed)
-        packed.seek(0)
-        older = {one.arrays_sha256 for one in session.scalars(newest_first)}
-        # The same rows once more are the same bytes, also of another matrix: nobody drops what we are about to need.
-        hold(session, *[("blob", sha256) for sha256 in {fit.arrays_sha256, *older}])
-        put_blob(session, packed)
+    fit.arrays_sha256 = sha256_of_file(packed)
+    packed.seek(0)
+    older = {one.arrays_sha256 for one in session.scalars(newest_first)}
+    # The same rows once more are the same bytes, also of another matrix: nobody drops what we are about to need.
+    hold(session, *[("blob", sha256) for sha256 in {fit.arrays_sha256, *older}])
+    put_blob(session, packed)
     session.add(fit)
     session.flush()
     for old in session.scalars(newest_first.offset(KEPT_FITS)).all():
@@ -160,13 +139,3 @@ def put_backtest(
 def _known_at(matrix_id: str, version: int) -> tuple[sa.ColumnElement[bool], ...]:
     is_current = sa.or_(KnownRow.until.is_(None), KnownRow.until > version)
     return KnownRow.matrix_id == matrix_id, KnownRow.since <= version, is_current
-
-
-def _newest_fit_exists(model_version: int, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    same = (Fit.matrix_id == Matrix.id, Fit.matrix_version == Matrix.version, Fit.model_version == model_version)
-    return sa.exists().where(*same, *more)
-
-
-def _first(session: Session, *where: sa.ColumnElement[bool]) -> tuple[str, int] | None:
-    row = session.execute(sa.select(Matrix.id, Matrix.version).where(*where).order_by(Matrix.id).limit(1)).first()
-    return None if row is None else (row[0], row[1])

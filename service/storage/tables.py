@@ -2,7 +2,7 @@
 
     upstream_set --< upstream_example          matrix --< task --< measurement
                                                  |         |
-    blob (data sets, fits)                      fit       job --< event, job_attempt, job_share        worker
+    blob (data sets, fits)              fit, fit_work     job --< event, job_attempt, job_share        worker
 
 Rows of the matrix are superseded, never overwritten: `known_row` says from which matrix version until which a task's
 row, at which row version, was known.
@@ -115,6 +115,21 @@ class FitRequest(Table):
     matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
     matrix_version: Mapped[int] = mapped_column(primary_key=True)
     asked_at: Mapped[float]
+
+
+class FitWork(Table):
+    """Work at the fit, or the back-test, of one matrix version: who is at it, how it failed; no row when it is done."""
+
+    __tablename__ = "fit_work"
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
+    matrix_version: Mapped[int] = mapped_column(primary_key=True)
+    model_version: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    token: Mapped[str | None] = mapped_column(sa.String(128))  # of the claim that is at it
+    lease_until: Mapped[float | None]
+    n_failed: Mapped[int] = mapped_column(default=0)
+    error: Mapped[dict[str, Any] | None]  # of the last attempt
+    not_before: Mapped[float] = mapped_column(default=0.0)
 
 
 class Task(Table):

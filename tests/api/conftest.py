@@ -20,12 +20,12 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from service.app import create_app
-from service.operations.fits import fit_due_matrix
 from service.queue import NoQueue
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.tables import Table
 from tests.conftest import empty
+from tests.fits import fit_due_matrix
 
 N_EXAMPLES = 80
 DOMAINS = ("cooking", "history", "code", "poems")

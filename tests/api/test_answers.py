@@ -14,13 +14,13 @@ from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Scope
 from service.api.versions import VersionReader
 from service.app import create_app
-from service.operations.fits import backtest_due_matrix
 from service.queue import NoQueue
 from service.storage.database import Database
 from service.storage.versions import TaskVersions, versions_statement
 from tests.api.conftest import World, low_rank_rows
 from tests.api.test_main_job import NEW_ROW
 from tests.api_keys import create_key
+from tests.fits import backtest_due_matrix
 
 WHOLE = ["forecast", "forgotten?k=7", "forgetting.npy", "forgetting.parquet", "forgetting.jsonl"]
 REPLAY = ["replay-set?size=9", "replay-set.jsonl?size=9", "replay-set.parquet?size=9"]

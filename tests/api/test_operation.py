@@ -18,7 +18,8 @@ from service.settings import Settings
 from service.storage.database import Database
 from service.storage.schema import migrate
 from service.storage.workers import note_worker
-from tests.api.conftest import World
+from tests.api.conftest import World, make_empty_world
+from tests.api.test_analysis import fail_fit
 from tests.storage.rows import add_job
 
 
@@ -125,3 +126,8 @@ def test_gauges_name_only_hardware_that_workers_have(ready_client: TestClient, m
     assert 'forgetcast_queue_depth{hardware="other"} 2.0' in page
     assert "made-up" not in page
     assert 'forgetcast_workers{state="idle"} 1.0' in page and "forgetcast_database_up 1.0" in page
+
+
+def test_fits_that_failed_are_counted_for_the_whole_deployment(ready_client: TestClient, migrated: Database) -> None:
+    fail_fit(make_empty_world(ready_client, migrated))
+    assert "\nforgetcast_fits_failed 1.0\n" in ready_client.get("/metrics").text

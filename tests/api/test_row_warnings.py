@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.operations.known import read_known
+from service.operations.known import each_known
 from service.storage import tasks
 from service.storage.matrices import get_matrix, supersede_row
 from tests.api.conftest import World, low_rank_rows
@@ -76,8 +76,8 @@ def test_cells_taken_in_before_there_was_a_limit_count_as_missing(world: World) 
         supersede_row(session, get_matrix(session, "m"), "known-3", task.row_version)
     world.fit()
     with world.database.read() as session:
-        known = read_known(session, "m", get_matrix(session, "m").version)
-    row = list(known.task_ids).index("known-3")
-    assert (int((~known.observed).sum()), bool(known.observed[row, 5])) == (1, False)
+        known = list(each_known(session, "m", get_matrix(session, "m").version, ROW.size))
+    missing = {row.task_id: np.flatnonzero(np.isnan(row.values)).tolist() for row in known}
+    assert missing == {row.task_id: [5] if row.task_id == "known-3" else [] for row in known}
     assert world.client.get("/v1/tasks/known-3/forecast").status_code == 200
     assert world.put_row("usual", ROW).json()["warnings"] == []

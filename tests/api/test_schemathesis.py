@@ -35,7 +35,6 @@ from forgetcast.schemas import Scope
 from service.api.contract import JSON_LINES, NPY, OPERATIONS, PARQUET
 from service.api.examples import EXAMPLES
 from service.app import create_app
-from service.operations.fits import fit_due_matrix
 from service.operations.parquet import write_table
 from service.queue import NoQueue
 from service.settings import Settings
@@ -43,6 +42,7 @@ from service.storage.database import Database
 from service.storage.tables import Table
 from tests.api.conftest import DOMAINS, json_lines, low_rank_rows, npy
 from tests.api_keys import create_key
+from tests.fits import fit_due_matrix
 
 N_EXAMPLES = int(os.environ.get("FORGETCAST_SCHEMATHESIS_EXAMPLES", "10"))
 ASKED = settings(

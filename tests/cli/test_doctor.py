@@ -140,6 +140,18 @@ def test_no_worker_and_a_matrix_that_nobody_fitted(run, healthy):
     assert checks["matrix"][0][0] == "warn"
 
 
+@pytest.mark.parametrize(
+    ("what", "said", "state", "exit_code"), [("fit", "fitted", "fail", 1), ("backtest", "back-tested", "warn", 0)]
+)
+def test_a_matrix_that_cannot_be_fitted(run, healthy, what, said, state, exit_code):
+    error = {"matrix_version": 5, "what": what, "code": "not_finite", "detail": "the row of task 'x' holds 6e+37"}
+    error |= {"hint": "look at the rows with the largest values", "n_failed": 2, "again_at": CREATED}
+    healthy.answers["GET", "/v1/matrices"] = page([{**MATRIX, "fit_error": error}])
+    ((found_state, found_said, todo),) = found(run, exit_code)["matrix"]
+    assert (found_state, todo) == (state, error["hint"])
+    assert found_said == f"m: version 5 cannot be {said}: the row of task 'x' holds 6e+37 (not_finite)"
+
+
 @pytest.mark.parametrize(("free", "state", "exit_code"), [(2e9, "warn", 0), (0.1e9, "fail", 1)])
 def test_a_full_disk(run, monkeypatch, free, state, exit_code):
     with_room(monkeypatch, free)

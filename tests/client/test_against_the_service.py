@@ -17,12 +17,12 @@ from fastapi.testclient import TestClient
 from forgetcast import ForgetcastClient, errors
 from forgetcast.schemas import Cell, Event, JobState, MatrixCreate, MeasurementsCreate, Recipe, Setting, Task
 from service.app import create_app
-from service.operations.fits import backtest_due_matrix, fit_due_matrix
 from service.queue import NoQueue
 from service.settings import Settings
 from service.storage import jobs
 from service.storage.database import Database
 from service.storage.workers import note_worker
+from tests.fits import backtest_due_matrix, fit_due_matrix
 
 N_EXAMPLES = 70
 RECIPE = Recipe(method="full", learning_rate=1e-4, steps=10, batch_size=8, max_tokens=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from pathlib import Path
@@ -18,6 +19,13 @@ from service.storage.tables import Fit, Matrix, UpstreamSet
 ARRAYS = {"Model.large": np.arange(100_000.0), "Model.small": np.array(3.5), "method": np.array("local")}
 
 
+def packed(arrays: dict[str, np.ndarray]) -> io.BytesIO:
+    target = io.BytesIO()
+    np.savez(target, allow_pickle=False, **arrays)
+    target.seek(0)
+    return target
+
+
 @pytest.fixture
 def fit(database: Database) -> Fit:
     with database.transaction() as session:
@@ -25,7 +33,7 @@ def fit(database: Database) -> Fit:
         session.flush()
         session.add(Matrix(id="m", upstream_set_id="s", model="x", model_revision="r", recipe={}, setting={}))
         session.flush()
-        matrices.put_fit(session, "m", 1, 1, ARRAYS)
+        matrices.put_fit(session, "m", 1, 1, packed(ARRAYS))
         return session.get_one(Fit, ("m", 1, 1))
 
 
@@ -66,7 +74,7 @@ def test_no_scratch_file_is_left_and_what_was_long_unused_goes(database, fit, tm
 def test_a_fit_that_is_no_longer_kept_is_asked_for_again(database, fit, tmp_path):
     with database.transaction() as session:
         for version in range(2, 6):
-            matrices.put_fit(session, "m", version, 1, {"Model.large": np.arange(float(version))})
+            matrices.put_fit(session, "m", version, 1, packed({"Model.large": np.arange(float(version))}))
     with pytest.raises(FitPending):
         read(database, fit, tmp_path)
 
@@ -74,5 +82,5 @@ def test_a_fit_that_is_no_longer_kept_is_asked_for_again(database, fit, tmp_path
 def test_the_same_arrays_of_two_versions_go_with_the_last(database, fit, tmp_path):
     with database.transaction() as session:
         for version in (2, 3, 4):
-            matrices.put_fit(session, "m", version, 1, ARRAYS)
+            matrices.put_fit(session, "m", version, 1, packed(ARRAYS))
     assert np.array_equal(read(database, fit, tmp_path)["Model.large"], ARRAYS["Model.large"])

@@ -28,6 +28,7 @@ from service.storage.fit_requests import MOST_ASKED, ask_for_fit
 from service.storage.tables import FitRequest, Idempotency, Job, KnownRow, Matrix, Task, Worker
 from service.storage.tasks import read_cells
 from tests.operations.at_once import Act, at_once, raised
+from tests.operations.test_fit_files import packed
 from tests.operations.test_job_material import Result
 from tests.storage.rows import N_EXAMPLES, add_task
 
@@ -226,8 +227,11 @@ def test_the_same_fit_that_is_kept_at_once_and_others_that_make_room(database: D
     with database.transaction() as session:
         session.add(Matrix(id="n", upstream_set_id="u", model="tiny", model_revision="r", recipe={}, setting={}))
     for version in range(1, 8):
-        keep = partial(matrices.put_fit, matrix_version=version, model_version=1, arrays={"a": np.ones(version)})
-        assert raised(at_once(database, *[partial(keep, matrix_id=matrix) for matrix in ("m", "m", "n")])) == []
+
+        def keep(matrix: str, session: Session, version: int = version) -> None:
+            matrices.put_fit(session, matrix, version, 1, packed({"a": np.ones(version)}))
+
+        assert raised(at_once(database, *[partial(keep, matrix) for matrix in ("m", "m", "n")])) == []
     with database.read() as session:
         for matrix in ("m", "n"):
             kept = matrices.newest_fit(session, matrix, 1, None)
