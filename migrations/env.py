@@ -20,7 +20,8 @@ if engine is None:
 
 with engine.connect() as connection:
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET lock_timeout = '10s'")
+        lock_timeout = context.config.attributes.get("lock_timeout", "10s")
+        connection.exec_driver_sql(f"SET lock_timeout = '{lock_timeout}'")
         connection.commit()
     context.configure(
         connection=connection,

@@ -6,6 +6,7 @@ import gc
 import os
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -53,6 +54,19 @@ def _absent(what: str, error: Exception) -> NoReturn:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A schema of its own for this run of the tests, without tables."""
+    with empty_schema() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres() -> Iterator[str]:
+    """A schema of its own for one test, without tables."""
+    with empty_schema() as url:
+        yield url
+
+
+@contextmanager
+def empty_schema() -> Iterator[str]:
     schema = f"forgetcast_test_{uuid.uuid4().hex[:12]}"
     engine = sa.create_engine(POSTGRES, connect_args={"connect_timeout": 3}, isolation_level="AUTOCOMMIT")
     try:

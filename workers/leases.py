@@ -1,4 +1,4 @@
-"""Leases as a worker sees them: its own is renewed in a thread, those of dead workers are reaped."""
+"""The lease of a job as its worker holds it: renewed in a thread, which nothing but the end of the job ends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import timedelta
 from functools import partial
 from types import TracebackType
 
-from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Progress
 from service import metrics
 from service.storage import jobs
-from service.storage.database import Database, seconds_up
+from service.storage.database import Database
 from service.storage.events import append_event
+from service.storage.failures import PASSING
 from service.storage.jobs import Beat, Claimed
 from workers.child import ChildEvent, Message
 
@@ -88,12 +88,16 @@ class Heartbeat:
         nobodys = Context()  # what is done in between is not about this job, and its log lines must not say so
         while self.verdict is not Beat.LOST:
             ended = self._ended.wait(self._tick)
-            news = self._progress is not None or bool(self._messages)
-            if news or time.monotonic() - self._renewed_at >= self._every or self._cancel_was_asked():
-                self._renew()
+            try:
+                news = self._progress is not None or bool(self._messages)
+                if news or time.monotonic() - self._renewed_at >= self._every or self._cancel_was_asked():
+                    self._renew()
+                if not ended:
+                    nobodys.run(self._between)
+            except Exception:  # whatever it was, without this thread the lease runs out and nobody notices
+                log.exception("the heartbeat goes on")
             if ended:
                 return
-            nobodys.run(self._between)
 
     def _cancel_was_asked(self) -> bool:
         """Looked up oftener than the lease is renewed: a read costs the database far less than a write."""
@@ -103,14 +107,14 @@ class Heartbeat:
         try:
             with self._database.read() as session:
                 return jobs.cancel_was_asked(session, self._claimed.job_id)
-        except DatabaseUnavailable:
+        except PASSING:
             return False
 
     def _renew(self) -> None:
         progress, messages = self._progress, list(self._messages)
         try:
             verdict = self._write(progress, messages)
-        except DatabaseUnavailable as error:
+        except PASSING as error:
             metrics.RENEWALS.labels("unavailable").inc()
             if not self._silent:
                 log.warning("cannot renew the lease, trying on: %s", error)
@@ -135,39 +139,3 @@ class Heartbeat:
                     data = {"attempt": self._claimed.attempt}
                     append_event(session, job_id, "message", message.level, message.text, data)
         return verdict
-
-
-class Reaper:
-    """Puts back the jobs of dead workers, but lets live ones renew first.
-
-    Nothing is reaped within one lease after the start, after that of the database server, or after a time in which it
-    did not answer us: then live workers were cut off too. (A short outage made a naive sweeper run 18 of 20 live jobs
-    again.)
-    """
-
-    def __init__(self, database: Database, lease: timedelta) -> None:
-        self._database, self._lease = database, lease.total_seconds()
-        self._asked_at: float | None = None
-        self._answering_since: float | None = None
-
-    def turn(self) -> None:
-        """Reap when it is time to; call it often."""
-        now = time.monotonic()
-        if self._asked_at is not None and now - self._asked_at < self._lease / 12:
-            return
-        if self._asked_at is not None and now - self._asked_at > self._lease / 2:
-            self._answering_since = None  # we were frozen or busy, and know nothing of the time between
-        self._asked_at = now
-        reaped: list[str] = []
-        try:
-            with self._database.transaction() as session:
-                settled = self._answering_since is not None and now - self._answering_since >= self._lease
-                if settled and seconds_up(session) >= self._lease:
-                    reaped = jobs.reap(session)
-        except DatabaseUnavailable:
-            self._answering_since = None
-        except Exception:  # one bad row must not take the heartbeat with it
-            log.exception("cannot reap")
-        else:
-            self._answering_since = self._answering_since or now
-            metrics.REAPED.inc(len(reaped))

@@ -7,10 +7,10 @@ import socket
 import time
 from datetime import timedelta
 
-from forgetcast.errors import DatabaseUnavailable
 from service import metrics
 from service.storage import workers
 from service.storage.database import Database
+from service.storage.failures import PASSING
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Presence:
                     job_id=self._job_id,
                 )
                 workers.forget_silent_workers(session, self._lease)
-        except DatabaseUnavailable:
+        except PASSING:
             return
         except Exception:  # a row for people must not end the work
             log.exception("cannot write that this worker is there")
@@ -69,5 +69,5 @@ class Presence:
         try:
             with self._database.transaction() as session:
                 workers.remove_worker(session, self._worker_id)
-        except DatabaseUnavailable:
-            log.warning("cannot say that this worker leaves; it is listed as silent for a while")
+        except Exception as error:  # nothing depends on it, and the worker ends all the same
+            log.warning("cannot say that this worker leaves; it is listed as silent for a while: %s", error)

@@ -17,6 +17,7 @@ from forgetcast.errors import ForgetcastError
 from service import metrics
 from service.logs import configure_logs
 from service.models import Models
+from service.operations.reaping import Reaper
 from service.queue import JobQueue, open_queue
 from service.settings import Settings, read_settings
 from service.storage.database import Database
@@ -24,7 +25,6 @@ from service.storage.schema import check_schema
 from workers.fit_loop import FitLimits, Fitting, start_fit_loop
 from workers.fleet import Member, run_fleet
 from workers.gpu import Gpu, Gpus
-from workers.leases import Reaper
 from workers.supervisor import Supervisor, Timing
 
 log = logging.getLogger(__name__)

@@ -25,22 +25,24 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from forgetcast.errors import DatabaseUnavailable, ForgetcastError
+from forgetcast.errors import ForgetcastError
 from forgetcast.schemas import JobState
 from service.logs import bound
 from service.operations.job_errors import is_final
 from service.operations.job_material import read_job_material, store_result
+from service.operations.reaping import Reaper
 from service.queue import JobQueue
 from service.storage import jobs
 from service.storage.attempts import ChildEnd
 from service.storage.database import Database
+from service.storage.failures import PASSING
 from service.storage.ids import new_id
 from service.storage.jobs import Beat, Claimed
 from workers.base_values import BaseValuesKeeper
 from workers.child import COMMAND, Child
 from workers.gpu import Gpu
 from workers.job_directory import JobOrder, JobResult, read_result
-from workers.leases import Heartbeat, Reaper
+from workers.leases import Heartbeat
 from workers.outcome import Ended, Failure, Interrupted, child_outcome, failure_of, spooled_result
 from workers.prepare import drop_folder, free_folders, job_folder, sweep_folders, sweep_weights, write_job
 from workers.presence import Presence
@@ -126,7 +128,7 @@ class Supervisor:
                 order, result = JobOrder.read(folder), read_result(folder)
                 with self._database.transaction() as session:
                     stored = store_result(session, order.job_id, order.fence, result, ChildEnd(0))
-            except DatabaseUnavailable:
+            except PASSING:
                 return  # whoever claims the job here will find the result
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # there is none, or none that can be used
@@ -145,7 +147,7 @@ class Supervisor:
         try:
             with self._database.read() as session:
                 sweep_folders(self._jobs_folder, lambda job_ids: jobs.active_jobs(session, job_ids))
-        except DatabaseUnavailable as error:
+        except PASSING as error:
             log.warning("cannot sweep the job folders: %s", error)
 
     def _between(self) -> None:
@@ -166,7 +168,7 @@ class Supervisor:
             with self._database.transaction() as session:
                 gpu = None if self._gpu is None else self._gpu.name
                 return jobs.claim(session, self._owner, self._hardware, self._timing.lease, gpu=gpu)
-        except DatabaseUnavailable as error:
+        except PASSING as error:
             log.warning("cannot claim: %s", error)
             return None
 
@@ -209,6 +211,9 @@ class Supervisor:
                         if interruption is not Interrupted.STOPPED or child.returncode != 0:
                             return Ended(interruption, child.end)
                     return Ended(child_outcome(child, folder, n_upstream), child.end)
+        except PASSING as error:
+            log.warning("job %s: cannot be prepared, and is given back: %s", claimed.job_id, error)
+            return Ended(Interrupted.STOPPED)
         except Exception as error:
             failure = failure_of(error)
             if failure.code == "internal":
@@ -295,7 +300,7 @@ class Supervisor:
         while True:
             try:
                 return self._write_end(claimed, ended)
-            except DatabaseUnavailable as error:
+            except PASSING as error:
                 log.warning("job %s: cannot write how it ended, trying on: %s", claimed.job_id, error)
             except Exception as error:
                 log.exception("job %s: cannot write how it ended", claimed.job_id)

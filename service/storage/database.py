@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,12 +13,13 @@ from typing import Any, overload
 import psycopg
 import sqlalchemy as sa
 from psycopg.conninfo import make_conninfo
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session as Session  # re-exported: the layers above name it, and import no SQLAlchemy
 from sqlalchemy.sql.functions import FunctionElement
 
-from forgetcast.errors import ConfigurationError, DatabaseUnavailable, InvalidRequest, WriteConflict
+from forgetcast.errors import ConfigurationError, DatabaseUnavailable
+from service.storage.failures import first_line, is_read_only, meaning, unstorable
 from service.storage.postgres import ImpatientConnection, with_limit
 
 BUSY_SECONDS = 10.0  # for which a writer of SQLite waits for another
@@ -29,7 +29,6 @@ AFTER_COMMIT = "forgetcast_after_commit"
 POSTGRES = "postgresql+psycopg"
 SPOKEN = {"postgres": POSTGRES, "postgresql": POSTGRES}  # as platforms hand them out
 FORMS = "write postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////FOLDER/FILE.db"
-NO_DATABASE = re.compile(r'database "(?P<name>[^"]+)" does not exist')
 
 
 class Database:
@@ -99,12 +98,8 @@ class Database:
         try:
             with answering(), self.engine.connect().execution_options(**options) as connection:
                 yield connection
-        except (DataError, OverflowError, UnicodeEncodeError) as error:
-            # What the shapes let through and a column does not hold; NUL and half of a surrogate pair, mostly.
-            raise InvalidRequest("a text or a number in the request is not one that can be stored") from error
-        except IntegrityError as error:
-            # Whoever writes has looked before: another transaction wrote the same in between.
-            raise WriteConflict(retry_after=1) from error
+        except (OverflowError, UnicodeEncodeError) as error:  # before it came to the database
+            raise unstorable() from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -117,11 +112,14 @@ def after_commit(session: Session, act: Callable[[], None]) -> None:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Raises DatabaseUnavailable where a driver has given up on its database, or the pool on the driver."""
+    """Raises what a driver's error means, and DatabaseUnavailable where the pool has given up on the driver."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise unanswered(error.orig or error) from error
+    except DBAPIError as error:
+        told = meaning(error)
+        if told is None:
+            raise
+        raise told from error
     except sa.exc.TimeoutError as error:
         raise DatabaseUnavailable("every connection to the database is in use", retry_after=1) from error
 
@@ -139,7 +137,7 @@ def _usable(text: str) -> sa.URL:
     except (sa.exc.ArgumentError, ValueError):
         raise ConfigurationError(f"FORGETCAST_DATABASE_URL is no URL of a database; {FORMS}") from None
     except psycopg.ProgrammingError as error:
-        raise ConfigurationError(f"FORGETCAST_DATABASE_URL: {_first_line(error)}; {FORMS}") from None
+        raise ConfigurationError(f"FORGETCAST_DATABASE_URL: {first_line(error)}; {FORMS}") from None
     return url
 
 
@@ -153,13 +151,17 @@ def _postgres_engine(url: sa.URL, pool_size: int, patience: timedelta | None) ->
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # of a failed statement: they hold what users sent, and errors are logged
     )
-    if seconds is not None:
 
-        @sa.event.listens_for(engine, "do_connect")
-        def _connect(_dialect: Any, _record: Any, arguments: list[Any], given: dict[str, Any]) -> ImpatientConnection:
-            connection = ImpatientConnection.connect(*arguments, **with_limit(given, seconds))
-            connection.patience = seconds
-            return connection
+    @sa.event.listens_for(engine, "handle_error")
+    def _leave(context: Any) -> None:
+        # Who was the primary is none any more; the URL, or whatever stands behind it, leads to the one that is.
+        context.is_disconnect = context.is_disconnect or is_read_only(context.original_exception)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: list[Any], given: dict[str, Any]) -> ImpatientConnection:
+        connection = ImpatientConnection.connect(*arguments, **with_limit(given, seconds))
+        connection.patience = seconds
+        return connection
 
     return engine
 
@@ -211,6 +213,13 @@ def seconds_up(session: Session) -> float:
     return float(session.scalar(up) or 0.0)
 
 
+def takes_writes(session: Session) -> bool:
+    """Whether the database could be written just now; a standby, or one that is being promoted, is only read."""
+    if session.get_bind().dialect.name == "sqlite":
+        return True
+    return bool(session.scalar(sa.text("SELECT current_setting('transaction_read_only') = 'off'")))
+
+
 @overload
 def moment(seconds: float) -> datetime: ...
 @overload
@@ -220,17 +229,3 @@ def moment(seconds: float | None) -> datetime | None: ...
 def moment(seconds: float | None) -> datetime | None:
     """A stored time as a UTC datetime."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def unanswered(error: BaseException) -> DatabaseUnavailable:
-    """What is said of a driver's error, and what makes a database that is not there."""
-    said = _first_line(error)
-    absent = NO_DATABASE.search(said)
-    advice = f"; `createdb {absent['name']}` makes it" if absent else ""
-    return DatabaseUnavailable(f"the database does not answer: {said}{advice}", retry_after=5)
-
-
-def _first_line(error: BaseException) -> str:
-    """Of a driver's error the first line, for the others quote the statement."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]

@@ -12,16 +12,19 @@ from typing import Any, TypeVar
 
 import psycopg
 
+CONNECTS_WITHIN = 10.0  # seconds, unless another limit is given
 LOOKS_EVERY = 0.1  # seconds; psycopg's own interval, in which it hands back what is only a time-out
 T = TypeVar("T")
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """Closes itself and raises ServerSilent when the server has said nothing for `patience` seconds."""
+    """Closes itself and raises ServerSilent when the server has said nothing for `patience` seconds; None: never."""
 
-    patience = 10.0
+    patience: float | None = 10.0
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = LOOKS_EVERY, timeout: float | None = None) -> T:
+        if self.patience is None:
+            return super().wait(gen, interval, timeout)
         try:
             return super().wait(_impatient(gen, self.patience), interval, timeout)
         except ServerSilent:
@@ -45,8 +48,11 @@ class ImpatientAsyncConnection(psycopg.AsyncConnection[Any]):
 
 
 def with_limit(arguments: Mapping[str, Any], patience: float | None) -> dict[str, Any]:
-    """Arguments of a connection, which is made within `patience` seconds unless they say another time."""
-    return dict(arguments) if patience is None else {"connect_timeout": ceil(patience), **arguments}
+    """Arguments of a connection, which is made within `patience` seconds unless they say another time.
+
+    Making one has a limit also for who is patient once it is made.
+    """
+    return {"connect_timeout": ceil(CONNECTS_WITHIN if patience is None else patience), **arguments}
 
 
 class ServerSilent(psycopg.OperationalError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,11 +16,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 
-from forgetcast.errors import SchemaMismatch
+from forgetcast.errors import SchemaMismatch, WriteConflict
 from service.storage.database import Database, answering
 
 CHECKOUT = Path(__file__).parents[2]
 MIGRATION_LOCK = 0x666F7267  # "forg", the key of the advisory lock on Postgres
+LOOK_AGAIN_AFTER = 0.5  # seconds, while another process migrates
+LOCK_TIMEOUT = "10s"  # of Postgres, for the lock of a table
+TRIES, PAUSE = 20, 5.0  # and seconds in between: about five minutes
+
+log = logging.getLogger(__name__)
 
 
 def check_schema(database: Database) -> None:
@@ -35,15 +42,42 @@ def check_schema(database: Database) -> None:
 
 
 def migrate(database: Database) -> str:
-    """Bring the database to this code's schema, one process at a time. Returns the schema's revision."""
-    with answering(), _alone(database):
-        found = current(database)
-        if found is not None and found not in {script.revision for script in _scripts().walk_revisions()}:
-            check_schema(database)
-        config = _config()
-        config.attributes["engine"] = database.engine
-        upgrade(config, "head")
+    """Bring the database to this code's schema, one process at a time. Returns the schema's revision.
+
+    It takes as long as it takes, whatever the patience of `database`: a step, and whoever migrates before us, may be
+    silent for minutes. Raises SchemaMismatch for a newer schema, and WriteConflict when a table is never free.
+    """
+    patient = Database(database.url.render_as_string(hide_password=False), patience=None)
+    try:
+        with answering(), _alone(patient):
+            found = current(patient)
+            if found is not None and found not in {script.revision for script in _scripts().walk_revisions()}:
+                check_schema(patient)
+            _upgrade(patient)
+    finally:
+        patient.close()
     return head()
+
+
+def _upgrade(database: Database) -> None:
+    """All steps in one transaction, again while others hold a table for longer than a step may wait for its lock.
+
+    A step that waits makes everybody wait who comes after it, so it does not wait for long.
+    """
+    config = _config()
+    config.attributes |= {"engine": database.engine, "lock_timeout": LOCK_TIMEOUT}
+    for further in reversed(range(TRIES)):
+        try:
+            with answering():
+                return upgrade(config, "head")
+        except WriteConflict as conflict:
+            if not further:
+                raise WriteConflict(
+                    "the migration does not get the lock of a table; end the transactions that are open for long "
+                    "(pg_stat_activity), and run it again"
+                ) from conflict
+            log.warning("a table that the migration changes is in use; it is tried again")
+            time.sleep(PAUSE)
 
 
 def head() -> str:
@@ -65,7 +99,12 @@ def _alone(database: Database) -> Iterator[None]:
             yield
         return
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(MIGRATION_LOCK)))
+        told = False
+        while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(MIGRATION_LOCK))):
+            if not told:
+                log.warning("another process migrates the database; waiting for it")
+            told = True
+            time.sleep(LOOK_AGAIN_AFTER)
         try:
             yield
         finally:

@@ -13,7 +13,8 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from service.storage.database import Database, unanswered
+from service.storage.database import Database
+from service.storage.failures import meaning
 from service.storage.postgres import ImpatientAsyncConnection, ServerSilent, with_limit
 from service.storage.tables import Fit, Task
 
@@ -92,9 +93,9 @@ class _OnPostgres:
         asked = {"ids": list(task_ids), "model_version": self._model_version}
         try:
             return _by_task(await self._rows(asked))
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except psycopg.Error as error:
             await self.close()
-            raise unanswered(error) from error
+            raise meaning(error) or error from error
 
     async def _rows(self, asked: dict[str, Any]) -> list[Any]:
         if self._cursor is not None:

@@ -34,4 +34,5 @@ FAULTS = {
     41: "two workers, one GPU",
     42: "each failed attempt leaves one log line and moves one counter (checked with all of the above)",
     43: "a host is cut off from the network and comes back",
+    44: "Postgres takes no writes for a time, as while a standby is promoted",
 }

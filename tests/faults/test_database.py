@@ -117,6 +117,36 @@ def test_connections_that_are_killed_again_and_again_are_never_a_500(deployment:
     eventually(lambda: api.post_task("slow:0").status_code == 202)
 
 
+@pytest.mark.fault(44)
+def test_a_postgres_that_takes_no_writes_for_a_time_costs_no_job_an_attempt(
+    deployment: Deployment, servers: Servers
+) -> None:
+    def take_writes(setting: str) -> None:
+        servers.postgres.execute(f"ALTER SYSTEM SET default_transaction_read_only = {setting}")
+        servers.postgres.execute("SELECT pg_reload_conf()")
+
+    api = deployment.api()
+    workers = [deployment.worker(host=name) for name in ("a", "b")]
+    answers, ordered = [], []
+    try:
+        for _ in range(8):
+            ordered += [deployment.submit("slow:0.3") for _ in range(3)]
+            take_writes("on")
+            answers.append(api.post_task("slow:0"))
+            assert api.get("/v1/tasks").status_code == 200
+            time.sleep(0.5)
+            take_writes("off")
+            answers.append(api.post_task("slow:0"))
+    finally:
+        take_writes("off")
+    refused = [answer for answer in answers if answer.status_code != 202]
+    assert refused and {answer.json()["code"] for answer in refused} == {"database_unavailable"}
+    for job_id in ordered:
+        assert_succeeded_once(deployment, job_id)
+        assert error_codes(deployment.database, job_id) == []
+    assert all(worker.running for worker in workers)
+
+
 @pytest.mark.fault(22)
 @pytest.mark.parametrize("fault", ["silent", "slow"])
 def test_a_silent_or_slow_postgres_blocks_nothing_else(deployment: Deployment, servers: Servers, fault: str) -> None:

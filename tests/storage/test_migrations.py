@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
 
 import numpy as np
+import pytest
+import sqlalchemy as sa
 from alembic.command import downgrade, upgrade
 from alembic.config import Config
 
+from service.storage import schema
 from service.storage.database import Database
-from service.storage.schema import CHECKOUT
+from service.storage.schema import CHECKOUT, MIGRATION_LOCK, check_schema, migrate
 
 PROBES = np.array([4, 1, 7], "<i4").tobytes()
 MEASUREMENT = """
@@ -20,13 +27,19 @@ MEASUREMENT = """
 """
 
 
+def config_of(database: Database) -> Config:
+    """What migrates this database."""
+    config = Config()
+    config.set_main_option("script_location", str(CHECKOUT / "migrations"))
+    config.attributes["engine"] = database.engine
+    return config
+
+
 def at(tmp_path, revision):
     """A database of this revision, by its path, with what migrates it on."""
     path = tmp_path / "old.db"
     database = Database(f"sqlite:///{path}")
-    config = Config()
-    config.set_main_option("script_location", str(CHECKOUT / "migrations"))
-    config.attributes["engine"] = database.engine
+    config = config_of(database)
     upgrade(config, revision)
     return path, config, database
 
@@ -66,3 +79,51 @@ def test_the_data_of_rows_imported_before_are_known_by_their_digest(tmp_path):
     assert kept == [("t", new), ("u", None)]
     downgrade(config, "0008_fit_request")
     database.close()
+
+
+@pytest.fixture
+def impatient(empty_postgres: str) -> Iterator[Database]:
+    """As `up` and its settings make it; what is silent for a second does not answer."""
+    database = Database(empty_postgres, patience=timedelta(seconds=1))
+    yield database
+    database.close()
+
+
+@contextmanager
+def held(database: Database, statement: str, seconds: float) -> Iterator[None]:
+    """Somebody else executes this and holds what it locks for so long."""
+    holds = threading.Event()
+
+    def hold() -> None:
+        with database.engine.connect() as connection:
+            connection.execute(sa.text(statement))
+            holds.set()
+            time.sleep(seconds)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holds.wait(30)
+    yield
+    thread.join()
+
+
+def test_who_finds_another_migration_waits_for_it_however_long(impatient: Database) -> None:
+    with held(impatient, f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})", 3):
+        migrate(impatient)
+    check_schema(impatient)
+
+
+def test_a_step_that_takes_long_is_waited_for(impatient: Database) -> None:
+    upgrade(config_of(impatient), "0008_fit_request")
+    with held(impatient, "LOCK TABLE job", 3):
+        migrate(impatient)
+    check_schema(impatient)
+
+
+def test_a_table_that_is_in_use_is_asked_for_again(impatient: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT", "500ms")
+    monkeypatch.setattr(schema, "PAUSE", 0.1)
+    upgrade(config_of(impatient), "0008_fit_request")
+    with held(impatient, "LOCK TABLE job", 3):
+        migrate(impatient)
+    check_schema(impatient)

@@ -8,15 +8,16 @@ import sqlalchemy as sa
 
 from forgetcast.errors import DatabaseUnavailable
 from forgetcast.schemas import Progress
+from service.operations.reaping import Reaper
 from service.storage import jobs
-from service.storage.database import now, seconds_up
+from service.storage.database import now, seconds_up, takes_writes
 from service.storage.events import list_events
 from service.storage.jobs import Beat
 from service.storage.tables import Job
 from tests.storage.rows import add_job
 from tests.workers.supervised import eventually
 from workers.child import Message
-from workers.leases import MOST_MESSAGES, Heartbeat, Reaper
+from workers.leases import MOST_MESSAGES, Heartbeat
 
 LEASE = timedelta(seconds=60)
 
@@ -93,6 +94,24 @@ def test_news_that_cannot_be_stored_does_not_stop_the_heartbeat(sqlite_database,
         eventually(lambda: row(sqlite_database, claimed.job_id).lease_until > first)
 
 
+@pytest.mark.parametrize("broken", ["_cancel_was_asked", "_between", "_renew"])
+def test_no_error_ends_the_heartbeat(sqlite_database, claimed, monkeypatch, broken):
+    """Whoever is not renewed and still believes to hold its job would work on for nothing."""
+    raised = []
+
+    def fail(*arguments):
+        raised.append(1)
+        raise RuntimeError("no")
+
+    with hold(sqlite_database, claimed) as heartbeat:
+        with monkeypatch.context() as patched:
+            patched.setattr(heartbeat, broken, fail)
+            eventually(lambda: len(raised) > 2)
+        first = row(sqlite_database, claimed.job_id).lease_until
+        eventually(lambda: row(sqlite_database, claimed.job_id).lease_until > first)
+        assert heartbeat.verdict is Beat.HELD
+
+
 def test_a_child_that_talks_too_much_is_cut_short(sqlite_database, claimed):
     with hold(sqlite_database, claimed, tick=60) as heartbeat:
         for number in range(MOST_MESSAGES + 50):
@@ -166,12 +185,29 @@ def test_nothing_is_reaped_within_one_lease_after_an_outage(sqlite_database, dea
 
 
 def test_nothing_is_reaped_within_one_lease_after_the_database_has_started(sqlite_database, dead, clock, monkeypatch):
-    monkeypatch.setattr("workers.leases.seconds_up", lambda session: clock.time - 1060)
+    monkeypatch.setattr("service.operations.reaping.seconds_up", lambda session: clock.time - 1060)
     reaper = Reaper(sqlite_database, LEASE)
     clock.pass_by(110, reaper)
     assert row(sqlite_database, dead).state == "running"
     clock.pass_by(20, reaper)
     assert row(sqlite_database, dead).state == "queued"
+
+
+def test_nothing_is_reaped_within_one_lease_after_a_time_without_writes(sqlite_database, dead, clock, monkeypatch):
+    reaper = Reaper(sqlite_database, LEASE)
+    clock.pass_by(40, reaper)
+    with monkeypatch.context() as patched:
+        patched.setattr("service.operations.reaping.takes_writes", lambda session: False)
+        clock.pass_by(10, reaper)
+    clock.pass_by(58, reaper)
+    assert row(sqlite_database, dead).state == "running"
+    clock.pass_by(15, reaper)
+    assert row(sqlite_database, dead).state == "queued"
+
+
+def test_a_database_that_is_written_says_so(database):
+    with database.transaction() as session:
+        assert takes_writes(session)
 
 
 def test_the_server_says_how_long_it_runs(database):

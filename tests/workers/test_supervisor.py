@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forgetcast.errors import DatabaseUnavailable, ModelMismatch
+from forgetcast.errors import DatabaseUnavailable, ModelMismatch, WriteConflict
 from service.logs import formatter
+from service.operations.job_material import store_result
 from service.storage import jobs
 from service.storage.attempts import list_attempts
 from service.storage.database import now
@@ -319,6 +320,36 @@ def test_an_outage_of_the_database_costs_a_running_job_nothing(sqlite_database, 
         eventually(lambda: row(sqlite_database, job_id).state == "succeeded")
     assert row(sqlite_database, job_id).attempt == 1
     assert len(measured(sqlite_database)) == 1
+
+
+@pytest.mark.parametrize("passing", [DatabaseUnavailable("it takes no writes just now"), WriteConflict()])
+def test_a_result_that_cannot_be_written_just_now_is_written_later(sqlite_database, tmp_path, monkeypatch, passing):
+    job_id = submit(sqlite_database)
+    refused: list[int] = []
+
+    def once(*arguments):
+        if not refused:
+            refused.append(1)
+            raise passing
+        return store_result(*arguments)
+
+    monkeypatch.setattr("workers.supervisor.store_result", once)
+    run_once(make_supervisor(sqlite_database, tmp_path, "succeed"))
+    assert refused and (row(sqlite_database, job_id).state, row(sqlite_database, job_id).attempt) == ("succeeded", 1)
+
+
+def test_a_job_that_cannot_be_read_just_now_is_given_back(sqlite_database, tmp_path, monkeypatch):
+    job_id = submit(sqlite_database)
+
+    def away(*arguments):
+        raise DatabaseUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.supervisor.read_job_material", away)
+        run_once(make_supervisor(sqlite_database, tmp_path, "succeed"))
+    assert [entry.outcome for entry in attempts(sqlite_database, job_id)] == ["given_back"]
+    run_once(make_supervisor(sqlite_database, tmp_path, "succeed"))
+    assert (row(sqlite_database, job_id).state, row(sqlite_database, job_id).attempt) == ("succeeded", 1)
 
 
 def test_a_result_that_finds_no_database_survives_the_worker(sqlite_database, tmp_path, monkeypatch):

@@ -1,0 +1,98 @@
+"""What an error of a driver is told as: by its SQLSTATE, whatever class the driver made of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from forgetcast.errors import DatabaseUnavailable, ForgetcastError, InvalidRequest, WriteConflict
+from service.storage.database import Database
+from service.storage.failures import meaning
+from service.storage.workers import list_workers, note_worker
+from tests.workers.test_leases import LEASE
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("08006", DatabaseUnavailable),  # the connection is gone
+        ("25006", DatabaseUnavailable),  # read-only: InternalError, says psycopg
+        ("53100", DatabaseUnavailable),  # its disk is full
+        ("53300", DatabaseUnavailable),  # it has too many connections
+        ("57014", DatabaseUnavailable),  # an operator cancelled the statement
+        ("57P01", DatabaseUnavailable),  # it shuts down
+        ("57P03", DatabaseUnavailable),  # it starts up
+        ("58030", DatabaseUnavailable),  # its disk fails
+        ("XX000", DatabaseUnavailable),  # it has failed inside
+        ("55000", DatabaseUnavailable),  # not while it recovers
+        ("40001", WriteConflict),  # a statement met one of the primary's, on a standby
+        ("40P01", WriteConflict),  # a deadlock
+        ("55P03", WriteConflict),  # a lock was not to be had in time
+        ("23505", WriteConflict),  # unique
+        ("22P05", InvalidRequest),  # a character that cannot be stored
+        ("54000", InvalidRequest),  # more than an index can hold
+        ("42601", None),  # syntax: a defect
+        ("42P01", None),  # no such table
+        ("25P02", None),  # a statement after one that has failed
+    ],
+)
+def test_classes_of_sqlstate_decide(state: str, told: type[ForgetcastError] | None) -> None:
+    raised = psycopg.errors.lookup(state)("said so")
+    found = meaning(raised)
+    assert type(found) is (told or type(None))
+    wrapped = sa.exc.DBAPIError.instance("SELECT 1", {}, raised, psycopg.Error)
+    assert type(meaning(wrapped)) is type(found)
+    assert found is None or found.retryable is (told is not InvalidRequest)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        psycopg.OperationalError("connection refused"),
+        psycopg.InterfaceError("the connection is closed"),
+        psycopg.DatabaseError("lost synchronization with server"),
+        sqlite3.OperationalError("database is locked"),
+        sqlite3.DatabaseError("file is not a database"),
+    ],
+)
+def test_what_has_no_sqlstate_is_a_database_that_is_not_there(raised: Exception) -> None:
+    assert isinstance(meaning(raised), DatabaseUnavailable)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(DatabaseUnavailable, match="not a database"), Database(f"sqlite:///{tmp_path}/no.db").read():
+        pass
+
+
+@pytest.fixture
+def promoted(postgres_database: Database) -> Iterator[Database]:
+    """A Postgres that takes no writes."""
+    options = postgres_database.url.query["options"]
+    url = postgres_database.url.update_query_dict({"options": f"{options} -cdefault_transaction_read_only=on"})
+    database = Database(url.render_as_string(hide_password=False), pool_size=2)
+    yield database
+    database.close()
+
+
+def test_a_postgres_that_takes_no_writes_is_told_as_one_and_read_from(promoted: Database) -> None:
+    about = {"host": "h", "gpu": None, "version": "1", "job_id": None}
+    with pytest.raises(DatabaseUnavailable, match="takes no writes"), promoted.transaction() as session:
+        note_worker(session, "w", hardware=["any"], **about)  # type: ignore[arg-type]
+    with promoted.read() as session:
+        assert list_workers(session, LEASE) == []
+
+
+def test_a_connection_to_who_takes_no_writes_is_not_used_again(promoted: Database) -> None:
+    """Its server was the primary once, and may go on answering questions out of date."""
+    with promoted.read() as session:
+        before = session.scalar(sa.text("SELECT pg_backend_pid()"))
+    with pytest.raises(DatabaseUnavailable), promoted.transaction() as session:
+        session.execute(sa.text("CREATE TABLE t (n int)"))
+    with promoted.read() as session:
+        assert session.scalar(sa.text("SELECT pg_backend_pid()")) != before
