@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -40,12 +41,15 @@ from service.api.warm_reads import WarmReads
 from service.metrics import VERSION
 from service.operations.forecast_cache import ForecastCache
 from service.operations.forecasts import warm
+from service.operations.reaping import start_reaping
 from service.queue import JobQueue
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.versions import versions_statement
 
 log = logging.getLogger(__name__)
+
+LAST_TURN = 5.0  # seconds that reaping may take when the process ends
 
 ROUTERS = (
     upstream_sets,
@@ -73,7 +77,11 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(_warm, parts)
+        ended = threading.Event()
+        reaping = start_reaping(database, settings.lease, ended)
         yield
+        ended.set()
+        await run_in_threadpool(reaping.join, LAST_TURN)
         await versions.close()
         database.close()
 

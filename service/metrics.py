@@ -64,7 +64,11 @@ RENEWALS = Counter(
     ("outcome",),
     registry=REGISTRY,
 )
-REAPED = Counter("forgetcast_jobs_reaped_total", "Jobs that this worker took from silent ones.", registry=REGISTRY)
+REAPED = Counter(
+    "forgetcast_jobs_reaped_total",
+    "Jobs that this process took from silent workers, or ended past their deadline.",
+    registry=REGISTRY,
+)
 COMPLETION_SECONDS = Histogram(
     "forgetcast_completion_duration_seconds",
     "Folding a row's measured cells into a fit, intervals included; rows already in memory are not counted.",

@@ -16,7 +16,7 @@ from forgetcast.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
-    from forgetcast.schemas import Forecast, Job, JobCreate
+    from forgetcast.schemas import Forecast, Job, JobCreate, Task
 
 EXAMPLES = """\b
 Examples:
@@ -88,10 +88,13 @@ def measure(
             posted = _post(
                 client, task_id, cells, spec, source=source or "", seed=seed or 0, probes_at_random=not chosen
             )
-            _print_posted(posted, as_json, quiet)
+            _print_posted(task_id, posted, as_json, quiet)
             return
         wanted = _order(size=size, design=design, probe_seed=probe_seed, full=full, examples=examples)
         job = client.tasks.create_job(task_id, wanted)
+        if not quiet:
+            for warning in job.warnings:
+                note(f"warning: {warning}")
         if no_wait:
             _print_job(job, as_json, quiet or not as_json)
             return
@@ -129,7 +132,7 @@ def _wait(task: TaskHandle, timeout: timedelta | None, quiet: bool) -> Job:
         return task.wait(timeout=timeout, on_event=show)
 
 
-def _post(client: ForgetcastClient, task_id: str, path: Path, spec: Path | None, **about: Any) -> Forecast:
+def _post(client: ForgetcastClient, task_id: str, path: Path, spec: Path | None, **about: Any) -> Forecast | Task:
     from forgetcast.cli.shapes import OwnRun, read_cells, read_shape
     from forgetcast.client.connection import made
     from forgetcast.schemas import MeasurementsCreate
@@ -142,15 +145,15 @@ def _post(client: ForgetcastClient, task_id: str, path: Path, spec: Path | None,
     return client.tasks.post_measurements(task_id, measured)
 
 
-def _print_posted(forecast: Forecast, as_json: bool, quiet: bool) -> None:
+def _print_posted(task_id: str, posted: Forecast | Task, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print_json(forecast)
+        print_json(posted)
         return
-    click.echo(forecast.task if quiet else f"{forecast.task}: {forecast.n_measured} examples measured")
+    click.echo(task_id if quiet else f"{task_id}: {posted.n_measured} examples measured")
     if not quiet:
-        for warning in forecast.warnings:
+        for warning in posted.warnings:
             note(f"warning: {warning}")
-        note(f"see `forgetcast forgotten {forecast.task}`")
+        note(f"see `forgetcast forgotten {task_id}`")
 
 
 def _print_job(job: Job, as_json: bool, id_only: bool) -> None:

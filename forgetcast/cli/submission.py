@@ -58,6 +58,8 @@ def submit(
         say(f"task {task.id} is there already; following its job")
     else:
         say(f"task {task.id} submitted")
+    for warning in task.task.warnings:
+        say(f"warning: {warning}")
     return task
 
 

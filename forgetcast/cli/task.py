@@ -83,7 +83,7 @@ def get(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
     if quiet:
         click.echo(found.id)
         return
-    shown = {name: value for name, value in found.task.model_dump(mode="json").items() if value is not None}
+    shown = {name: value for name, value in found.task.model_dump(mode="json").items() if value not in (None, [])}
     if job is not None:
         shown |= {"state": job.state.value, "attempt": f"{job.attempt} of {job.max_attempts}"}
         if job.error is not None:

@@ -97,10 +97,11 @@ class TaskHandle:
         source: str = "",
         seed: int = 0,
         probes_at_random: bool = True,
-    ) -> Forecast:
+    ) -> Forecast | Task:
         """Add cells that a training run measured itself: example id to forgetting, nats per token.
 
-        Recipe and setting are those of the matrix where the run had no others.
+        Recipe and setting are those of the matrix where the run had no others. While there can be no forecast the cells
+        are stored all the same; the answer is then the task, whose `warnings` say why.
         """
         if recipe is None or setting is None:
             matrix = self._matrices.get(self.task.matrix)

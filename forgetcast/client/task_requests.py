@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from forgetcast.client.connection import Connection, segment
 from forgetcast.client.extras import extra
 from forgetcast.client.replay_sets import ReplayQuery, ReplaySet
-from forgetcast.schemas import Forecast, Forgotten, Job, JobCreate, MeasurementsCreate
+from forgetcast.schemas import Forecast, Forgotten, Job, JobCreate, MeasurementsCreate, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,10 +43,17 @@ class TaskRequests:
         """Order a further measuring of a task."""
         return self._connection.read(Job, "POST", f"{task_path(task_id)}/jobs", json=wanted.model_dump(mode="json"))
 
-    def post_measurements(self, task_id: str, measured: MeasurementsCreate) -> Forecast:
-        """Add cells that a training run measured itself; the forecast that follows from them."""
+    def post_measurements(self, task_id: str, measured: MeasurementsCreate) -> Forecast | Task:
+        """Add cells that a training run measured itself; the forecast that follows from them.
+
+        While there can be none (the matrix has no known rows, or is not fitted), the cells are stored all the same, and
+        the answer is the task; its `warnings` say why.
+        """
         sent = measured.model_dump(mode="json", exclude_none=True)
-        return self._connection.read(Forecast, "POST", f"{task_path(task_id)}/measurements", json=sent)
+        answer = self._connection.request("POST", f"{task_path(task_id)}/measurements", json=sent)
+        if answer.status_code == HTTPStatus.ACCEPTED:
+            return self._connection.shape(Task, answer)
+        return self._connection.shape(Forecast, answer)
 
     def forecast(self, task_id: str, **reading: Unpack[Reading]) -> Forecast:
         """The task's forecast in short."""

@@ -97,6 +97,7 @@ class Job(Shape):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    warnings: list[str] = Field(default=[], description="of the order: a code, then why it may not start")
 
 
 class Event(Shape):

@@ -61,6 +61,7 @@ class Task(Shape):
     n_measured: int
     job: str | None = Field(description="the newest job")
     created_at: datetime
+    warnings: list[str] = Field(default=[], description="of what was just asked: a code, then what is to be expected")
 
 
 class ImportedRow(Task):

@@ -88,7 +88,8 @@ def _complete(shared: Document, path: str, method: str, operation: Document) -> 
     if not has_key:
         operation["security"] = []
     _files(operation, responses[main], promised)
-    _add_examples(operation, responses[main])
+    for answer in responses.values():
+        _add_examples(operation, answer)
     _add_headers(operation, responses[main], promised, main)
     _add_links(responses[main], promised)
     for status, description in promised.also.items():

@@ -64,7 +64,7 @@ async def put_row(
             audit.record(session, caller, "row.import", task_id, matrix=matrix_id, row_version=task.row_version)
         with parts.database.read() as session:
             warnings = row_warnings(session, matrix_id, task_id)
-        return schemas.ImportedRow(**task.model_dump(), warnings=warnings), is_new
+        return schemas.ImportedRow(**{**task.model_dump(), "warnings": warnings}), is_new
 
     task, is_new = await spooled(request, store)
     response.status_code = 201 if is_new else 200

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
 
 from forgetcast import schemas
+from forgetcast.errors import ForgetcastError
 from service.api.dependencies import Measures, Reads, ServiceParts, Submits, WhoAsks
 from service.api.jobs import POLL_AFTER
 from service.api.once import REPLAYED, Created, OncePerKey
 from service.api.pages import after, page
 from service.operations import forecasts, jobs, tasks
 from service.operations.measurements import post_measurements
+from service.operations.workers import order_warnings
 from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -33,7 +36,9 @@ def register_task(wanted: schemas.TaskCreate, caller: WhoAsks, parts: ServicePar
     def create(session: Session) -> Created:
         registered = tasks.register_task(session, wanted, submitter, probes)
         if registered.job_id is not None:
-            return _ordered(registered.task, registered.job_id, registered.hardware)
+            warnings = order_warnings(session, registered.hardware, parts.settings.lease)
+            task = registered.task.model_copy(update={"warnings": warnings})
+            return _ordered(task, registered.job_id, registered.hardware)
         location = {"Location": f"/v1/tasks/{registered.task.id}"}
         return Created(registered.task, 201 if registered.is_new else 200, location)
 
@@ -74,23 +79,36 @@ def create_job(
 
     def create(session: Session) -> Created:
         job = jobs.view(session, tasks.create_job(session, task_id, order, submitter, probes))
-        return _ordered(job, job.id, job.hardware)
+        warnings = order_warnings(session, job.hardware, parts.settings.lease)
+        return _ordered(job.model_copy(update={"warnings": warnings}), job.id, job.hardware)
 
     return once.answer(create)
 
 
-@router.post("/{task_id}/measurements", dependencies=[Measures], summary="Post cells that a training run measured")
+@router.post(
+    "/{task_id}/measurements",
+    dependencies=[Measures],
+    summary="Post cells that a training run measured",
+    response_model=schemas.Forecast,
+    responses={202: {"model": schemas.Task, "description": "The cells are stored; `warnings` says why no forecast is"}},
+)
 def create_measurements(
-    task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts, once: OncePerKey, response: Response
-) -> schemas.Forecast:
+    task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts, once: OncePerKey
+) -> Response:
     with parts.database.transaction() as session:
         is_replay = once.is_replay(session)
         if not is_replay:
             post_measurements(session, task_id, posted)
-    if is_replay:
-        response.headers.update(REPLAYED)
-    with parts.database.read() as session:
-        return forecasts.summary(forecasts.complete(session, parts.cache, task_id))
+        task = tasks.read_task(session, task_id)
+    headers = REPLAYED if is_replay else {}
+    try:
+        with parts.database.read() as session:
+            forecast = forecasts.summary(forecasts.complete(session, parts.cache, task_id))
+        return Response(forecast.model_dump_json(), headers=headers, media_type="application/json")
+    except ForgetcastError as error:  # the cells are there all the same, and must not be sent again
+        stored = task.model_copy(update={"warnings": [f"{error.code}: {error}"]})
+        location = {"Location": f"/v1/tasks/{task_id}/forecast", "Retry-After": POLL_AFTER}
+        return JSONResponse(stored.model_dump(mode="json"), 202, headers | location)
 
 
 def _ordered(body: schemas.Task | schemas.Job, job_id: str, hardware: str) -> Created:

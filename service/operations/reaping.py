@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from datetime import timedelta
 
@@ -53,3 +54,16 @@ class Reaper:
         else:
             self._answering_since = self._answering_since or now
             metrics.REAPED.inc(len(reaped))
+
+
+def start_reaping(database: Database, lease: timedelta, stop: threading.Event) -> threading.Thread:
+    """Reap until `stop` is set, in a thread: an API does, for there may be no worker to."""
+    reaper, pause = Reaper(database, lease), lease.total_seconds() / TURNS_A_LEASE
+
+    def run() -> None:
+        while not stop.wait(pause):
+            reaper.turn()
+
+    thread = threading.Thread(target=run, name="reaper", daemon=True)
+    thread.start()
+    return thread

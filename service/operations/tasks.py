@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetcast import schemas
-from forgetcast.errors import TaskExists, TextsMissing, TooManyJobs, UnknownReference
+from forgetcast.errors import FieldError, InvalidRequest, TaskExists, TextsMissing, TooManyJobs, UnknownReference
 from service.operations.canonical import sha256_of
 from service.operations.matrices import unknown
 from service.operations.probe_sets import DesignedProbes, draw
 from service.operations.repeats import check_repeat
 from service.storage import jobs as job_storage
 from service.storage import tasks as storage
-from service.storage.database import Session, moment
+from service.storage.database import Session, moment, seconds_now
 from service.storage.ids import new_id
 from service.storage.locks import Name, hold
 from service.storage.matrices import get_matrix
@@ -62,6 +62,7 @@ def register_task(
     TextsMissing : a worker would have to measure examples without texts
     TooManyExamplesAsked : more probes than upstream examples
     TooManyJobs : as many jobs of this submitter are waiting as may wait
+    InvalidRequest : the deadline has passed
     """
     matrix = session.get(Matrix, wanted.matrix)
     if matrix is None:
@@ -86,6 +87,7 @@ def register_task(
             return Registered(view(session, same), False, None, "")
     task = _insert_task(session, wanted, natural_key, dataset, probes)
     if natural_key and wanted.id and (shared := _share(session, task, natural_key)) is not None:
+        _check_deadline(session, wanted.deadline)
         return shared
     if wanted.measure == "none":
         return Registered(view(session, task), True, None, "")
@@ -115,6 +117,7 @@ def order_job(
     Raises
     ------
     JobActive, TextsMissing, TooManyExamplesAsked, TooManyJobs, UnknownReference
+    InvalidRequest : the deadline has passed
     """
     matrix = get_matrix(session, task.matrix_id)
     upstream_set = session.get_one(UpstreamSet, matrix.upstream_set_id)
@@ -123,6 +126,7 @@ def order_job(
             f"the upstream set {upstream_set.id!r} has examples without text, so a worker cannot measure them; "
             f'register the task with measure "none" and post your own measurements'
         )
+    _check_deadline(session, order.deadline)
     if task.dataset_sha256 is None:
         raise UnknownReference(
             "the service has no data of this task, so it cannot be fine-tuned; register one with a data set"
@@ -291,6 +295,14 @@ def _check_queue(session: Session, submitter: Submitter) -> None:
             f"{most} jobs of this API key are waiting (FORGETCAST_MAX_QUEUED_JOBS); send this one when some are done",
             retry_after=60,
         )
+
+
+def _check_deadline(session: Session, deadline: datetime | None) -> None:
+    """By the database's clock, which is the one that ends jobs."""
+    now = None if deadline is None else seconds_now(session)
+    if deadline is not None and now is not None and deadline.timestamp() <= now:
+        detail = f"{deadline.isoformat()} has passed: it is {moment(now).isoformat(timespec='seconds')}"
+        raise InvalidRequest(f"the deadline {detail}", errors=(FieldError("/deadline", detail),))
 
 
 def _seconds(deadline: datetime | None) -> float | None:

@@ -213,6 +213,11 @@ def seconds_up(session: Session) -> float:
     return float(session.scalar(up) or 0.0)
 
 
+def seconds_now(session: Session) -> float:
+    """Seconds since 1970 by the database's clock."""
+    return float(session.scalar(sa.select(now())) or 0.0)
+
+
 def takes_writes(session: Session) -> bool:
     """Whether the database could be written just now; a standby, or one that is being promoted, is only read."""
     if session.get_bind().dialect.name == "sqlite":

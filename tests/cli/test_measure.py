@@ -101,6 +101,21 @@ def test_own_cells_are_posted_under_the_recipe_of_the_matrix(run, posting, cells
     assert "forgetcast forgotten t" in result.stderr and "warning: unlike_known" in result.stderr
 
 
+def test_own_cells_are_stored_also_while_there_is_no_forecast(run, posting, cells):
+    stored = {**a_task(), "n_measured": 2, "warnings": ["fit_pending: the matrix 'm' has no fit yet"]}
+    posting.answers["POST", "/v1/tasks/t/measurements"] = ok(stored, 202)
+    result = run("measure", "t", "--from", cells)
+    assert (result.exit_code, result.stdout) == (0, "t: 2 examples measured\n")
+    assert "warning: fit_pending" in result.stderr
+
+
+def test_an_order_that_nobody_takes_is_warned_of(run, ordering):
+    ordered = {**a_job("queued"), "warnings": ["no_worker: no worker was seen within one lease"]}
+    ordering.answers["POST", "/v1/tasks/t/jobs"] = ok(ordered, 202)
+    assert "warning: no_worker: " in run("measure", "t", "--full", "--no-wait").stderr
+    assert run("measure", "t", "--full", "--no-wait", "-q").stderr == ""
+
+
 def test_own_cells_of_another_recipe_say_so(run, posting, cells, tmp_path):
     spec = tmp_path / "run.json"
     spec.write_text(json.dumps({"recipe": {**MATRIX["recipe"], "steps": 1}}))

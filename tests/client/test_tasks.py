@@ -168,6 +168,13 @@ def test_own_measurements_are_under_the_recipe_of_the_matrix_where_none_is_named
     assert (sent["source"], sent["seed"]) == ("my run", 3)
 
 
+def test_own_measurements_are_stored_also_while_there_is_no_forecast(client, service):
+    stored = {**a_task(), "n_measured": 1, "warnings": ["fit_pending: the matrix 'm' has no fit yet"]}
+    service.will(ok(a_task()), ok(MATRIX), ok(stored, 202))
+    answer = client.tasks.get("t").post_measurements({"é": 0.25})
+    assert (answer.id, answer.n_measured, answer.warnings) == ("t", 1, stored["warnings"])
+
+
 def test_only_what_is_given_is_asked_of_a_replay_set(client, service):
     service.will(httpx2.Response(404))
     with pytest.raises(errors.UnexpectedAnswer):
