@@ -17,7 +17,6 @@ from service.operations.job_material import ControlCell, JobMaterial
 from workers.gpu import lock_file
 from workers.job_directory import JobOrder, write_file
 
-YOUNG = 60.0  # seconds; a folder is locked right after it is made, not in the same instant
 NEARLY_FULL = 0.1  # of a disk that is free
 FORGOTTEN = 3600.0  # seconds after which half-written weights belong to nobody
 
@@ -67,11 +66,14 @@ def free_folders(root: Path) -> Iterator[Path]:
 
 
 def sweep_folders(root: Path, active: Callable[[Sequence[str]], set[str]]) -> None:
-    """Remove the folders that nobody holds and no attempt will use; `active` says which jobs have not ended."""
-    folders = [folder for folder in root.glob("job_*") if _age(folder) > YOUNG]
-    wanted = active([folder.name for folder in folders]) if folders else set()
-    for folder in folders:
-        if folder.name not in wanted:  # nor is one that was an attempt's own
+    """Remove the folders that nobody holds, of jobs that have ended here or elsewhere; `active` says which have not.
+
+    An attempt's own folder stays as long as its job: it is locked right after it is made, not in the same instant.
+    """
+    job_of = {folder: folder.name.partition("-")[0] for folder in root.glob("job_*")}
+    wanted = active(sorted({*job_of.values()})) if job_of else set()
+    for folder, job_id in job_of.items():
+        if job_id not in wanted:
             _remove(folder)
 
 

@@ -112,6 +112,7 @@ def open_supervisor(
             max_outage=settings.max_outage,
             checkpoint=settings.checkpoint,
             keep_weights=settings.keep_weights,
+            sweep=settings.lease,
         ),
         gpu=gpu,
     )

@@ -68,7 +68,7 @@ class Timing:
     max_outage: timedelta = timedelta(minutes=15)  # that a child goes on while its lease cannot be renewed
     checkpoint: timedelta = timedelta(minutes=10)  # of fine-tuning that a crash may cost
     keep_weights: timedelta = timedelta(0)  # fine-tuned weights, for later jobs of the same task
-    sweep: timedelta = timedelta(hours=1)
+    sweep: timedelta = timedelta(minutes=1)  # between two looks for folders of jobs that ended elsewhere
     backoff: timedelta = timedelta(seconds=5)  # after the first failure; doubled after each
 
 

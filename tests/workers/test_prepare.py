@@ -55,22 +55,19 @@ def test_while_a_zombie_holds_the_folder_an_attempt_has_one_of_its_own(tmp_path)
         assert list(tmp_path.iterdir()) == [zombies]
 
 
-def test_only_folders_that_nobody_holds_or_will_use_are_swept(tmp_path):
-    for name in ("job_ended", "job_waiting", "job_waiting-3", "job_young", "other"):
+def test_only_folders_that_nobody_holds_of_jobs_that_have_ended_are_swept(tmp_path):
+    for name in ("job_ended", "job_ended-2", "job_waiting", "job_waiting-3", "other"):
         (tmp_path / name).mkdir()
     (tmp_path / "job_ended" / "big").write_bytes(b"x")
-    for name in ("job_ended", "job_waiting", "job_waiting-3", "other"):
-        make_old(tmp_path / name)
-    with job_folder(tmp_path, "job_held", 1) as (held, _lock):
-        make_old(held)
+    with job_folder(tmp_path, "job_held", 1):
         assert {folder.name for folder in free_folders(tmp_path)} == {
             "job_ended",
+            "job_ended-2",
             "job_waiting",
             "job_waiting-3",
-            "job_young",
         }
-        sweep_folders(tmp_path, lambda job_ids: {"job_waiting"} & set(job_ids))
-        assert {path.name for path in tmp_path.iterdir()} == {"job_waiting", "job_young", "other", "job_held"}
+        sweep_folders(tmp_path, lambda job_ids: {"job_waiting"} & {*job_ids})
+        assert {path.name for path in tmp_path.iterdir()} == {"job_waiting", "job_waiting-3", "other", "job_held"}
 
 
 def test_weights_are_kept_as_long_as_they_are_used(tmp_path):

@@ -352,6 +352,22 @@ def test_a_job_that_cannot_be_read_just_now_is_given_back(sqlite_database, tmp_p
     assert (row(sqlite_database, job_id).state, row(sqlite_database, job_id).attempt) == ("succeeded", 1)
 
 
+def test_the_folder_of_a_job_that_ended_on_another_host_goes_soon(sqlite_database, tmp_path):
+    job_id = submit(sqlite_database)
+    with running(make_supervisor(sqlite_database, tmp_path, "save")):  # gives it back, and keeps what it has saved
+        eventually((tmp_path / "ready").exists)
+    with sqlite_database.transaction() as session:
+        claimed = jobs.claim(session, "another host", ["any"], timedelta(minutes=1))
+        assert claimed is not None and claimed.job_id == job_id
+    timing = replace(SHORT, sweep=timedelta(seconds=0.3))
+    with running(make_supervisor(sqlite_database, tmp_path, "exit:3", timing=timing)):
+        time.sleep(1)
+        assert [folder.name for folder in left_over(tmp_path)] == [job_id]
+        with sqlite_database.transaction() as session:
+            assert jobs.finish(session, job_id, claimed.fence, {})
+        eventually(lambda: left_over(tmp_path) == [], 10)
+
+
 def test_a_result_that_finds_no_database_survives_the_worker(sqlite_database, tmp_path, monkeypatch):
     """Written by the next worker on this host under the same fence: no child, and no attempt more."""
     job_id = a_result_that_was_left(sqlite_database, tmp_path, monkeypatch)
