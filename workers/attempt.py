@@ -43,6 +43,7 @@ from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.kept_weights import Tuned, keep, load_kept
 from workers.language_model import TransformersModel, load_model
 from workers.measuring import measure_blocks
+from workers.parent import die_with_parent
 from workers.sealed import Checkpoints, remove_unsealed
 from workers.tokens import Tokens
 
@@ -188,25 +189,13 @@ def _say_nothing(n_done: int) -> None:
     """The progress of a phase that has nothing to do."""
 
 
-def _die_with_parent() -> None:
-    """End at once when the supervisor closes our stdin or dies; the kernel does the same on Linux by a signal."""
-
-    def watch() -> None:
-        # Not through sys.stdin: its lock would be held when the interpreter shuts down, which is a fatal error.
-        while os.read(0, 4096):
-            pass
-        os._exit(70)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main() -> int:
     """Exit status: 0 done, 1 failed for a reason in error.json, 74 the disk is full, 75 left early when asked to."""
     folder = Path(sys.argv[1])
     # Libraries print to stdout; events must stay the only thing there.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    _die_with_parent()
+    die_with_parent()
     transformers_logging.disable_progress_bar()
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory guards against bugs that are not ours, and costs a fifth of the time.

@@ -19,6 +19,7 @@ from forgetcast.errors import ForgetcastError
 from service.operations.fit_folder import work_in
 from workers.job_directory import write_file
 from workers.outcome import DISK_FULL, Failure, failure_of
+from workers.parent import die_with_parent
 
 FIRST_TO_GO = "1000"  # of the kernel's out-of-memory killer
 
@@ -26,9 +27,8 @@ FIRST_TO_GO = "1000"  # of the kernel's out-of-memory killer
 def main() -> int:
     """Exit status: 0 done, 1 failed for a reason in error.json, 74 not even that could be written."""
     most_bytes, folder = int(sys.argv[1]), Path(sys.argv[2])
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
-    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
+    die_with_parent()
+    _bound_memory(most_bytes)
     try:
         work_in(folder)
     except Exception as error:
@@ -40,6 +40,13 @@ def main() -> int:
             return DISK_FULL
         return 1
     return 0
+
+
+def _bound_memory(most_bytes: int) -> None:
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
+    with suppress(ValueError, OSError):  # there is a lower limit already, or none can be set here
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
 
 
 def describe(error: Exception, most_bytes: int) -> Failure:
