@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetcast.completion import ForgettingMatrix
-from forgetcast.completion.calibration import gaussian_calibration
+from forgetcast.completion.calibration import usual_calibration
+from forgetcast.completion.choices import USUAL_DOUBT, USUAL_NOISE_SHARE, choose
 from forgetcast.completion.factor_model import FactorModel, condition
 from forgetcast.completion.fitted import DEFAULT_METHOD, Fitted, fit_with
-from forgetcast.completion.leave_out import USUAL_NOISE_SHARE, choose
 from forgetcast.completion.row_mean import RowMean, most_forgotten
 
 N_TASKS = 100
@@ -153,7 +153,7 @@ def write_mapped(path: Path, shape: tuple[int, ...], mean: float, sd: float) -> 
 
 def fit_usual(matrix: ForgettingMatrix, earlier: Fitted | None = None) -> Fitted:
     gram = None if earlier is None else earlier.gram
-    return fit_with(matrix, DEFAULT_METHOD, USUAL_NOISE_SHARE, gaussian_calibration(), gram)
+    return fit_with(matrix, DEFAULT_METHOD, USUAL_NOISE_SHARE, USUAL_DOUBT, usual_calibration(), gram)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -10,34 +10,60 @@ Notation
     S    number of probes; B_S, v_S their columns
 
 Source: Bishop, PRML, section 12.2 (probabilistic PCA and factor analysis); Jin and Ren, arXiv:2406.14026, for
-the low rank of forgetting; Smyth (2004), for shrinking the variance of many columns seen a few times each.
+the low rank of forgetting.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from forgetcast.completion.arguments import measured_cells
 from forgetcast.completion.blocks import column_blocks, column_slices
+from forgetcast.completion.column_noise import column_noise
 from forgetcast.completion.known_rows import KnownRows
 from forgetcast.completion.types import Floats, Indices, Mask, Values
 
-NOISE_PSEUDO_ROWS = 8.0  # rows' worth of the pooled variance in every column's
+# Of the pattern of one known row this much is its own (bundled and OLMo-7B matrices); of several, half of what their
+# noise puts into the column means, for neighbours bring the rest.
+LONE_ROW_NOISE, MEANS_NOISE = 0.7, 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class FactorModel:
-    """Prior of a row. mean (N,), loadings (R, N) with the row shift first, noise (N,) positive; float32 or float64."""
+    """Prior of a row. mean (N,), loadings (R, N) with the row shift first, noise (N,) positive; float32 or float64.
+
+    mean_noise : share of the variance of the column means over the columns that is the noise of few known rows
+    """
 
     mean: Values
     loadings: Values
     noise: Values
+    mean_noise: float = 0.0
 
     @property
     def n_examples(self) -> int:
         return int(self.mean.size)
+
+    @cached_property
+    def mean_of_mean(self) -> float:
+        """Mean over all columns of their means, nats per token."""
+        return float(self.mean.mean(dtype=np.float64))
+
+    @cached_property
+    def cell_variance(self) -> float:
+        """Mean variance of a cell around its column's mean and its row's shift, squared nats per token."""
+        factors = float(np.vdot(self.loadings[1:], self.loadings[1:])) / self.n_examples
+        return factors + float(self.noise.mean(dtype=np.float64))
+
+    def with_doubt(self, share: float) -> FactorModel:
+        """The same model, this share of the factors' variance taken for noise: loadings are estimates themselves."""
+        if share == 0.0:
+            return self
+        noise = self.noise + share * np.sum(self.loadings[1:] ** 2, axis=0)
+        return replace(self, noise=noise.astype(self.noise.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +109,23 @@ class Posterior:
         variance = float(shared @ shared) + float(noise.sum(dtype=np.float64))
         return float(self.mean[positions].mean()), variance / positions.size**2
 
+    def unlike_ratio(self, positions: Indices, variance: float, level_variance: float) -> float:
+        """How much larger the error of this average is, beside that of its cells, in a row unlike the known ones.
+
+        There what the cells share is not what the factors know: they share as much as cells of known rows do, along
+        directions of its own, and the row's level is known from its random probes alone.
+        """
+        unmeasured = positions[~self.measured[positions]]
+        if unmeasured.size == 0:
+            return 1.0
+        loadings = np.asarray(self.loadings[1:, unmeasured], dtype=np.float64)
+        noise = float(self.noise[unmeasured].sum(dtype=np.float64))
+        shared = float(np.sum(loadings.sum(axis=1) ** 2)) + noise
+        alone = float(np.vdot(loadings, loadings)) + noise
+        cell = float(self.variance[unmeasured].mean())
+        expected = (cell * shared / alone / unmeasured.size + level_variance) * (unmeasured.size / positions.size) ** 2
+        return float(np.sqrt(max(1.0, expected / variance)))
+
 
 def fit_factor_model(rows: KnownRows, rank: int) -> FactorModel:
     """Fit by the eigenvectors of the M x M products of the rows; the columns are read once, block by block.
@@ -110,7 +153,7 @@ def fit_factor_model(rows: KnownRows, rank: int) -> FactorModel:
     spread = _spread(cells_sum, cells_square, float(rows.n_observed.sum()), offset)
     noise = column_noise(square, rows.n_observed, rows.n_tasks, rank, spread)
     loadings[0] = np.sqrt(_shift_variance(shift, spread))
-    return FactorModel(mean, loadings, noise.astype(loadings.dtype))
+    return FactorModel(mean, loadings, noise.astype(loadings.dtype), _mean_noise(mean, noise, rows.n_tasks))
 
 
 def fold_in(model: FactorModel, probes: Indices, forgetting: Floats) -> Posterior:
@@ -155,22 +198,16 @@ def posterior(model: FactorModel, row: Conditioned, mean: Floats, variance: Floa
     return Posterior(mean, variance, model.loadings, model.noise, row.root, measured)
 
 
-def left_out_residuals(row: Conditioned) -> tuple[Floats, float]:
-    """Each probe's residual given all the others, in units of its own predictive sd, and y'G^-1 y / S.
+def left_out(row: Conditioned) -> tuple[Floats, Floats]:
+    """What each probe lies above the forecast from all others, and the variance it would have had there. (S,) both
 
-    With G = B_S' B_S + diag(v_S) and y the deviation from the mean, the i-th is (G^-1 y)_i / sqrt((G^-1)_ii).
-
-    Returns
-    -------
-    (S,) floats, standardised; and the row's improbability, 1 on average where the model holds (0 without probes)
+    With G = B_S' B_S + diag(v_S) and y the deviation from the mean, (G^-1 y)_i / (G^-1)_ii and 1 / (G^-1)_ii. By
+    Woodbury, so that a row with every cell measured costs R x R and never S x S.
     """
-    if row.probes.size == 0:
-        return np.zeros(0), 0.0
-    # Woodbury, so that a row with every cell measured costs R x R and never S x S.
     solved = (row.deviation - row.w @ row.loadings) / row.noise
-    diagonal = (1.0 - np.sum((row.root.T @ row.loadings) ** 2, axis=0) / row.noise) / row.noise
-    improbability = float(row.deviation @ solved) / row.probes.size
-    return solved / np.sqrt(np.maximum(diagonal, 1e-15 / row.noise)), improbability
+    precision = (1.0 - np.sum((row.root.T @ row.loadings) ** 2, axis=0) / row.noise) / row.noise
+    precision = np.maximum(precision, 1e-15 / row.noise)
+    return solved / precision, 1.0 / precision
 
 
 def _columns(values: Values, probes: Indices) -> Floats:
@@ -196,28 +233,12 @@ def _variances(loadings: Values, noise: Values, root: Floats) -> Floats:
     return variance
 
 
-def column_noise(square: Floats, n_observed: Floats, n_tasks: int, rank: int, spread: float) -> Floats:
-    """Noise variance of every column, shrunk toward the typical column. (N,)
-
-    The typical column is the median, so that one column far larger than the rest moves no other. With one known
-    row nothing tells noise from mean: half the variance of its cells is taken.
-
-    Parameters
-    ----------
-    square : (N,) floats, summed squared residuals of every column's observed cells
-    n_observed : (N,) floats, how many there were
-    spread : variance of all cells
-    """
-    floor = 1e-9 * spread
-    freedom = np.maximum(n_observed * (1.0 - (1.0 + rank) / n_tasks), 0.0)
-    known = freedom > 0.5
-    if not known.any():
-        return np.full(square.size, max(spread / 2, floor))
-    # Wilson and Hilferty: the median of chi2_d / d is near (1 - 2 / 9d)^3.
-    typical = float(np.median(square[known] / freedom[known] / (1 - 2 / (9 * freedom[known])) ** 3))
-    noise = (square + NOISE_PSEUDO_ROWS * typical) / (freedom + NOISE_PSEUDO_ROWS)
-    floored: Floats = np.maximum(noise * (1.0 + 1.0 / np.maximum(n_observed, 1.0)), floor)
-    return floored
+def _mean_noise(mean: Values, noise: Floats, n_tasks: int) -> float:
+    """Share of the variance of the column means that is noise."""
+    between = float(mean.var(dtype=np.float64))
+    if n_tasks == 1 or between <= 0.0:
+        return LONE_ROW_NOISE if n_tasks == 1 else 0.0
+    return min(LONE_ROW_NOISE, MEANS_NOISE * float(noise.mean()) / n_tasks / between)
 
 
 def _shift_variance(shift: Floats, spread: float) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from forgetcast.completion.arguments import level_of_intervals, measured_cells, positions_of, whole_number
 from forgetcast.completion.baselines import popularity
-from forgetcast.completion.calibration import Calibration, row_scale
+from forgetcast.completion.calibration import Calibration
 from forgetcast.completion.factor_model import (
     Conditioned,
     FactorModel,
@@ -23,20 +23,21 @@ from forgetcast.completion.factor_model import (
     condition,
     fit_factor_model,
     fold_in,
-    left_out_residuals,
     posterior,
 )
 from forgetcast.completion.known_rows import KnownRows, known_rows
 from forgetcast.completion.local_model import LocalModel, combine, fit_local_model
 from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.probes import Design, ProbeSet, design_probes
-from forgetcast.completion.row_forecast import RowForecast, make_row_forecast
+from forgetcast.completion.novelty import novelty
+from forgetcast.completion.row_forecast import ProbedCells, RowForecast, make_row_forecast
 from forgetcast.completion.row_mean import FACTOR_SHARE, RowMean
+from forgetcast.completion.row_scale import row_scale
 from forgetcast.completion.task_gram import TaskGram
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import IncompatibleFit, OutOfRange
 
-MODEL_VERSION = 3  # raised by every change of the code that changes a forecast
+MODEL_VERSION = 4  # raised by every change of the code that changes a forecast
 DEFAULT_METHOD = "blend"
 BASELINES = ("popularity", "additive")  # rank every task alike
 METHODS = ("blend", "local", "factor", *BASELINES)
@@ -103,16 +104,19 @@ class Fitted:
         level = level_of_intervals(level)
         probes, forgetting = measured_cells(probes, forgetting, self.spread.n_examples)
         row = condition(self.spread, probes, forgetting)
-        residuals, improbability = left_out_residuals(row)
+        at_random = np.ones(probes.size, dtype=np.bool_)
         if random_probes is not None:
             drawn = positions_of("The random probes", random_probes, self.spread.n_examples)
             if not np.isin(drawn, probes).all():
                 raise OutOfRange("The random probes must be some of the probes.")
             at_random = np.isin(probes, drawn)
-            residuals, forgetting = residuals[at_random], forgetting[at_random]
-        return make_row_forecast(
-            self._posterior(row), row_scale(residuals), self.calibration, level, improbability, forgetting
-        )
+        mean = self.mean_of(row)
+        errors = self.calibration.expected(probes.size, float(at_random.mean()) if probes.size else 1.0)
+        found = novelty(self.spread, row, errors.prior)
+        left_out_sd = np.sqrt(mean.left_out_variance)
+        scale = row_scale(errors.prior, mean.left_out / left_out_sd, at_random, errors.probability_unlike(found))
+        probed = ProbedCells(probes, forgetting, forgetting - mean.left_out, left_out_sd, at_random)
+        return make_row_forecast(self._posterior(row, mean), scale, errors, level, errors.is_unlike(found), probed)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as plain arrays, for an npz without pickle. ``from_arrays`` gives the same forecasts back."""
@@ -174,18 +178,19 @@ class Fitted:
         ------
         UnknownExample, RepeatedExample, WrongShape, WrongKind, NotFinite, BeyondBelief
         """
-        return self._mean(condition(self.spread, probes, forgetting))
+        return self.mean_of(condition(self.spread, probes, forgetting))
 
-    def _mean(self, row: Conditioned) -> RowMean:
+    def mean_of(self, row: Conditioned) -> RowMean:
+        """Mean of a row whose probes are conditioned on."""
         if self.local is None:
             return RowMean(self.spread, row)
         combination = combine(self.local, row.probes, row.forgetting)
         return RowMean(self.spread, row, self.local, combination, FACTOR_SHARES[self.method])
 
-    def _posterior(self, row: Conditioned) -> Posterior:
+    def _posterior(self, row: Conditioned, mean: RowMean) -> Posterior:
         if self.method == "popularity":
             return popularity(self.spread, row.probes, row.forgetting)
-        return posterior(self.spread, row, self._mean(row).all_columns(), self._known_variance(row.probes))
+        return posterior(self.spread, row, mean.all_columns(), self._known_variance(row.probes))
 
     def _known_variance(self, probes: Indices) -> Floats | None:
         usual = self.usual
@@ -198,16 +203,19 @@ def fit_with(
     matrix: ForgettingMatrix,
     method: str,
     noise_share: float,
+    doubt: float,
     calibration: Calibration,
     earlier: TaskGram | None = None,
 ) -> Fitted:
     """Fit with every choice already made. ``noise_share`` is that of the local model; other methods do not use it.
 
+    ``doubt`` : share of the factors' variance taken for noise.
+
     ``earlier``: products of an earlier version's rows; those that are known still are not multiplied again.
     """
     rank = 0 if method in BASELINES else min(LARGEST_RANK, matrix.n_tasks // 4)
     rows = known_rows(matrix, rank, earlier)
-    spread = fit_factor_model(rows, rank)
+    spread = fit_factor_model(rows, rank).with_doubt(doubt)
     local = _fit_local(rows, noise_share) if method in FACTOR_SHARES else None
     return Fitted(method, spread, local, calibration, rows.gram)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forgetcast.completion.arguments import whole_number
 from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, Fitted, fit_with
-from forgetcast.completion.leave_out import choose
+from forgetcast.completion.choices import choose
 from forgetcast.completion.matrix import ForgettingMatrix, check_matrix
 from forgetcast.errors import UnknownMethod
 
@@ -29,4 +29,4 @@ def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0, e
         raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
     choices = choose(matrix, method, seed)
     gram = None if earlier is None else earlier.gram
-    return fit_with(matrix, method, choices.noise_share, choices.calibration, gram).with_usual_probes()
+    return fit_with(matrix, method, choices.noise_share, choices.doubt, choices.calibration, gram).with_usual_probes()

@@ -75,11 +75,16 @@ class LocalModel:
 
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """A forecast as coefficients: mu + rows'X + gain g + constant."""
+    """A forecast as coefficients: mu + rows'X + gain g + constant.
 
-    rows: Floats  # (M,), q
-    gain: float  # kappa
-    constant: float  # k
+    rows (M,), q; gain, kappa; constant, k; left_out (S,), what each probe lies above the forecast from all others,
+    the weights of the known rows held
+    """
+
+    rows: Floats
+    gain: float
+    constant: float
+    left_out: Floats
 
 
 def fit_local_model(rows: KnownRows, additive: FactorModel, noise_share: float) -> LocalModel:
@@ -133,7 +138,7 @@ def combine(model: LocalModel, probes: Indices, forgetting: Floats) -> Combinati
     forgetting : (S,) floats, nats per token, after minus before
     """
     if probes.size == 0:
-        return Combination(np.zeros(model.rows.shape[0]), 0.0, 0.0)
+        return Combination(np.zeros(model.rows.shape[0]), 0.0, 0.0, np.zeros(0))
     probed = _probed(model, probes)
     target = forgetting - probed.mean
     near = (probed.rows - target) ** 2 @ (1.0 / probed.noise) / np.sum(1.0 / probed.noise)
@@ -188,26 +193,32 @@ def _conditional(model: LocalModel, probed: _Probed, target: Floats, weights: Fl
             np.sqrt(model.gain_variance) * gain[None],
         ]
     )
-    solved = _solve(factors, model.noise_share * local_variance, target - centre)
+    solved, precision = _solve(factors, model.noise_share * local_variance, target - centre)
     coefficients = (1 - model.noise_share) * omega * (rows @ solved)
     return Combination(
         rows=weights * (1 - coefficients.sum()) + coefficients,
         gain=float(model.gain_variance * gain @ solved),
         constant=float(model.shift_variance * solved.sum() - coefficients @ row_shift),
+        left_out=solved / precision,
     )
 
 
-def _solve(factors: Floats, diagonal: Floats, target: Floats) -> Floats:
-    """(factors' factors + diag(diagonal))^-1 target, by the smaller of the two systems (Woodbury). (S,)"""
+def _solve(factors: Floats, diagonal: Floats, target: Floats) -> tuple[Floats, Floats]:
+    """G^-1 target and the diagonal of G^-1, G = factors' factors + diag(diagonal). (S,) both
+
+    By the smaller of the two systems (Woodbury). Their ratio is each target's distance from what the others say of it
+    (Rasmussen and Williams, Gaussian Processes for Machine Learning, equation 5.12).
+    """
     n_factors, n_probes = factors.shape
     # Beside factors 1e12 times as large, noise would vanish in rounding and leave a singular system.
     diagonal = np.maximum(diagonal, 1e-12 * np.sum(factors**2, axis=0).max())
     if n_probes <= 2 * n_factors:
-        return np.asarray(np.linalg.solve(factors.T @ factors + np.diag(diagonal), target), dtype=np.float64)
+        inverse = np.linalg.inv(factors.T @ factors + np.diag(diagonal))
+        return inverse @ target, np.diag(inverse)
     scaled = factors / diagonal
-    inner = np.linalg.solve(np.eye(n_factors) + scaled @ factors.T, scaled @ target)
-    solved: Floats = target / diagonal - scaled.T @ inner
-    return solved
+    inner = np.linalg.inv(np.eye(n_factors) + scaled @ factors.T)
+    solved = target / diagonal - scaled.T @ (inner @ (scaled @ target))
+    return solved, 1.0 / diagonal - np.einsum("rs,rq,qs->s", scaled, inner, scaled, optimize=True)
 
 
 def _local_variance(spread: Floats, noise: Floats) -> Floats:
