@@ -5,6 +5,7 @@ from __future__ import annotations
 from forgetcast.completion.arguments import whole_number
 from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, Fitted, fit_with
 from forgetcast.completion.choices import choose
+from forgetcast.completion.outliers import without_outliers
 from forgetcast.completion.matrix import ForgettingMatrix, check_matrix
 from forgetcast.errors import UnknownMethod
 
@@ -27,6 +28,7 @@ def fit(matrix: ForgettingMatrix, method: str = DEFAULT_METHOD, seed: int = 0, e
     whole_number("The seed", seed)
     if method not in METHODS:
         raise UnknownMethod(f"No completion method is called {method!r}; there are {', '.join(METHODS)}.")
+    matrix = without_outliers(matrix)
     choices = choose(matrix, method, seed)
     gram = None if earlier is None else earlier.gram
     return fit_with(matrix, method, choices.noise_share, choices.doubt, choices.calibration, gram).with_usual_probes()

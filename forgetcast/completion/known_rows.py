@@ -14,7 +14,7 @@ import numpy as np
 
 from forgetcast.completion.blocks import column_blocks
 from forgetcast.completion.draws import Draws
-from forgetcast.completion.fill import fill_missing
+from forgetcast.completion.imputation import impute
 from forgetcast.completion.matrix import ForgettingMatrix
 from forgetcast.completion.task_gram import TaskGram, measure_gram
 from forgetcast.completion.types import Floats, Indices, Mask, Values
@@ -69,5 +69,5 @@ def known_rows(matrix: ForgettingMatrix, rank: int, earlier: TaskGram | None = N
     """
     if matrix.is_complete:
         return KnownRows(matrix.forgetting, None, measure_gram(matrix.forgetting, earlier))
-    filled = fill_missing(matrix.forgetting, matrix.observed, rank).astype(matrix.forgetting.dtype, copy=False)
+    filled = impute(matrix.forgetting, matrix.observed, rank).astype(matrix.forgetting.dtype, copy=False)
     return KnownRows(filled, matrix.observed, measure_gram(filled))
