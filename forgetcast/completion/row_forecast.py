@@ -13,20 +13,20 @@ from functools import cached_property
 import numpy as np
 
 from forgetcast.completion.arguments import mask_of, positions_of, real_number, whole_number
-from forgetcast.completion.averages import Groups, average_errors, level_variance
-from forgetcast.completion.calibration import ExpectedErrors
-from forgetcast.completion.error_shape import error_probability, error_quantile
-from forgetcast.completion.factor_model import Posterior
 from forgetcast.completion.metrics import TOP_SHARE
-from forgetcast.completion.probe_mean import (
+from forgetcast.completion.models.factor_model import Posterior
+from forgetcast.completion.types import Floats, Indices, Mask
+from forgetcast.completion.uncertainty.averages import Groups, average_errors, level_variance
+from forgetcast.completion.uncertainty.calibration import ExpectedErrors
+from forgetcast.completion.uncertainty.error_shape import error_probability, error_quantile
+from forgetcast.completion.uncertainty.probe_mean import (
     FEWEST_IN_PART,
     FEWEST_PROBES,
     Interval,
     mean_by_probes,
     share_by_probes,
 )
-from forgetcast.completion.row_scale import RowScale, Scales
-from forgetcast.completion.types import Floats, Indices, Mask
+from forgetcast.completion.uncertainty.row_scale import RowScale, Scales
 from forgetcast.errors import OutOfRange
 
 TOP_CELLS = 8192  # that tell where the highest forecasts begin
@@ -82,6 +82,16 @@ class RowForecast:
     def row_mean(self) -> Interval:
         """Mean of the whole row from the joint predictive: cells share their errors."""
         return self._averages(Groups.whole(self.mean.size), self.errors.row_shape)[0]
+
+    def mean_of(self, positions: Indices) -> Interval:
+        """Mean of most of a row, as ``row_mean`` is that of the whole of it.
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, WrongKind
+        """
+        positions = positions_of("The positions", positions, self.mean.size)
+        return self._averages(Groups.of([positions]), self.errors.row_shape)[0]
 
     def summary(self, groups: Mapping[str, Indices]) -> dict[str, Interval]:
         """Mean of every group of positions (a domain's, say) from the joint predictive; empty groups are left out."""

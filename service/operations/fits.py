@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -12,15 +13,15 @@ import numpy as np
 from forgetcast.completion import (
     DEFAULT_METHOD,
     MODEL_VERSION,
-    Fitted,
+    FittedMethod,
     ForgettingMatrix,
     Repeat,
     analyse,
     backtest,
     fit,
 )
-from forgetcast.completion.fitted import BASELINES
-from forgetcast.completion.refitted import REFITTED
+from forgetcast.completion.methods.refit_per_task import REFIT_PER_TASK
+from forgetcast.completion.methods.registry import BASELINES
 from forgetcast.errors import FitPending, MatrixEmpty, OutOfRange, TooFewRows
 from service import metrics
 from service.operations.belief import believable
@@ -68,7 +69,7 @@ def _fit(database: Database, due: tuple[str, int] | None) -> bool:
     with database.read() as session:
         known = read_known(session, *due)
         newest = storage.newest_fit(session, due[0], MODEL_VERSION, None)
-        earlier = None if newest is None else Fitted.from_arrays(in_memory(session, newest.arrays_sha256))
+        earlier = None if newest is None else FittedMethod.from_arrays(in_memory(session, newest.arrays_sha256))
     with metrics.FIT_SECONDS.time():
         arrays = fit(known, earlier=earlier).to_arrays()
     with database.transaction() as session:
@@ -188,9 +189,9 @@ def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
     if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
         return None
     left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
-    refitted = REFITTED if known.observed.size <= MOST_CELLS_REFITTED else ()
+    refitted = REFIT_PER_TASK if known.observed.size <= MOST_CELLS_REFITTED else ()
     methods = (DEFAULT_METHOD, *BASELINES, *refitted)
-    return backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS)
+    return asdict(backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS))
 
 
 def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, Any]:
