@@ -189,14 +189,14 @@ def _print(
         of = method_figures(timed.tasks, draws, seed)
         fit_time = f"{np.median(timed.fit_seconds):.2f}" if timed.fit_seconds else "-"
         print(
-            f"| {name} | {100 * of['rmse_unprobed']:.2f} | {of['rel']:.3f} ({of['rel_low']:.3f}-{of['rel_high']:.3f}) "
-            f"| {of['recall_common']:.3f} | {fit_time} | {np.median(timed.seconds):.5f} |"
+            f"| {name} | {100 * of.rmse_unprobed:.2f} | {of.rel:.3f} ({of.rel_low:.3f}-{of.rel_high:.3f}) "
+            f"| {of.recall_common:.3f} | {fit_time} | {np.median(timed.seconds):.5f} |"
         )
     print("\n| error, task by task | over BaselineOnly (90%) | over KNNBaseline | over SVD |\n|---|---|---|---|")
     tasks = {name: timed.tasks for name, timed in methods.items()}
     for name in (own for own in methods if own not in SURPRISE):
         ratios = paired_figures({other: tasks[other] for other in (name, *SURPRISE)}, name, seed)
-        cells = [f"{of['ratio']:.3f} ({of['low']:.3f}-{of['high']:.3f})" for of in ratios.values()]
+        cells = [f"{of.ratio:.3f} ({of.low:.3f}-{of.high:.3f})" for of in ratios.values()]
         print(f"| {name} | {' | '.join(cells)} |")
     forecast = float(np.median(methods[DEFAULT_METHOD].seconds))
     first = fit_seconds + forecast

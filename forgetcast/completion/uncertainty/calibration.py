@@ -99,7 +99,7 @@ class Calibration:
             return float(by_count @ table @ by_share)
 
         return ExpectedErrors(
-            prior=ScalePrior(at(self.location), self.factors, at(self.probe_ratio)),
+            prior=ScalePrior(at(self.location), self.spread, at(self.probe_ratio)),
             cell_shape=self.cell_shape,
             top_shape=self.top_shape,
             domain_shape=at(self.domain_ratio) * self.domain_shape,
