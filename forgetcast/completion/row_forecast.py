@@ -239,7 +239,8 @@ def make_row_forecast(
 def _highest(mean: Floats, measured: Mask) -> Indices:
     """About the 5% highest forecasts among the cells that were not measured, at least one; none if there is none.
 
-    Where they begin is found from TOP_CELLS of them, evenly over a wider row: sorting all would cost as much as the rest.
+    Where they begin is found from TOP_CELLS of them, evenly over a wider row: sorting all would cost as much as the
+    rest.
     """
     every = slice(None, None, max(1, mean.size // TOP_CELLS))
     pool = mean[every][~measured[every]]

@@ -8,12 +8,14 @@ Notation
     v      variance of a cell around m + a + b
     X      what is left of a cell, low in rank     (M, N)
 
-a and b are solved for together, A, B and v estimated from them, until they stand still. The cells of a row with few of them
-are believed no further than other rows go, so that one far out gives no row a shift of its own. X is the low-rank matrix nearest to the residuals whose singular values are lowered by what noise
-alone would give them, found by filling and projecting until it stands still.
+a and b are solved for together, A, B and v estimated from them, until they stand still. The cells of a row with few of
+them are believed no further than other rows go, so that one far out gives no row a shift of its own. X is the low-rank
+matrix nearest to the residuals whose singular values are lowered by what noise alone would give them, found by filling
+and projecting until it stands still.
 
-Source: Searle, Casella and McCulloch, Variance Components, section 7.1, for the effects; Mazumder, Hastie and Tibshirani
-(2010), Spectral Regularization Algorithms for Learning Large Incomplete Matrices (soft-impute), for the rest.
+Source: Searle, Casella and McCulloch, Variance Components, section 7.1, for the effects; Mazumder, Hastie and
+Tibshirani (2010), Spectral Regularization Algorithms for Learning Large Incomplete Matrices (soft-impute), for the
+rest.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class _Usual:
 
 
 def _suspicious(matrix: ForgettingMatrix) -> bool:
-    """Whether a closer look pays: a row far from the others, or with a cell far from the row, by a sample of columns."""
+    """Whether a closer look pays: a row lies far from the others or a cell far from its row, by a sample of columns."""
     sample = slice(None, None, max(1, matrix.n_examples // SCREENED_COLUMNS))
     centre, scale, furthest = (np.empty(matrix.n_tasks) for _ in range(3))
     for row, (cells, seen) in enumerate(_rows(matrix)):

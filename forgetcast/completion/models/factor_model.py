@@ -170,8 +170,8 @@ def condition(model: FactorModel, probes: Indices, forgetting: Floats) -> Probed
     precision = np.eye(loadings.shape[0]) + (loadings / noise) @ loadings.T
     root = np.asarray(np.linalg.inv(np.linalg.cholesky(precision)).T)
     w = root @ (root.T @ (loadings @ (deviation / noise)))
-    # With G = B_S' B_S + diag(v_S) and y the deviation: (G^-1 y)_i / (G^-1)_ii and 1 / (G^-1)_ii. By Woodbury, so that a
-    # row with every cell measured costs R x R and never S x S.
+    # With G = B_S' B_S + diag(v_S) and y the deviation: (G^-1 y)_i / (G^-1)_ii and 1 / (G^-1)_ii. By Woodbury, so that
+    # a row with every cell measured costs R x R and never S x S.
     solved = (deviation - w @ loadings) / noise
     inverse = np.maximum((1.0 - np.sum((root.T @ loadings) ** 2, axis=0) / noise) / noise, 1e-15 / noise)
     return ProbedRow(probes, forgetting, deviation, loadings, noise, w, root, solved / inverse, 1.0 / inverse)

@@ -10,8 +10,8 @@ Notation
     a     share of the variance of column means that is noise: with one known row half of its pattern is its own
 
 The pattern of the nearest known rows may be more or less marked in the new row. How much so, its own probes tell:
-e = g h + noise, g shrunk toward -a. Rows unlike the known ones have a pattern of their own, and there g damps what would
-otherwise stand at the top of the list by mistake.
+e = g h + noise, g shrunk toward -a. Rows unlike the known ones have a pattern of their own, and there g damps what
+would otherwise stand at the top of the list by mistake.
 """
 
 from __future__ import annotations

@@ -70,8 +70,9 @@ def backtest(
 
     Parameters
     ----------
-    train, test : distinct rows; without ``train`` the test rows are left out in turn, several groups together where there
-        are more than ten, and all others are known; without ``test`` every row that is not in ``train`` is forecast
+    train, test : distinct rows; without ``train`` the test rows are left out in turn, several groups together where
+        there are more than ten, and all others are known; without ``test`` every row that is not in ``train`` is
+        forecast
     leave_out : ``families`` or ``tasks``; without it families where they are known, and single tasks beside them
     n_probes : S; a row with fewer observed cells in a fold gives all of them
     design : ``mixed``, ``optimal`` or ``random``; the baselines always get random probes

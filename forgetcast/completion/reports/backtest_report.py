@@ -1,7 +1,7 @@
 """What a back-test found, as data: the same shape in Python, on the wire and in the command line's `--json`.
 
-Errors in nats per token; a figure that cannot be formed is None. Scored cells are those that could not be probed; the 5%
-highest forecasts are taken among them.
+Errors in nats per token; a figure that cannot be formed is None. Scored cells are those that could not be probed; the
+5% highest forecasts are taken among them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class MethodFigures:
     coverage_tasks : share of tasks for which that lies in 0.80 to 0.97
     coverage_worst_domain : the same of the domain with the least
     row_mean_error, row_mean_coverage, row_mean_coverage_interval, row_mean_halfwidth : of the mean of the row
-    mean_interval_coverage, mean_interval_halfwidth : of the mean by the random probes, right whatever the model gets wrong
+    mean_interval_coverage, mean_interval_halfwidth : of the mean by the random probes, right whatever the model gets
+        wrong
     top_coverage, top_coverage_worst : of the 5% highest forecasts; that of the task with the least
     top_bias, top_bias_share : mean of true minus printed among them, and over the mean that is printed
     domain_coverage, domain_halfwidth : of the means of domains; None without domains

@@ -63,7 +63,8 @@ def average_errors(posterior: Posterior, groups: Groups, level_variance: float) 
 
     Parameters
     ----------
-    level_variance : squared nats per token, in sd of the factor model: how well random probes alone tell the row's level
+    level_variance : squared nats per token, in sd of the factor model: how well random probes alone tell the row's
+        level
     """
     unmeasured = ~posterior.measured
     loadings = posterior.loadings * unmeasured.astype(posterior.loadings.dtype)

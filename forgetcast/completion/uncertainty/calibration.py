@@ -43,8 +43,9 @@ class ExpectedErrors:
     prior : of the row's scale
     cell_shape, top_shape : quantiles of a cell's error beside the row's scale; those of the 5% highest forecasts
     domain_shape, row_shape : the same of the mean of a domain and of the row
-    unlike_bar, unlike_step : novelty beyond which a row is called unlike the known ones, and how much more or less makes
-        the odds e to 1; no bar is reached where no row can be left out, and there is none with too few probes to say
+    unlike_bar, unlike_step : novelty beyond which a row is called unlike the known ones, and how much more or less
+        makes the odds e to 1; no bar is reached where no row can be left out, and there is none with too few probes to
+        say
     """
 
     prior: ScalePrior
@@ -129,7 +130,7 @@ class LeftOutForecast:
     errors : (K,) floats, of its other cells, in sd; top : (K,) bools, which of them had the 5% highest forecasts
     averages : errors of the row's mean, first, and of its domains' means, nats per token, (1 + D,) floats
     expected : of the same averages, the cells that were not measured alone
-    model, row : what it was forecast by
+    model, rows : what it was forecast by, and how it was probed, in this draw and in others
     """
 
     n_probes: int
@@ -140,7 +141,7 @@ class LeftOutForecast:
     averages: Floats
     expected: AverageErrors
     model: FactorModel
-    row: ProbedRow
+    rows: Sequence[ProbedRow]
 
     @cached_property
     def scale(self) -> float:
@@ -214,7 +215,7 @@ def calibrate(left_out: Sequence[LeftOutForecast]) -> Calibration:
 
 
 def _of(left_out: Sequence[LeftOutForecast], count: int, share: float) -> list[LeftOutForecast]:
-    """Forecasts with this many probes and nearest this random share; all of them where the design makes no difference."""
+    """Forecasts with this many probes and about this random share; all with so many where the design is no matter."""
     same = [each for each in left_out if each.n_probes == count]
     nearest = [each for each in same if abs(each.random_share - share) <= 0.25]
     return nearest or same
@@ -253,7 +254,7 @@ def _unlike(rows: Sequence[LeftOutForecast], prior: ScalePrior) -> tuple[float, 
     """Bar and step of novelty: so few left-out rows exceed the bar, the row to come counted as one that does."""
     if rows[0].n_probes < FEWEST_PROBES:
         return NO_BAR, 1.0
-    found = np.array([novelty(row.model, row.row, prior) for row in rows])
-    share = min(1.0, (1.0 - UNLIKE_SHARE) * (1.0 + 1.0 / found.size))
-    bar = float(np.quantile(found, share, method="higher"))
+    found = np.array([novelty(row.model, probed, prior) for row in rows for probed in row.rows])
+    share = min(1.0, (1.0 - UNLIKE_SHARE) * (1.0 + 1.0 / len(rows)))
+    bar = float(np.quantile(found, share))
     return bar, min(1.0, max(1e-3, (bar - float(np.median(found))) / UNLIKE_STEPS))

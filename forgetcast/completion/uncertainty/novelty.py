@@ -10,8 +10,8 @@ Notation
 Known:    y ~ N(0, tau^2 (B'B + V)) or N(0, B'B + tau^2 V), tau as left-out rows have it
 Unlike:   y ~ N(0, tau^2 (c I + a 11')), ln tau even over 0 to LARGEST: no pattern, and as large as any known row
 
-Novelty is the logarithm of the ratio of the two likelihoods. A large row of the known pattern is no novelty, and neither
-is a small one without it. What counts as novel is learned from left-out rows.
+Novelty is the logarithm of the ratio of the two likelihoods. A large row of the known pattern is no novelty, and
+neither is a small one without it. What counts as novel is learned from left-out rows.
 
 Source: Kass and Raftery (1995), Bayes factors.
 """

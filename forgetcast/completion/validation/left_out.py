@@ -16,17 +16,20 @@ from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix
 from forgetcast.completion.methods.fitted_method import FittedMethod, fit_with
 from forgetcast.completion.methods.method import Method
 from forgetcast.completion.metrics import TOP_SHARE
-from forgetcast.completion.models.factor_model import condition, posterior
+from forgetcast.completion.models.factor_model import ProbedRow, condition, posterior
 from forgetcast.completion.selection.probes import Design, ProbeSet, design_probes, random_probes
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.completion.uncertainty.averages import Groups, average_errors, level_variance
 from forgetcast.completion.uncertainty.calibration import LeftOutForecast, usual_calibration
+from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
 from forgetcast.completion.validation import splits
 
 PROBE_COUNTS = (0, 1, 3, 10, 30, 100)
 MOST_GROUPS = 32  # tasks or families left out
 FORECASTS = 32  # wanted at every number of probes: a few rows get several draws each
 MOST_DRAWS = 6
+DRAWS_AGAIN = 3  # more, of probe sets of at most so many, for what may be called unlike the known rows
+MOST_DRAWN_AGAIN = 10
 MOST_DOMAINS = 64  # whose means are looked at
 
 
@@ -89,7 +92,8 @@ def left_out_forecasts(matrix: ForgettingMatrix, fits: list[LeftOutFit], seed: i
             for count in PROBE_COUNTS:
                 for probes in (mixed, drawn) if count > 1 else (drawn,):
                     if count <= probes.positions.size and count < row.observed.size:
-                        yield _forecast(row, ProbeSet(probes.positions[:count], probes.at_random[:count]), domains)
+                        first = ProbeSet(probes.positions[:count], probes.at_random[:count])
+                        yield _forecast(row, first, domains, _drawn_again(row, first, seed + draw))
 
 
 def _both_designs(row: LeftOutRow, seed: int) -> tuple[ProbeSet, ProbeSet]:
@@ -101,7 +105,23 @@ def _both_designs(row: LeftOutRow, seed: int) -> tuple[ProbeSet, ProbeSet]:
     return mixed, ProbeSet(drawn, np.ones(size, dtype=np.bool_))
 
 
-def _forecast(row: LeftOutRow, probes: ProbeSet, domains: list[Indices]) -> LeftOutForecast:
+def _drawn_again(row: LeftOutRow, probes: ProbeSet, seed: int) -> list[ProbedRow]:
+    """The row under the same designed probes and other random ones: few probes tell less of it than of their draw."""
+    if not FEWEST_PROBES <= probes.positions.size <= MOST_DRAWN_AGAIN:
+        return []
+    model, designed = row.fitted.factors, probes.positions[~probes.at_random]
+    eligible = _eligible(row)
+    eligible[designed] = False
+    n_random = probes.positions.size - designed.size
+    again = [
+        random_probes(row.truth.size, n_random, _seed_of(f"{row.task_id} again {i}", seed), eligible=eligible)
+        for i in range(DRAWS_AGAIN)
+    ]
+    together = [np.concatenate([designed, drawn]) for drawn in again]
+    return [condition(model, positions, row.truth[positions]) for positions in together]
+
+
+def _forecast(row: LeftOutRow, probes: ProbeSet, domains: list[Indices], again: list[ProbedRow]) -> LeftOutForecast:
     model, truth = row.fitted.factors, row.truth
     conditioned = condition(model, probes.positions, truth[probes.positions])
     told = row.fitted.method.told(model, conditioned)
@@ -128,7 +148,7 @@ def _forecast(row: LeftOutRow, probes: ProbeSet, domains: list[Indices]) -> Left
         averages=averaged.sums(missed) / averaged.sizes,
         expected=average_errors(known, averaged, level_variance(known, random_residuals, scale)),
         model=model,
-        row=conditioned,
+        rows=[conditioned, *again],
     )
 
 
