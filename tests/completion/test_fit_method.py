@@ -52,11 +52,15 @@ def test_few_rows_and_any_number_of_probes_are_answered_sanely(method, n_tasks, 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_without_probes_the_forecast_is_popularity(method):
+def test_without_probes_the_forecast_ranks_as_popularity_does_and_is_no_more_marked(method):
+    """The pattern of column means is in part the noise of few known rows: it is forecast less marked than it is."""
     known, _ = known_and_new()
     forecast = fit(known, method).forecast(*NO_PROBES)
-    assert forecast.mean == pytest.approx(known.forgetting.mean(axis=0))
-    assert not forecast.unlike_known
+    mean = known.forgetting.mean(axis=0)
+    assert np.argsort(forecast.mean).tolist() == np.argsort(mean).tolist()
+    assert forecast.mean.mean() == pytest.approx(mean.mean())
+    assert 0.5 < np.std(forecast.mean) / np.std(mean) <= 1 + 1e-12
+    assert forecast.unlike_known is None
 
 
 def test_popularity_ignores_the_probes_and_additive_ranks_every_task_alike():
@@ -126,8 +130,8 @@ def test_a_row_that_scatters_more_than_the_known_ones_gets_wider_intervals_and_a
     assert not usual.unlike_known
     others = ~strange.measured
     assert (strange.sd[others] > 2 * usual.sd[others]).all()
-    assert strange.promised.tolist() == strange.measured.tolist()
-    assert usual.promised.all()
+    assert strange.calibrated.tolist() == strange.measured.tolist()
+    assert usual.calibrated.all()
 
 
 def test_only_random_probes_tell_how_far_a_row_strays():
@@ -135,9 +139,10 @@ def test_only_random_probes_tell_how_far_a_row_strays():
     fitted = fit(known)
     probes = random_probes(60, 20, 0)
     values = new[probes].copy()
-    values[10:] += np.random.default_rng(0).normal(0, 0.5, 10)
-    narrow = fitted.forecast(probes, values, random_probes=probes[:5])
-    assert narrow.sd.max() < fitted.forecast(probes, values).sd.max()
+    values[10:] += np.random.default_rng(0).normal(0, 0.05, 10)
+    designed, drawn = (fitted.forecast(probes, values, random_probes=part) for part in (probes[:10], probes[10:]))
+    assert not designed.unlike_known and not drawn.unlike_known
+    assert designed.scale.typical < drawn.scale.typical
 
 
 def test_treating_cells_as_independent_would_be_narrower_than_the_row_mean_interval():
@@ -220,7 +225,7 @@ def test_the_usual_probes_and_the_variance_they_leave_are_kept_with_the_fit():
     assert fitted.probes(30, seed=1).positions.tolist() != drawn.positions.tolist()
     shuffled = drawn.positions[::-1]
     kept = fitted.forecast(shuffled, new[shuffled])
-    computed = replace(fitted, usual=None).forecast(shuffled, new[shuffled])
+    computed = replace(fitted, default=None).forecast(shuffled, new[shuffled])
     assert kept.low == pytest.approx(computed.low, rel=1e-12, abs=1e-15)  # sums in another order
     assert kept.row_mean == pytest.approx(computed.row_mean, rel=1e-12)
 

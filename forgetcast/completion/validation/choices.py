@@ -100,6 +100,6 @@ def _best_doubt(matrix: ForgettingMatrix, fits: list[LeftOutFit], seed: int) -> 
 def _log_loss(squared: Floats, variance: Floats) -> float:
     """Minus the mean log density of Student errors of these variances, up to a factor common to the row."""
     standard = squared / variance
-    unit = max(float(standard.mean()), 1e-300) * (TAIL_FREEDOM - 2) / TAIL_FREEDOM
+    unit = max(float(standard.mean()), 1e-12) * (TAIL_FREEDOM - 2) / TAIL_FREEDOM
     tails = (TAIL_FREEDOM + 1) / 2 * np.log1p(standard / (TAIL_FREEDOM * unit))
     return float(np.mean(0.5 * np.log(variance * unit) + tails))

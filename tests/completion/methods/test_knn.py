@@ -42,7 +42,7 @@ def knn_cell_by_cell(known, observed, probes, forgetting, k):
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 @pytest.mark.parametrize("k", [2, 40])
 def test_it_is_what_the_authors_compute_cell_by_cell(make_matrix, monkeypatch, missing, k):
-    monkeypatch.setattr("forgetcast.completion.knn.NEIGHBOURS", k)
+    monkeypatch.setattr("forgetcast.completion.methods.knn.NEIGHBOURS", k)
     matrix = make_matrix(n_tasks=6, n_examples=14, missing=missing)
     probes = np.array([3, 11, 6, 0])
     new = np.random.default_rng(5).normal(0.1, 0.05, 4)
@@ -51,7 +51,7 @@ def test_it_is_what_the_authors_compute_cell_by_cell(make_matrix, monkeypatch, m
 
 
 def test_a_copy_of_a_known_row_is_met_when_one_neighbour_is_heard(make_matrix, monkeypatch):
-    monkeypatch.setattr("forgetcast.completion.knn.NEIGHBOURS", 1)
+    monkeypatch.setattr("forgetcast.completion.methods.knn.NEIGHBOURS", 1)
     matrix = make_matrix(n_tasks=8, n_examples=200)
     probes = np.arange(0, 200, 5)
     found = knn_mean(matrix.forgetting, matrix.observed, probes, matrix.forgetting[3, probes])

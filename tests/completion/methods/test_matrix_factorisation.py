@@ -27,7 +27,7 @@ def descend(known, observed, probes, forgetting, seed, rate=0.002):
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_it_is_where_plain_gradient_descent_arrives(make_matrix, monkeypatch, missing):
-    monkeypatch.setattr("forgetcast.completion.matrix_factorisation.STEPS", 1000)
+    monkeypatch.setattr("forgetcast.completion.methods.matrix_factorisation.STEPS", 1000)
     matrix = make_matrix(n_tasks=7, n_examples=24, missing=missing)
     probes = np.array([3, 11, 6, 0, 20])
     new = np.random.default_rng(5).normal(0.1, 0.05, 5)

@@ -10,7 +10,6 @@ from forgetcast.completion.models.factor_model import (
     condition,
     fit_factor_model,
     fold_in,
-    left_out_residuals,
 )
 from forgetcast.errors import NotFinite, RepeatedExample, UnknownExample, WrongShape
 
@@ -61,19 +60,16 @@ def test_variance_of_an_average_counts_the_covariance_its_cells_share():
     assert variance == pytest.approx(covariance.sum() / 144)
 
 
-def test_leave_one_out_residuals_are_those_of_folding_in_the_other_probes():
+def test_what_is_left_out_is_folding_in_the_other_probes():
     model = small_model()
     probes = np.array([0, 3, 4, 7, 11])
     values = np.random.default_rng(1).normal(size=5)
-    found, improbability = left_out_residuals(condition(model, probes, values))
+    row = condition(model, probes, values)
     for i in range(5):
         rest = np.delete(np.arange(5), i)
         posterior = fold_in(model, probes[rest], values[rest])
-        error = values[i] - posterior.mean[probes[i]]
-        assert found[i] == pytest.approx(error / np.sqrt(posterior.variance[probes[i]]))
-    covariance = (model.loadings.T @ model.loadings + np.diag(model.noise))[np.ix_(probes, probes)]
-    deviation = values - model.mean[probes]
-    assert improbability == pytest.approx(deviation @ np.linalg.inv(covariance) @ deviation / 5)
+        assert row.left_out[i] == pytest.approx(values[i] - posterior.mean[probes[i]])
+        assert row.left_out_variance[i] == pytest.approx(posterior.variance[probes[i]])
 
 
 def test_with_every_cell_observed_the_factors_are_those_of_the_svd(make_matrix):

@@ -94,8 +94,10 @@ def test_many_probes_are_conditioned_on_as_few_are(n_probes):
     factors = np.random.default_rng(0).normal(size=(10, n_probes))
     diagonal = np.linspace(0.5, 2, n_probes)
     target = forgetting[-1, probes]
-    written_out = np.linalg.inv(factors.T @ factors + np.diag(diagonal)) @ target
-    assert _solve(factors, diagonal, target) == pytest.approx(written_out)
+    inverse = np.linalg.inv(factors.T @ factors + np.diag(diagonal))
+    solved, precision = _solve(factors, diagonal, target)
+    assert solved == pytest.approx(inverse @ target)
+    assert precision == pytest.approx(np.diag(inverse))
     assert np.isfinite(local_mean(model, probes, target)).all()
 
 

@@ -1,11 +1,13 @@
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
-from forgetcast.completion import ALL_METHODS, ForgettingMatrix, backtest
+from forgetcast.completion import ALL_METHODS, ForgettingMatrix
+from forgetcast.completion import backtest as run
 from forgetcast.completion.fit_method import fit
 from forgetcast.completion.reports.scores import TaskScores
 from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod
@@ -30,6 +32,11 @@ FIGURES = {
     "seconds_per_task",
     "tasks",
 }
+
+
+def backtest(*arguments, **options) -> dict[str, Any]:
+    """The report as it is written as JSON."""
+    return asdict(run(*arguments, **options))
 
 
 def without_times(report):
@@ -110,9 +117,9 @@ def test_probes_are_never_scored_and_baselines_get_random_ones(make_matrix, desi
     seen = []
     original = TaskScores.add
 
-    def spy(self, forecast, truth, observed, scored, column_mean, seconds):
+    def spy(self, forecast, truth, observed, scored, *others):
         seen.append((forecast.measured & scored).any())
-        original(self, forecast, truth, observed, scored, column_mean, seconds)
+        original(self, forecast, truth, observed, scored, *others)
 
     monkeypatch.setattr(TaskScores, "add", spy)
     matrix = make_matrix(n_tasks=5, n_examples=40)

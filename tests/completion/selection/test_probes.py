@@ -77,7 +77,7 @@ def test_random_design_is_random_probes_and_optimal_needs_no_seed():
 
 
 def test_the_first_greedy_probe_leaves_least_variance_in_the_others(monkeypatch):
-    monkeypatch.setattr("forgetcast.completion.probes.LOADING_DOUBT", 0.0)
+    monkeypatch.setattr("forgetcast.completion.selection.probes.LOADING_DOUBT", 0.0)
     fitted = model()
     prior = np.sum(fitted.loadings**2, axis=0) + fitted.noise
     lowered = [prior.sum() - prior[j] - variance_left(fitted, np.array([j])) for j in range(30)]
@@ -101,7 +101,7 @@ def test_expected_error_of_some_examples_counts_those_outside_alone():
 
 def test_what_is_measured_already_makes_no_probe_worthwhile(monkeypatch):
     """A direction whose only cells are measured is no reason to measure more of it."""
-    monkeypatch.setattr("forgetcast.completion.probes.LOADING_DOUBT", 0.0)
+    monkeypatch.setattr("forgetcast.completion.selection.probes.LOADING_DOUBT", 0.0)
     loadings = np.zeros((2, 20))
     loadings[1] = 0.2
     loadings[0, :2] = 5.0
@@ -111,7 +111,7 @@ def test_what_is_measured_already_makes_no_probe_worthwhile(monkeypatch):
 
 
 def test_after_many_greedy_probes_the_rest_is_random(monkeypatch):
-    monkeypatch.setattr("forgetcast.completion.probes.MOST_GREEDY", 2)
+    monkeypatch.setattr("forgetcast.completion.selection.probes.MOST_GREEDY", 2)
     for design, greedy in (("mixed", [0, 2]), ("optimal", [0, 1])):
         found = design_probes(model(), 20, design=design)
         assert np.flatnonzero(~found.at_random).tolist() == greedy
