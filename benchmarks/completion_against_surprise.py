@@ -187,9 +187,10 @@ def _print(
     )
     for name, timed in methods.items():
         of = method_figures(timed.tasks, draws, seed)
+        error = float("nan") if of.rmse_unprobed is None else 100 * of.rmse_unprobed
         fit_time = f"{np.median(timed.fit_seconds):.2f}" if timed.fit_seconds else "-"
         print(
-            f"| {name} | {100 * of.rmse_unprobed:.2f} | {of.rel:.3f} ({of.rel_low:.3f}-{of.rel_high:.3f}) "
+            f"| {name} | {error:.2f} | {of.rel:.3f} ({of.rel_low:.3f}-{of.rel_high:.3f}) "
             f"| {of.recall_common:.3f} | {fit_time} | {np.median(timed.seconds):.5f} |"
         )
     print("\n| error, task by task | over BaselineOnly (90%) | over KNNBaseline | over SVD |\n|---|---|---|---|")

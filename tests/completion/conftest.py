@@ -36,7 +36,7 @@ def far_rows(known: np.ndarray, n_rows: int, scale: float = 1.0, seed: int = 0) 
     generator = np.random.default_rng(seed)
     mean = known.mean(axis=0)
     sd = scale * float((known - mean).std())
-    return mean + sd * generator.standard_normal((n_rows, known.shape[1]))
+    return np.asarray(mean + sd * generator.standard_normal((n_rows, known.shape[1])))
 
 
 def share_outside(known: np.ndarray, row: np.ndarray) -> float:

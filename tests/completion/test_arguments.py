@@ -252,7 +252,7 @@ def test_numbers_of_numpy_are_numbers():
 
 def test_rows_of_a_back_test_may_be_an_array():
     report = CALLS["backtest"](train=np.arange(6), test=np.arange(6, 8))
-    assert [task["task"] for task in report["methods"]["popularity"]["tasks"]] == ["task-6", "task-7"]
+    assert [task.task for task in report.methods["popularity"].tasks] == ["task-6", "task-7"]
 
 
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing cells"])

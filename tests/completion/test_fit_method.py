@@ -139,7 +139,7 @@ def test_only_random_probes_tell_how_far_a_row_strays():
     fitted = fit(known)
     probes = random_probes(60, 20, 0)
     values = new[probes].copy()
-    values[10:] += np.random.default_rng(0).normal(0, 0.05, 10)
+    values[10:] += np.random.default_rng(0).normal(0, 0.025, 10)
     designed, drawn = (fitted.forecast(probes, values, random_probes=part) for part in (probes[:10], probes[10:]))
     assert not designed.unlike_known and not drawn.unlike_known
     assert designed.scale.typical < drawn.scale.typical

@@ -7,6 +7,7 @@ Notation
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +39,12 @@ class KnownRows:
     @property
     def n_examples(self) -> int:
         return int(self.values.shape[1])
+
+    def without(self, rows: Sequence[int]) -> KnownRows:
+        """The others; their products are at hand, and missing cells stay as they were filled from all rows."""
+        kept = np.setdiff1d(np.arange(self.n_tasks), rows)
+        observed = None if self.observed is None else self.observed[kept]
+        return KnownRows(self.values[kept], observed, self.gram.of_rows(kept))
 
     @cached_property
     def mean(self) -> Values:

@@ -30,6 +30,10 @@ class TaskGram:
     sums: Floats
     digests: NDArray[np.uint8]
 
+    def of_rows(self, rows: Indices) -> TaskGram:
+        """The products of some rows."""
+        return TaskGram(self.reference, self.products[np.ix_(rows, rows)], self.sums[rows], self.digests[rows])
+
     def deviations(self) -> Floats:
         """Products of the rows' deviations from the column means. (M, M)"""
         centred = self.products - self.products.mean(axis=0)

@@ -204,11 +204,22 @@ def fit_with(
     doubt : share of the factors' variance that is taken for noise
     earlier : products of an earlier version's rows; those that are known still are not multiplied again
     """
-    rank = min(method.largest_rank, matrix.n_tasks // 4)
-    rows = known_rows(matrix, rank, earlier)
-    factors = fit_factor_model(rows, rank).with_doubt(doubt)
+    rows = known_rows(matrix, rank_of(method, matrix.n_tasks), earlier)
+    return fit_rows(rows, method, noise_share, doubt, calibration)
+
+
+def fit_rows(
+    rows: KnownRows, method: Method, noise_share: float, doubt: float, calibration: Calibration
+) -> FittedMethod:
+    """Fit to rows whose missing cells are filled; the rest as in ``fit_with``."""
+    factors = fit_factor_model(rows, rank_of(method, rows.n_tasks)).with_doubt(doubt)
     local = _fit_local(rows, noise_share) if method.combines_rows else None
     return FittedMethod(method, factors, local, calibration, rows.gram)
+
+
+def rank_of(method: Method, n_tasks: int) -> int:
+    """Factors that so many rows can tell."""
+    return min(method.largest_rank, n_tasks // 4)
 
 
 def _fit_local(rows: KnownRows, noise_share: float) -> LocalModel:

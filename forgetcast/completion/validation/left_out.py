@@ -13,7 +13,8 @@ from zlib import crc32
 import numpy as np
 
 from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix
-from forgetcast.completion.methods.fitted_method import FittedMethod, fit_with
+from forgetcast.completion.matrix.known_rows import known_rows
+from forgetcast.completion.methods.fitted_method import FittedMethod, fit_rows, rank_of
 from forgetcast.completion.methods.method import Method
 from forgetcast.completion.metrics import TOP_SHARE
 from forgetcast.completion.models.factor_model import ProbedRow, condition, posterior
@@ -64,7 +65,8 @@ def left_out_fits(matrix: ForgettingMatrix, method: Method, noise_share: float, 
     possible = [group for group in splits.left_out_together(matrix) if len(group) < matrix.n_tasks]
     by_chance = sorted(possible, key=lambda group: min(_seed_of(matrix.task_ids[row], seed) for row in group))
     usual = (method, noise_share, 0.0, usual_calibration())
-    return [LeftOutFit(group, fit_with(matrix.without_tasks(group), *usual)) for group in by_chance[:MOST_GROUPS]]
+    rows = known_rows(matrix, rank_of(method, matrix.n_tasks))
+    return [LeftOutFit(group, fit_rows(rows.without(group), *usual)) for group in by_chance[:MOST_GROUPS]]
 
 
 def left_out_rows(matrix: ForgettingMatrix, fits: list[LeftOutFit]) -> Iterator[LeftOutRow]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from forgetcast.completion import ForgettingMatrix
-from forgetcast.completion.methods.factor import FACTOR
+from forgetcast.completion.methods.blend import BLEND
 from forgetcast.completion.methods.local import LOCAL
 from forgetcast.completion.validation import choices
 from forgetcast.completion.validation.choices import DOUBTS, NOISE_SHARES, USUAL_DOUBT, USUAL_NOISE_SHARE, choose
@@ -27,10 +27,10 @@ def test_too_few_rows_to_leave_out_keep_the_usual_choices(n_tasks):
 def test_loadings_learned_beside_noisy_domains_are_doubted():
     """A quiet column errs by what its loadings are off, and they are off by the noise of the loud ones."""
     generator = np.random.default_rng(0)
-    noise = 0.03 * np.exp(np.linspace(np.log(0.25), np.log(4), 12))[np.arange(300) % 12]
+    noise = 0.03 * np.exp(np.linspace(np.log(0.1), np.log(10), 12))[np.arange(300) % 12]
     factors = 0.03 * generator.standard_normal((40, 4)) @ generator.standard_normal((4, 300))
     even, uneven = (
-        choose(ForgettingMatrix.from_arrays(factors + sd * generator.standard_normal((40, 300))), FACTOR, 0).doubt
+        choose(ForgettingMatrix.from_arrays(factors + sd * generator.standard_normal((40, 300))), BLEND, 0).doubt
         for sd in (0.001, noise)
     )
     assert uneven > 0
