@@ -1,5 +1,9 @@
 """The completion core: known rows and a few measured cells in, a completed row out. Numpy only."""
 
+from forgetcast.completion.by_id.completed_matrix import CompletedMatrix
+from forgetcast.completion.by_id.completed_row import CompletedCell, CompletedRow
+from forgetcast.completion.by_id.probe_list import ProbeList
+from forgetcast.completion.completer import Completer
 from forgetcast.completion.fit_method import fit
 from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix
 from forgetcast.completion.matrix.noise_floor import Repeat
@@ -20,12 +24,17 @@ __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
     "MODEL_VERSION",
+    "CompletedCell",
+    "CompletedMatrix",
+    "CompletedRow",
+    "Completer",
     "Design",
     "FittedMethod",
     "ForgettingMatrix",
     "Interval",
     "Method",
     "Origin",
+    "ProbeList",
     "ProbeSet",
     "Repeat",
     "RepeatedRow",

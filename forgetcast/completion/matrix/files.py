@@ -40,7 +40,16 @@ def read_matrix_file(path: str | Path) -> dict[str, Any]:
     ------
     UnreadableMatrix, WrongKind, WrongShape
     """
-    arrays = _arrays(path)
+    return arguments_of_arrays(read_npz(path), path)
+
+
+def arguments_of_arrays(arrays: dict[str, NDArray[Any]], path: str | Path) -> dict[str, Any]:
+    """The arguments of `ForgettingMatrix.from_arrays`, from the arrays that the file at `path` holds.
+
+    Raises
+    ------
+    UnreadableMatrix, WrongKind, WrongShape
+    """
     spelt = {name: argument for argument, names in NAMES.items() for name in names}
     unknown = [name for name in arrays if name not in spelt and name not in ORIGIN_NAMES]
     if unknown:
@@ -62,16 +71,22 @@ def read_matrix_file(path: str | Path) -> dict[str, Any]:
 
 def write_matrix_file(path: str | Path, arguments: Mapping[str, Any]) -> None:
     """The file that has these arguments of `ForgettingMatrix.from_arrays`, without those that are None."""
-    arrays: dict[str, Any] = {}
+    with open(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays_of_arguments(arguments))
+
+
+def arrays_of_arguments(arguments: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """What `arguments_of_arrays` reads back."""
+    arrays: dict[str, NDArray[Any]] = {}
     for argument, (name, *_others) in NAMES.items():
         given = arguments.get(argument)
         if given is not None:
             arrays[name] = given if isinstance(given, np.ndarray) else np.array([one or "" for one in given])
-    with open(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays, **_columns(arguments.get("origins") or ()))
+    return arrays | _columns(arguments.get("origins") or ())
 
 
-def _arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Every array of a file by name; nothing is unpickled. Raises UnreadableMatrix."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

@@ -23,7 +23,7 @@ from forgetcast.completion.arguments import (
     unbelievable,
     whole_number,
 )
-from forgetcast.completion.matrix.files import read_matrix_file, write_matrix_file
+from forgetcast.completion.matrix.files import arrays_of_arguments, read_matrix_file, write_matrix_file
 from forgetcast.completion.matrix.frames import arguments_of_frame
 from forgetcast.completion.matrix.ids import NumberedIds, check_names, names_of, names_or_none
 from forgetcast.completion.matrix.noise_floor import Repeat
@@ -181,6 +181,10 @@ class ForgettingMatrix:
     def save(self, path: str | Path) -> None:
         """Write the ``.npz`` file that `load` reads, with everything this matrix has, to the last bit."""
         write_matrix_file(path, self._arguments())
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of the file that `save` writes."""
+        return arrays_of_arguments(self._arguments())
 
     def __repr__(self) -> str:
         share = 1.0 if self.is_complete else float(np.mean([row.mean() for row in self.observed]))
@@ -340,7 +344,9 @@ class ForgettingMatrix:
 def check_matrix(matrix: Any) -> None:
     """Raise WrongKind for whatever else someone takes for a matrix of forgetting."""
     if not isinstance(matrix, ForgettingMatrix):
-        raise WrongKind(f"A ForgettingMatrix is needed, not {type(matrix).__name__}; from_arrays makes one.")
+        raise WrongKind(
+            f"A ForgettingMatrix is needed, not {type(matrix).__name__}; load, from_arrays and from_pandas make one."
+        )
 
 
 def _values_and_mask(forgetting: Any, observed: Any) -> tuple[Values, Mask]:
