@@ -20,17 +20,30 @@ def forgetting_of(n_tasks, seed=0):
     return 0.1 * rows + 0.05 + 0.02 * generator.normal(size=rows.shape)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def matrix():
     domains = ["poems", "code"] * (N_EXAMPLES // 2)
     ids = [f"{domain}-{j:02d}" for j, domain in enumerate(domains)]
     return ForgettingMatrix.from_arrays(forgetting_of(13)[:-1], example_ids=ids, domains=domains)
 
 
+@pytest.fixture(scope="module")
+def completer(matrix):
+    return Completer().fit(matrix)
+
+
 @pytest.fixture
 def rows(matrix, tmp_path):
     path = tmp_path / "rows.npz"
     matrix.save(path)
+    return path
+
+
+@pytest.fixture
+def few_rows(matrix, tmp_path):
+    """Too few to learn anything from, and quickly fitted."""
+    path = tmp_path / "few.npz"
+    matrix.with_tasks([0, 1, 2]).save(path)
     return path
 
 
@@ -51,10 +64,9 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def cells(write, matrix, truth):
+def cells(write, completer, truth):
     """What a run measured of the examples that `probe-set` names."""
-    probes = Completer().fit(matrix).probes(20)
-    return write([{"example_id": name, "forgetting": truth[name]} for name in probes])
+    return write([{"example_id": name, "forgetting": truth[name]} for name in completer.probes(20)])
 
 
 def read(path):
@@ -77,8 +89,8 @@ def test_most_forgotten_examples_domains_and_grounds_are_printed(run, rows, cell
     assert f"`forgetcast backtest {rows}`" in sections[2][2]
 
 
-def test_what_is_printed_is_what_the_completer_says(run, rows, cells, matrix):
-    row = Completer().fit(matrix).predict({line["example_id"]: line["forgetting"] for line in read(cells)})
+def test_what_is_printed_is_what_the_completer_says(run, rows, cells, completer):
+    row = completer.predict({line["example_id"]: line["forgetting"] for line in read(cells)})
     found = json.loads(run("fill", rows, "--cells", cells, "-k", 3, "--json").stdout)
     assert [(one["example_id"], one["forgetting"], one["low"]) for one in found["forgotten"]["data"]] == [
         (cell.example_id, cell.forgetting, cell.low) for cell in row.top(3)
@@ -94,34 +106,34 @@ def test_what_is_printed_is_what_the_completer_says(run, rows, cells, matrix):
     assert (forecast["n_measured"], forecast["n_random"], forecast["unlike_known"]) == (20, 10, False)
 
 
-def test_ids_alone(run, rows, cells, matrix):
-    row = Completer().fit(matrix).predict({line["example_id"]: line["forgetting"] for line in read(cells)})
+def test_ids_alone(run, rows, cells, completer):
+    row = completer.predict({line["example_id"]: line["forgetting"] for line in read(cells)})
     assert run("fill", rows, "--cells", cells, "-q", "-k", 4).stdout.split() == [one.example_id for one in row.top(4)]
 
 
-def test_cells_come_from_stdin_and_as_values_before_and_after(run, rows, cells, write):
-    by_difference = json.loads(run("fill", rows, "--cells", cells, "--json").stdout)
+def test_cells_may_be_values_before_and_after(run, few_rows, cells, write):
+    by_difference = json.loads(run("fill", few_rows, "--cells", cells, "--json").stdout)
     lines = [
         {"example_id": line["example_id"], "before": 2.0, "after": 2.0 + line["forgetting"]} for line in read(cells)
     ]
-    both = json.loads(run("fill", rows, "--cells", write(lines), "--json").stdout)
+    both = json.loads(run("fill", few_rows, "--cells", write(lines), "--json").stdout)
     assert both["forecast"]["row_mean"]["mean"] == pytest.approx(by_difference["forecast"]["row_mean"]["mean"])
 
 
-def test_stdin_is_read(rows, cells):
+def test_stdin_is_read(few_rows, cells):
     from click.testing import CliRunner
 
-    result = CliRunner().invoke(main, ["fill", str(rows), "--cells", "-"], input=cells.read_text())
+    result = CliRunner().invoke(main, ["fill", str(few_rows), "--cells", "-"], input=cells.read_text())
     assert result.exit_code == 0
     assert "Most forgotten under these cells" in result.stdout
 
 
-def test_a_line_or_an_option_says_which_were_drawn_at_random(run, rows, cells, write):
+def test_a_line_or_an_option_says_which_were_drawn_at_random(run, few_rows, cells, write):
     lines = read(cells)
     ids = [line["example_id"] for line in lines]
 
     def n_random(file, *options):
-        return json.loads(run("fill", rows, "--cells", file, "--json", *options).stdout)["forecast"]["n_random"]
+        return json.loads(run("fill", few_rows, "--cells", file, "--json", *options).stdout)["forecast"]["n_random"]
 
     assert n_random(cells, "--random", ",".join(ids[:3])) == 3
     said = [line | ({"at_random": place < 7} if place else {}) for place, line in enumerate(lines)]
@@ -179,17 +191,17 @@ def test_without_domains_there_is_no_such_column(run, tmp_path, write):
         ([], "is empty"),
     ],
 )
-def test_a_cell_that_cannot_be_used_is_one_line(run, rows, write, lines, said):
-    result = run("fill", rows, "--cells", write(lines))
+def test_a_cell_that_cannot_be_used_is_one_line(run, few_rows, write, lines, said):
+    result = run("fill", few_rows, "--cells", write(lines))
     assert result.exit_code == 1
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_matrix_or_a_method_that_is_not_there_is_one_line(run, rows, cells, tmp_path):
+def test_a_matrix_or_a_method_that_is_not_there_is_one_line(run, few_rows, cells, tmp_path):
     for result in (
         run("fill", tmp_path / "none.npz", "--cells", cells),
-        run("fill", rows, "--cells", cells, "--method", "magic"),
+        run("fill", few_rows, "--cells", cells, "--method", "magic"),
     ):
         assert result.exit_code == 1
         assert len(result.stderr.splitlines()) == 1
