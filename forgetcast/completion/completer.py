@@ -11,6 +11,8 @@ row.top(20)
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,28 @@ from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import NotFitted, OutOfRange, UnknownMethod, UnknownReference, UnreadableMatrix
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What a completer learned from: the known rows, the fit to them and the seed of probes."""
+
+    matrix: ForgettingMatrix
+    fitted: FittedMethod
+    seed: int
+
+    @cached_property
+    def examples(self) -> ExampleIds:
+        return ExampleIds(self.matrix.example_ids)
+
+    @cached_property
+    def domain_positions(self) -> dict[str, Indices]:
+        return self.matrix.domain_positions()
+
+    @cached_property
+    def usual_probes(self) -> ProbeSet:
+        """Those of whoever asks for nothing else: the same in every process."""
+        return self.fitted.probes(min(DEFAULT_SIZE, self.matrix.n_examples), seed=self.seed)
+
+
 class Completer:
     """Completes rows of forgetting from a few measured cells.
 
@@ -50,8 +74,8 @@ class Completer:
         self.method = method
         self.level = level
         self.seed = seed
-        self._known: tuple[ForgettingMatrix, FittedMethod, ExampleIds] | None = None
-        self._handed_out: list[ProbeSet] = []
+        self._knows: _Known | None = None
+        self._handed_out: dict[bytes, ProbeSet] = {}  # by what they are, the newest last
 
     def fit(self, matrix: ForgettingMatrix) -> Completer:
         """Learn from the known rows, and forget any earlier ones; returns the completer itself.
@@ -62,19 +86,19 @@ class Completer:
         """
         check_matrix(matrix)
         level_of_intervals(self.level)
-        self._known = matrix, fit(matrix, self.method, self.seed), ExampleIds(matrix.example_ids)
-        self._handed_out = []
+        self._knows = _Known(matrix, fit(matrix, self.method, self.seed), self.seed)
+        self._handed_out = {}
         return self
 
     @property
     def matrix(self) -> ForgettingMatrix:
         """The known rows. Raises NotFitted."""
-        return self._fitted_to()[0]
+        return self._known.matrix
 
     @property
     def fitted(self) -> FittedMethod:
         """The fit, for whoever works with positions. Raises NotFitted."""
-        return self._fitted_to()[1]
+        return self._known.fitted
 
     def probes(
         self, size: int = DEFAULT_SIZE, *, design: str = Design.MIXED, domains: Iterable[str] | None = None
@@ -93,10 +117,10 @@ class Completer:
         NotFitted, TooManyExamplesAsked, UnknownMethod, OutOfRange, WrongKind
         UnknownReference : no example has such a domain
         """
-        matrix, fitted, examples = self._fitted_to()
+        matrix, fitted, examples = self._known.matrix, self._known.fitted, self._known.examples
         importance = None if domains is None else _importance(matrix, domains)
-        found = fitted.probes(size, design=design, seed=self.seed, importance=importance)
-        self._handed_out.append(found)
+        found = fitted.probes(size, design=design, seed=self._known.seed, importance=importance)
+        self._hand_out(found)
         return ProbeList(
             ids=tuple(examples.at(found.positions)),
             at_random=tuple(examples.at(found.positions[found.at_random])),
@@ -123,13 +147,15 @@ class Completer:
         NotFitted, WrongKind, WrongShape, UnknownExample, RepeatedExample, NotFinite, BeyondBelief
         OutOfRange : the level lies outside 0 to 1, or ``random`` has an id that was not measured
         """
-        matrix, fitted, examples = self._fitted_to()
-        positions, forgetting = measured_cells(cells, values, examples)
-        drawn = self._at_random(positions) if random is None else _named(random, positions, examples)
-        forecast = fitted.forecast(
-            positions, forgetting, level=self.level if level is None else level, random_probes=positions[drawn]
-        )
-        return CompletedRow(forecast, examples, matrix.domain_positions(), fitted.n_tasks)
+        known = self._known
+        positions, forgetting = measured_cells(cells, values, known.examples)
+        if random is None:
+            drawn = drawn_at_random(positions, list(self._handed_out.values()), known.usual_probes)
+        else:
+            drawn = _named(random, positions, known.examples)
+        level = self.level if level is None else level
+        forecast = known.fitted.forecast(positions, forgetting, level=level, random_probes=positions[drawn])
+        return CompletedRow(forecast, known.examples, known.domain_positions, known.fitted.n_tasks)
 
     def complete(self, *, level: float | None = None) -> CompletedMatrix:
         """The known rows with every missing cell predicted, with intervals.
@@ -143,9 +169,9 @@ class Completer:
         NotFitted, OutOfRange, WrongKind
         MatrixEmpty : a row has missing cells, and there is no other row
         """
-        matrix, fitted, _ = self._fitted_to()
-        wanted = level_of_intervals(self.level if level is None else level)
-        return complete(matrix, fitted.method, self.seed, wanted)
+        known = self._known
+        level = level_of_intervals(self.level if level is None else level)
+        return complete(known.matrix, known.fitted.method, known.seed, level)
 
     def save(self, path: str | Path) -> None:
         """Write the fit and the known rows as an ``.npz`` file of plain arrays; `load` reads it without unpickling.
@@ -155,15 +181,15 @@ class Completer:
         NotFitted
         UnknownMethod : a method of one's own, which no file could name
         """
-        matrix, fitted, _ = self._fitted_to()
+        matrix, fitted = self._known.matrix, self._known.fitted
         if fitted.method.name not in METHODS or method_named(fitted.method.name) is not fitted.method:
             raise UnknownMethod(
                 f"Only {', '.join(METHODS)} can be saved; {fitted.method.name!r} is a method of your own."
             )
-        arrays: dict[str, NDArray[Any]] = {"level": np.array(self.level), "seed": np.array(self.seed)}
+        arrays: dict[str, NDArray[Any]] = {"level": np.array(self.level), "seed": np.array(self._known.seed)}
         arrays |= {f"fitted.{name}": array for name, array in fitted.to_arrays().items()}
         arrays |= {f"matrix.{name}": array for name, array in matrix.to_arrays().items()}
-        for place, probes in enumerate(self._handed_out):
+        for place, probes in enumerate(self._handed_out.values()):
             arrays |= {f"probes.{place}.positions": probes.positions, f"probes.{place}.at_random": probes.at_random}
         with open(path, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -183,25 +209,28 @@ class Completer:
         fitted = FittedMethod.from_arrays(_part(arrays, "fitted."))
         matrix = ForgettingMatrix.from_arrays(**arguments_of_arrays(_part(arrays, "matrix."), path))
         completer = cls(fitted.method.name, level=float(arrays["level"]), seed=int(arrays["seed"]))
-        completer._known = matrix, fitted, ExampleIds(matrix.example_ids)
+        completer._knows = _Known(matrix, fitted, completer.seed)
         n_handed_out = sum(name.startswith("probes.") for name in arrays) // 2
-        parts = [_part(arrays, f"probes.{place}.") for place in range(n_handed_out)]
-        completer._handed_out = [ProbeSet(part["positions"], part["at_random"]) for part in parts]
+        for place in range(n_handed_out):
+            completer._hand_out(ProbeSet(**_part(arrays, f"probes.{place}.")))
         return completer
 
     def __repr__(self) -> str:
         name = self.method if isinstance(self.method, str) else self.method.name
-        state = "not fitted" if self._known is None else f"fitted to {self._known[0]!r}"
+        state = "not fitted" if self._knows is None else f"fitted to {self._knows.matrix!r}"
         return f"Completer(method={name!r}, level={self.level}, seed={self.seed}; {state})"
 
-    def _fitted_to(self) -> tuple[ForgettingMatrix, FittedMethod, ExampleIds]:
-        if self._known is None:
-            raise NotFitted("This completer knows no rows yet; call fit(matrix) first.")
-        return self._known
+    def _hand_out(self, probes: ProbeSet) -> None:
+        """Remember a probe set; one that was handed out before is the newest again."""
+        key = probes.positions.tobytes() + probes.at_random.tobytes()
+        self._handed_out.pop(key, None)
+        self._handed_out[key] = probes
 
-    def _at_random(self, measured: Indices) -> Mask:
-        size = min(DEFAULT_SIZE, self.matrix.n_examples)
-        return drawn_at_random(measured, self._handed_out, self.fitted.probes(size, seed=self.seed))
+    @property
+    def _known(self) -> _Known:
+        if self._knows is None:
+            raise NotFitted("This completer knows no rows yet; call fit(matrix) first.")
+        return self._knows
 
 
 def _named(random: Iterable[Any], measured: Indices, examples: ExampleIds) -> Mask:
