@@ -30,12 +30,13 @@ from surprise import SVD, BaselineOnly, KNNBaseline
 from surprise.trainset import Trainset
 
 from forgetcast.cli.options import rows
-from forgetcast.completion import DEFAULT_METHOD, Design, Fitted, ForgettingMatrix, fit
-from forgetcast.completion.backtest import TIMED_TOP, Splits, column_mean
-from forgetcast.completion.probes import ProbeSet
-from forgetcast.completion.refitted import PointForecast
+from forgetcast.completion import DEFAULT_METHOD, Design, FittedMethod, ForgettingMatrix, fit
+from forgetcast.completion.methods.refit_per_task import PointForecast
+from forgetcast.completion.reports.backtest import TIMED_TOP, column_mean
+from forgetcast.completion.reports.probe_folds import ProbeFolds
+from forgetcast.completion.reports.scores import TaskScores, method_figures, paired_figures
 from forgetcast.completion.row_forecast import RowForecast
-from forgetcast.completion.scores import TaskScores, method_figures, paired_figures
+from forgetcast.completion.selection.probes import ProbeSet
 from forgetcast.completion.types import Floats
 
 # FLAN tasks that the authors hold out; they train on the other FLAN tasks.
@@ -86,7 +87,7 @@ class Asked:
 
     matrix: ForgettingMatrix
     known: ForgettingMatrix
-    fitted: Fitted
+    fitted: FittedMethod
     n_probes: int
     draws: int
     seed: int
@@ -118,18 +119,18 @@ def forecast_row(asked: Asked, row: int) -> dict[str, Timed]:
     for name, timed in methods.items():
         design = Design.MIXED if name.endswith("mixed") else Design.RANDOM
         timed.tasks.append(TaskScores(matrix.task_ids[row]))
-        for split in Splits(matrix, fitted, asked.n_probes, design, asked.seed).of(row, asked.draws):
-            values = matrix.row(row)[split.probes.positions]
+        for fold in ProbeFolds(matrix, fitted, asked.n_probes, design, asked.seed).of(row, asked.draws):
+            values = matrix.row(row)[fold.probes.positions]
             forecast: PointForecast | RowForecast
             if name in SURPRISE:
-                forecast = _surprise(SURPRISE[name](asked.seed + row), asked.known, split.probes, values, timed)
+                forecast = _surprise(SURPRISE[name](asked.seed + row), asked.known, fold.probes, values, timed)
             else:
-                forecast = _default(fitted, split.probes, values, timed)
-            timed.tasks[-1].add(forecast, matrix.row(row), matrix.observed[row], split.scored, means, 0.0)
+                forecast = _default(fitted, fold.probes, values, timed)
+            timed.tasks[-1].add(forecast, matrix.row(row), matrix.observed[row], fold.scored, means, {}, 0.0)
     return methods
 
 
-def _default(fitted: Fitted, probes: ProbeSet, values: Floats, timed: Timed) -> RowForecast:
+def _default(fitted: FittedMethod, probes: ProbeSet, values: Floats, timed: Timed) -> RowForecast:
     start = time.process_time()
     forecast = fitted.forecast(probes.positions, values, random_probes=probes.positions[probes.at_random])
     forecast.top(TIMED_TOP)
@@ -186,16 +187,17 @@ def _print(
     )
     for name, timed in methods.items():
         of = method_figures(timed.tasks, draws, seed)
+        error = float("nan") if of.rmse_unprobed is None else 100 * of.rmse_unprobed
         fit_time = f"{np.median(timed.fit_seconds):.2f}" if timed.fit_seconds else "-"
         print(
-            f"| {name} | {100 * of['rmse_unprobed']:.2f} | {of['rel']:.3f} ({of['rel_low']:.3f}-{of['rel_high']:.3f}) "
-            f"| {of['recall_common']:.3f} | {fit_time} | {np.median(timed.seconds):.5f} |"
+            f"| {name} | {error:.2f} | {of.rel:.3f} ({of.rel_low:.3f}-{of.rel_high:.3f}) "
+            f"| {of.recall_common:.3f} | {fit_time} | {np.median(timed.seconds):.5f} |"
         )
     print("\n| error, task by task | over BaselineOnly (90%) | over KNNBaseline | over SVD |\n|---|---|---|---|")
     tasks = {name: timed.tasks for name, timed in methods.items()}
     for name in (own for own in methods if own not in SURPRISE):
         ratios = paired_figures({other: tasks[other] for other in (name, *SURPRISE)}, name, seed)
-        cells = [f"{of['ratio']:.3f} ({of['low']:.3f}-{of['high']:.3f})" for of in ratios.values()]
+        cells = [f"{of.ratio:.3f} ({of.low:.3f}-{of.high:.3f})" for of in ratios.values()]
         print(f"| {name} | {' | '.join(cells)} |")
     forecast = float(np.median(methods[DEFAULT_METHOD].seconds))
     first = fit_seconds + forecast

@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetcast.completion import ForgettingMatrix
-from forgetcast.completion.calibration import gaussian_calibration
-from forgetcast.completion.factor_model import FactorModel, condition
-from forgetcast.completion.fitted import DEFAULT_METHOD, Fitted, fit_with
-from forgetcast.completion.leave_out import USUAL_NOISE_SHARE, choose
-from forgetcast.completion.row_mean import RowMean, most_forgotten
+from forgetcast.completion.methods.blend import BLEND
+from forgetcast.completion.methods.fitted_method import FittedMethod, fit_with
+from forgetcast.completion.models.factor_model import FactorModel, condition
+from forgetcast.completion.models.mean_forecast import MeanForecast, most_forgotten
+from forgetcast.completion.uncertainty.calibration import usual_calibration
+from forgetcast.completion.validation.choices import USUAL_DOUBT, USUAL_NOISE_SHARE, choose
 
 N_TASKS = 100
 N_PROBES = 30
@@ -69,18 +70,18 @@ def measure_in_memory(n_examples: int, bandwidth: float) -> None:
             f"| {peak / known.nbytes:.2f} x | 1.5 x | | |"
         )
     if n_examples == WIDE:
-        _, seconds = timed(lambda: choose(matrix, DEFAULT_METHOD, 0))
+        _, seconds = timed(lambda: choose(matrix, BLEND, 0))
         say("choices, by leaving rows out", seconds, goal=15)
     grown = ForgettingMatrix.from_arrays(one_more)
     _, fresh = timed(lambda: fit_usual(grown))
     _, seconds = timed(lambda: fit_usual(grown, fitted))
     say(f"one row more; a fresh fit takes {fresh:.2f}", seconds, n_bytes=one_more.nbytes)
-    fitted, seconds = timed(fitted.with_usual_probes)
+    fitted, seconds = timed(fitted.with_default_probes)
     say(f"design of {N_PROBES} mixed probes", seconds)
     probes = fitted.probes(N_PROBES).positions
     values = rows[-1, probes].astype(np.float64)
     # Every known row, the loadings, the mean, and the bounds of every column.
-    must_read = known.nbytes + fitted.spread.loadings.nbytes + 4 * fitted.spread.mean.nbytes
+    must_read = known.nbytes + fitted.factors.loadings.nbytes + 4 * fitted.factors.mean.nbytes
     seconds = median_of(lambda: fitted.forecast(probes, values).top(TOP))
     say(f"fold in, mean, intervals, top {TOP}", seconds, goal=0.025 if n_examples == WIDE else None, n_bytes=must_read)
     seconds = median_of(lambda: most_forgotten(fitted.mean(probes, values), TOP))
@@ -99,7 +100,7 @@ def measure_mapped(n_examples: int, bandwidth: float) -> None:
         values = np.asarray(model.mean[probes], dtype=np.float64) + 0.01
 
         def answer() -> Any:
-            return most_forgotten(RowMean(model, condition(model, probes, values)), TOP)
+            return most_forgotten(MeanForecast(model, condition(model, probes, values)), TOP)
 
         seconds = median_of(answer)
         say(f"fold in, top {TOP}", seconds, goal=1, n_bytes=model.loadings.nbytes + model.mean.nbytes)
@@ -151,9 +152,9 @@ def write_mapped(path: Path, shape: tuple[int, ...], mean: float, sd: float) -> 
     return mapped
 
 
-def fit_usual(matrix: ForgettingMatrix, earlier: Fitted | None = None) -> Fitted:
+def fit_usual(matrix: ForgettingMatrix, earlier: FittedMethod | None = None) -> FittedMethod:
     gram = None if earlier is None else earlier.gram
-    return fit_with(matrix, DEFAULT_METHOD, USUAL_NOISE_SHARE, gaussian_calibration(), gram)
+    return fit_with(matrix, BLEND, USUAL_NOISE_SHARE, USUAL_DOUBT, usual_calibration(), gram)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -1,8 +1,8 @@
 """Forgetcast: forecasts which upstream examples a language model forgets when it is fine-tuned on a new task.
 
-    from forgetcast import ForgetcastClient, ForgettingMatrix, errors
+    from forgetcast import Completer, ForgetcastClient, ForgettingMatrix, errors
 
-Each is loaded when it is first named: the client needs httpx2 and pydantic, the matrix numpy alone.
+Each is loaded when it is first named: the client needs httpx2 and pydantic, completer and matrix numpy alone.
 """
 
 from __future__ import annotations
@@ -15,13 +15,25 @@ from forgetcast.errors import ForgetcastError
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
-    from forgetcast.completion import ForgettingMatrix
+    from forgetcast.completion import CompletedMatrix, CompletedRow, Completer, ForgettingMatrix
 
-__all__ = ["ForgetcastClient", "ForgetcastError", "ForgettingMatrix", "TaskHandle", "errors"]
+__all__ = [
+    "CompletedMatrix",
+    "CompletedRow",
+    "Completer",
+    "ForgetcastClient",
+    "ForgetcastError",
+    "ForgettingMatrix",
+    "TaskHandle",
+    "errors",
+]
 
 _LAZY = {
     "ForgetcastClient": "forgetcast.client",
     "TaskHandle": "forgetcast.client",
+    "CompletedMatrix": "forgetcast.completion",
+    "CompletedRow": "forgetcast.completion",
+    "Completer": "forgetcast.completion",
     "ForgettingMatrix": "forgetcast.completion",
 }
 

@@ -19,7 +19,7 @@ ForgetcastError
   Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
   WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NotReproducible, JobFailed
   ServiceFailure    Internal, UnexpectedAnswer
-  SetupFailure      ConfigurationError, SchemaMismatch, IncompatibleFit
+  SetupFailure      ConfigurationError, SchemaMismatch, IncompatibleFit, NotFitted
 """
 
 from __future__ import annotations
@@ -496,7 +496,7 @@ class UnexpectedAnswer(ServiceFailure):
 
 
 class SetupFailure(ForgetcastError):
-    """A setting, a schema or a stored file does not fit this version of the code."""
+    """What has to be set up before is missing, or does not fit this version of the code."""
 
 
 class ConfigurationError(SetupFailure):
@@ -515,6 +515,12 @@ class IncompatibleFit(SetupFailure):
     """Stored factors were made by another version of the model."""
 
     code = "incompatible_fit"
+
+
+class NotFitted(SetupFailure):
+    """The completer knows no rows yet."""
+
+    code = "not_fitted"
 
 
 def every_error(family: type[ForgetcastError] = ForgetcastError) -> Iterator[type[ForgetcastError]]:

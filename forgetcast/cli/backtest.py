@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _of_file(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         options["n_probes"] = options.pop("probes")
     if options.get("methods") == [ALL]:
         options["methods"] = ALL_METHODS
-    return run(known, on_progress=_progress_notes(), **options)
+    return asdict(run(known, on_progress=_progress_notes(), **options))
 
 
 def _progress_notes() -> Callable[[int, int], None]:

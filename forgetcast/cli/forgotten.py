@@ -37,4 +37,4 @@ def forgotten(
             for example in found.data:
                 click.echo(example.example_id)
         else:
-            print_forgotten(found, read_words(client, task, found))
+            print_forgotten(found.data, read_words(client, task, found))

@@ -83,7 +83,7 @@ def _about(row: _Row) -> dict[str, Any]:
 
 def _warnings(known: ForgettingMatrix) -> dict[str, list[str]]:
     """By task, what of the file's own rows is beyond belief: the service compares a row with those it knows already."""
-    from forgetcast.completion.outliers import find_outliers, outlier_warnings
+    from forgetcast.completion.matrix.outliers import find_outliers, outlier_warnings
 
     found: dict[str, list[str]] = {}
     for task_id, sentence in outlier_warnings(known, find_outliers(known)):

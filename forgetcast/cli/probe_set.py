@@ -74,7 +74,7 @@ def _of_file(path: Path, size: int, design: str, seed: int, domains: Sequence[st
     importance = None if not domains else np.isin(known.domains or (), domains).astype(np.float64)
     fitted = fit(known)
     probes = fitted.probes(size, design=design, seed=seed, importance=importance)
-    errors = expected_error(fitted.spread, probes.positions, importance=importance).tolist()
+    errors = expected_error(fitted.factors, probes.positions, importance=importance).tolist()
     places = zip(probes.positions.tolist(), probes.at_random.tolist(), strict=True)
     return {
         "matrix": str(path),

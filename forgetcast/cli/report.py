@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
     from forgetcast.schemas import (
         Average,
+        DomainAverage,
         Forecast,
         Forgotten,
         ForgottenExample,
@@ -63,41 +64,60 @@ def read_words(client: ForgetcastClient, task_id: str, forgotten: Forgotten) -> 
 
 
 def print_report(report: Report) -> None:
-    _heading(f"Most forgotten under {report.task_id} (nats per token, {_percent(report.forgotten.level)} interval)")
-    print_forgotten(report.forgotten, report.words)
-    _heading("Forgetting by domain")
-    _print_domains(report.forecast)
-    _heading("What this rests on")
-    for line in _grounds(report.forecast):
-        click.echo(f"  {line}")
+    heading(most_forgotten(report.task_id, report.forgotten.level))
+    print_forgotten(report.forgotten.data, report.words)
+    heading("Forgetting by domain")
+    forecast = report.forecast
+    by_probes = forecast.random_mean if forecast.unlike_known else None
+    print_averages(forecast.domains, forecast.row_mean, by_probes, forecast.n_examples, forecast.n_measured)
+    print_grounds(_grounds(forecast))
     if report.job is not None:
-        _heading("Time")
+        heading("Time")
         click.echo(f"  {_times(report.job)}")
 
 
-def print_forgotten(forgotten: Forgotten, words: dict[str, str]) -> None:
-    """The table of the most forgotten examples."""
-    headings = ["", "example", "domain", "first words", "forgetting", "interval", ""]
-    rows = [_forgotten_row(example, words.get(example.example_id, "")) for example in forgotten.data]
+def most_forgotten(task: str, level: float) -> str:
+    """The heading above the most forgotten examples."""
+    return f"Most forgotten under {task} (nats per token, {100 * level:g}% interval)"
+
+
+def print_forgotten(examples: Sequence[ForgottenExample], words: dict[str, str]) -> None:
+    """The table of the most forgotten examples; `words` are first words by id, where there are texts."""
+    about = {
+        "domain": [example.domain for example in examples],
+        "first words": [words.get(example.example_id, "") for example in examples],
+    }
+    known = {name: column for name, column in about.items() if any(column)}
+    headings = ["", "example", *known, "forgetting", "interval", ""]
+    columns = zip(examples, *known.values(), strict=True)
+    rows = [(str(one.place), one.example_id, *about_it, *_forgetting(one)) for one, *about_it in columns]
     print_table(headings, rows, to_the_right=["", "forgetting"])
 
 
-def _forgotten_row(example: ForgottenExample, words: str) -> Sequence[str]:
+def _forgetting(example: ForgottenExample) -> tuple[str, str, str]:
     how = "measured" if example.measured else "predicted"
     interval = "" if example.measured else _interval(example.low, example.high)
     how += "" if example.promised or example.measured else ", not promised"
-    return str(example.place), example.example_id, example.domain, words, f"{example.forgetting:+.3f}", interval, how
+    return f"{example.forgetting:+.3f}", interval, how
 
 
-def _print_domains(forecast: Forecast) -> None:
-    rows = [
-        (one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured)) for one in forecast.domains
-    ]
-    rows.append(("all", *_average(forecast.row_mean), str(forecast.n_examples), str(forecast.n_measured)))
-    if forecast.unlike_known and forecast.random_mean is not None:
-        rows.append(("all, by random probes alone", *_average(forecast.random_mean), str(forecast.n_examples), ""))
+def print_averages(
+    domains: Sequence[DomainAverage], row_mean: Average, by_probes: Average | None, n_examples: int, n_measured: int
+) -> None:
+    """The table of domains and of the whole row, with its mean by random probes where that is to be shown."""
+    rows = [(one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured)) for one in domains]
+    rows.append(("all", *_average(row_mean), str(n_examples), str(n_measured)))
+    if by_probes is not None:
+        rows.append(("all, by random probes alone", *_average(by_probes), str(n_examples), ""))
     headings = ["domain", "mean", "interval", "examples", "measured"]
     print_table(headings, rows, to_the_right=["mean", "examples", "measured"])
+
+
+def print_grounds(lines: Sequence[str]) -> None:
+    """What a forecast rests on, a line each."""
+    heading("What this rests on")
+    for line in lines:
+        click.echo(f"  {line}")
 
 
 def _average(average: Average) -> tuple[str, str]:
@@ -152,5 +172,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def _heading(text: str) -> None:
+def heading(text: str) -> None:
+    """An empty line and a line above a table."""
     click.echo(f"\n{text}")

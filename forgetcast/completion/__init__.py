@@ -1,26 +1,40 @@
 """The completion core: known rows and a few measured cells in, a completed row out. Numpy only."""
 
-from forgetcast.completion.analysis import analyse
-from forgetcast.completion.backtest import ALL_METHODS, backtest
-from forgetcast.completion.fitted import DEFAULT_METHOD, METHODS, MODEL_VERSION, Fitted
-from forgetcast.completion.fitting import fit
-from forgetcast.completion.matrix import ForgettingMatrix
-from forgetcast.completion.noise_floor import Repeat
-from forgetcast.completion.probes import Design, ProbeSet, design_probes, expected_error, random_probes
-from forgetcast.completion.repeats import Origin, RepeatedRow
-from forgetcast.completion.replay import ReplaySet, Strategy, default_max_weight, draw_replay_set
-from forgetcast.completion.row_forecast import Interval, RowForecast
+from forgetcast.completion.by_id.completed_matrix import CompletedMatrix
+from forgetcast.completion.by_id.completed_row import CompletedCell, CompletedRow
+from forgetcast.completion.by_id.probe_list import ProbeList
+from forgetcast.completion.completer import Completer
+from forgetcast.completion.fit_method import fit
+from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix
+from forgetcast.completion.matrix.noise_floor import Repeat
+from forgetcast.completion.matrix.repeats import Origin, RepeatedRow
+from forgetcast.completion.methods.fitted_method import MODEL_VERSION, FittedMethod
+from forgetcast.completion.methods.method import Method
+from forgetcast.completion.methods.registry import BASELINES, DEFAULT_METHOD, METHODS
+from forgetcast.completion.reports.analysis import analyse
+from forgetcast.completion.reports.backtest import ALL_METHODS, backtest
+from forgetcast.completion.row_forecast import RowForecast
+from forgetcast.completion.selection.probes import Design, ProbeSet, design_probes, expected_error, random_probes
+from forgetcast.completion.selection.replay import ReplaySet, Strategy, default_max_weight, draw_replay_set
+from forgetcast.completion.uncertainty.probe_mean import Interval
 
 __all__ = [
     "ALL_METHODS",
+    "BASELINES",
     "DEFAULT_METHOD",
     "METHODS",
     "MODEL_VERSION",
+    "CompletedCell",
+    "CompletedMatrix",
+    "CompletedRow",
+    "Completer",
     "Design",
-    "Fitted",
+    "FittedMethod",
     "ForgettingMatrix",
     "Interval",
+    "Method",
     "Origin",
+    "ProbeList",
     "ProbeSet",
     "Repeat",
     "RepeatedRow",

@@ -2,29 +2,55 @@
 
 Notation
     mean, sd, low, high   of every cell              (N,)  nats per token
-    scale                 the row's own factor on sd
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 
-from forgetcast.completion.arguments import mask_of, positions_of, whole_number
-from forgetcast.completion.calibration import Calibration, student_quantile
-from forgetcast.completion.factor_model import Posterior
+from forgetcast.completion.arguments import mask_of, positions_of, real_number, whole_number
+from forgetcast.completion.metrics import TOP_SHARE
+from forgetcast.completion.models.factor_model import Posterior
 from forgetcast.completion.types import Floats, Indices, Mask
+from forgetcast.completion.uncertainty.averages import Groups, average_errors, level_variance
+from forgetcast.completion.uncertainty.calibration import ExpectedErrors
+from forgetcast.completion.uncertainty.error_shape import error_probability, error_quantile
+from forgetcast.completion.uncertainty.probe_mean import (
+    FEWEST_IN_PART,
+    FEWEST_PROBES,
+    Interval,
+    mean_by_probes,
+    share_by_probes,
+)
+from forgetcast.completion.uncertainty.row_scale import RowScale, Scales
+from forgetcast.errors import OutOfRange
+
+TOP_CELLS = 8192  # that tell where the highest forecasts begin
 
 
-class Interval(NamedTuple):
-    """An average of cells, nats per token."""
+@dataclass(frozen=True, eq=False)
+class ProbedCells:
+    """Measured cells beside what the others say of them. (S,) each
 
-    mean: float
-    low: float
-    high: float
+    positions ; forgetting, nats per token
+    left_out, left_out_sd : forecast from all other probes and its sd by the factor model, nats per token
+    at_random : which of them were drawn at random
+    """
+
+    positions: Indices
+    forgetting: Floats
+    left_out: Floats
+    left_out_sd: Floats
+    at_random: Mask
+
+    @property
+    def residuals(self) -> Floats:
+        """What was measured less what the others said, nats per token. (S,)"""
+        return self.forgetting - self.left_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +59,9 @@ class RowForecast:
 
     mean, sd, low, high : measured cells as measured, with sd 0 and low = high = mean
     measured : which cells were measured
-    promised : which cells' intervals are vouched for: all, or only the measured ones of a row unlike all known ones
-    unlike_known : the probes are improbable under the model; then only ``random_mean`` is promised beside what was
-        measured
-    random_mean : mean of the row by its random probes alone, whatever the model says; None below two of them
+    calibrated : which cells' intervals are vouched for: all, or only the measured ones of a row unlike all known ones
+    unlike_known : the probes say that the row is unlike all known ones; None where they are too few to say. Of a row
+        unlike them only ``mean_interval`` is vouched for beside what was measured
     level : share of cells that the intervals are meant to cover
     """
 
@@ -45,22 +70,85 @@ class RowForecast:
     low: Floats
     high: Floats
     measured: Mask
-    promised: Mask
-    unlike_known: bool
-    random_mean: Interval | None
+    calibrated: Mask
+    unlike_known: bool | None
     level: float
     posterior: Posterior
-    average_half_width: float  # in sd of the average
+    scale: RowScale
+    errors: ExpectedErrors
+    probed: ProbedCells
 
     @property
     def row_mean(self) -> Interval:
         """Mean of the whole row from the joint predictive: cells share their errors."""
-        return self._average(np.arange(self.mean.size, dtype=np.intp))
+        return self._averages(Groups.whole(self.mean.size), self.errors.row_shape)[0]
+
+    def mean_of(self, positions: Indices) -> Interval:
+        """Mean of most of a row, as ``row_mean`` is that of the whole of it.
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, WrongKind
+        """
+        positions = positions_of("The positions", positions, self.mean.size)
+        return self._averages(Groups.of([positions]), self.errors.row_shape)[0]
 
     def summary(self, groups: Mapping[str, Indices]) -> dict[str, Interval]:
         """Mean of every group of positions (a domain's, say) from the joint predictive; empty groups are left out."""
         found = {name: positions_of(f"The positions of {name!r}", of, self.mean.size) for name, of in groups.items()}
-        return {name: self._average(positions) for name, positions in found.items() if positions.size}
+        found = {name: positions for name, positions in found.items() if positions.size}
+        if not found:
+            return {}
+        averages = self._averages(Groups.of(list(found.values())), self.errors.domain_shape)
+        return dict(zip(found, averages, strict=True))
+
+    def mean_interval(self, positions: Indices | None = None) -> Interval | None:
+        """Mean of the row, or of some positions, that holds whatever the model gets wrong: by the random probes.
+
+        None where too few of these are at hand: two for the row, five for a part of it.
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, WrongKind
+        """
+        among, inside = self._part(positions)
+        if among is None:
+            return None
+        residuals = self.probed.residuals[inside]
+        unmeasured = int(np.count_nonzero(~self.measured[among]))
+        return mean_by_probes(float(self.mean[among].mean()), unmeasured, among.size, residuals, self.level)
+
+    def share_above(self, limit: float, positions: Indices | None = None) -> Interval | None:
+        """Share of the row's examples, or of some positions, forgotten by more than a limit (nats per token).
+
+        Like ``mean_interval`` it holds whatever the model gets wrong, and is None where that is.
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, WrongKind
+        OutOfRange
+            if the limit is not a finite number
+        """
+        limit = real_number("The limit", limit)
+        if not np.isfinite(limit):
+            raise OutOfRange("The limit must be a finite number.")
+        among, inside = self._part(positions)
+        if among is None:
+            return None
+        measured = self.measured[among]
+        unmeasured = among[~measured]
+        sd = np.sqrt(self.posterior.variance[unmeasured])
+        probed = self.probed
+        beyond = self._probability_above(limit, self.mean[unmeasured], sd)
+        return share_by_probes(
+            int(np.count_nonzero(self.mean[among[measured]] > limit)),
+            float(beyond.sum()),
+            unmeasured.size,
+            among.size,
+            (probed.forgetting[inside] > limit).astype(np.float64),
+            self._probability_above(limit, probed.left_out[inside], probed.left_out_sd[inside]),
+            self.level,
+        )
 
     def top(self, k: int, among: Mask | None = None) -> Indices:
         """Positions of the k highest means, highest first, ties in order of position; fewer if there are fewer.
@@ -82,51 +170,82 @@ class RowForecast:
         found = np.flatnonzero(mean >= kth)  # ties at the edge included, in order of position
         return pool[found[np.argsort(-mean[found], kind="stable")[:k]]]
 
-    def _average(self, positions: Indices) -> Interval:
-        _, variance = self.posterior.average(positions)
-        mean = float(self.mean[positions].mean())
-        half = self.average_half_width * float(np.sqrt(variance))
-        return Interval(mean, mean - half, mean + half)
+    def _averages(self, groups: Groups, shape: Floats) -> list[Interval]:
+        errors = average_errors(self.posterior, groups, self._level_variance)
+        means = groups.sums(self.mean) / groups.sizes
+        return [
+            Interval(mean, *(mean + sd * quantile for quantile in self._quantiles(shape, self.scale.of_average(ratio))))
+            for mean, sd, ratio in zip(means.tolist(), errors.sd.tolist(), errors.shared_ratio.tolist(), strict=True)
+        ]
+
+    @cached_property
+    def _level_variance(self) -> float:
+        return level_variance(self.posterior, self.probed.residuals[self.probed.at_random], self.scale.typical)
+
+    def _quantiles(self, shape: Floats, scales: Scales) -> tuple[float, float]:
+        """Where an error's interval ends, in sd by the factor model."""
+        tail = (1 - self.level) / 2
+        return error_quantile(shape, scales, tail), error_quantile(shape, scales, 1 - tail)
+
+    def _probability_above(self, limit: float, mean: Floats, sd: Floats) -> Floats:
+        return 1.0 - error_probability(self.errors.cell_shape, self.scale.of_cells(), (limit - mean) / sd)
+
+    def _part(self, positions: Indices | None) -> tuple[Indices | None, Mask]:
+        """Positions of the row or a part of it, None with too few random probes, and which probes are those."""
+        if positions is None:
+            among = np.arange(self.mean.size, dtype=np.intp)
+            inside, fewest = self.probed.at_random, FEWEST_PROBES
+        else:
+            among = positions_of("The positions", positions, self.mean.size)
+            inside, fewest = self.probed.at_random & np.isin(self.probed.positions, among), FEWEST_IN_PART
+        return (among if np.count_nonzero(inside) >= fewest else None), inside
 
 
 def make_row_forecast(
     posterior: Posterior,
-    scale: float,
-    calibration: Calibration,
+    scale: RowScale,
+    errors: ExpectedErrors,
     level: float,
-    improbability: float,
-    random_cells: Floats,
+    unlike: bool | None,
+    probed: ProbedCells,
 ) -> RowForecast:
-    """Scale the posterior to the row, turn sds into intervals of this level, and flag a row unlike all known ones.
+    """Turn the posterior and the row's scale into intervals of this level.
 
-    Parameters
-    ----------
-    scale : the row's own factor on every sd
-    improbability : of its probes, to compare with left-out rows
-    random_cells : measured values of the probes that were drawn at random, nats per token
+    The 5% highest forecasts have errors of their own: they are the highest in part because they err.
     """
-    n_probes = int(posterior.measured.sum())
-    sd = scale * np.sqrt(posterior.variance)
-    half = calibration.cell_half_width(level, n_probes) * sd
-    unlike = calibration.is_unlike(improbability, n_probes)
+    sd = np.sqrt(posterior.variance)
+    cells, tail = scale.of_cells(), (1 - level) / 2
+    low, high = (posterior.mean + error_quantile(errors.cell_shape, cells, p) * sd for p in (tail, 1 - tail))
+    top = _highest(posterior.mean, posterior.measured)
+    low[top], high[top] = (
+        posterior.mean[top] + error_quantile(errors.top_shape, cells, p) * sd[top] for p in (tail, 1 - tail)
+    )
     return RowForecast(
         mean=posterior.mean,
-        sd=sd,
-        low=posterior.mean - half,
-        high=posterior.mean + half,
+        sd=scale.typical * sd,
+        low=low,
+        high=high,
         measured=posterior.measured,
-        promised=posterior.measured.copy() if unlike else np.ones(posterior.mean.size, dtype=np.bool_),
+        calibrated=posterior.measured.copy() if unlike else np.ones(posterior.mean.size, dtype=np.bool_),
         unlike_known=unlike,
-        random_mean=_sample_mean(random_cells, level),
         level=level,
         posterior=posterior,
-        average_half_width=scale * calibration.average_half_width(level, n_probes),
+        scale=scale,
+        errors=errors,
+        probed=probed,
     )
 
 
-def _sample_mean(cells: Floats, level: float) -> Interval | None:
-    """Student interval of a mean from a random sample."""
-    if cells.size < 2:
-        return None
-    mean, half = float(cells.mean()), student_quantile(level, cells.size - 1) * float(cells.std(ddof=1))
-    return Interval(mean, mean - half / cells.size**0.5, mean + half / cells.size**0.5)
+def _highest(mean: Floats, measured: Mask) -> Indices:
+    """About the 5% highest forecasts among the cells that were not measured, at least one; none if there is none.
+
+    Where they begin is found from TOP_CELLS of them, evenly over a wider row: sorting all would cost as much as the
+    rest.
+    """
+    every = slice(None, None, max(1, mean.size // TOP_CELLS))
+    pool = mean[every][~measured[every]]
+    if pool.size == 0:
+        return np.zeros(0, dtype=np.intp)
+    k = max(1, round(TOP_SHARE * pool.size))
+    highest = np.flatnonzero(mean >= np.partition(pool, pool.size - k)[pool.size - k])
+    return highest[~measured[highest]]

@@ -94,7 +94,8 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.IncompatibleFit: 500,
     errors.ConfigurationError: 500,
     errors.Internal: 500,
-    # raised by the client and the command line, never by a route
+    # raised by the client, the command line and a completer, never by a route
+    errors.NotFitted: 500,
     errors.ServiceUnreachable: 500,
     errors.WaitTimedOut: 500,
     errors.UnexpectedAnswer: 500,

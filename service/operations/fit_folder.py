@@ -13,15 +13,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetcast.completion import DEFAULT_METHOD, Fitted, ForgettingMatrix, Repeat, analyse, backtest, fit
-from forgetcast.completion.fitted import BASELINES
-from forgetcast.completion.refitted import REFITTED
+from forgetcast.completion import (
+    BASELINES,
+    DEFAULT_METHOD,
+    FittedMethod,
+    ForgettingMatrix,
+    Repeat,
+    analyse,
+    backtest,
+    fit,
+)
+from forgetcast.completion.methods.refit_per_task import REFIT_PER_TASK
 from forgetcast.errors import MatrixEmpty, NotFinite
 
 ORDER, ROWS, NAMES, EARLIER, REPEATS = "order.json", "rows", "names.json", "earlier.npz", "repeats.npz"
@@ -33,8 +42,6 @@ FEWEST_ROWS_FOR_BACKTEST = 3
 MOST_CELLS_REFITTED = 1_000_000  # known cells; methods that are fitted anew for every forecast take too long beyond
 MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leaves out every row
 Row = tuple[str, str | None, NDArray[np.float32]]  # task id, family, values (N,)
-
-MAY_BE_INFINITE = ("Calibration.improbable",)  # a bound that a few rows do not give
 
 
 def work_in(folder: Path) -> None:
@@ -50,7 +57,7 @@ def work_in(folder: Path) -> None:
 def _write_fit(folder: Path, known: ForgettingMatrix) -> None:
     arrays = fit(known, earlier=_read_earlier(folder)).to_arrays()
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
-    bad = [name for name, array in numbers.items() if not np.isfinite(array).all() and name not in MAY_BE_INFINITE]
+    bad = [name for name, array in numbers.items() if not np.isfinite(array).all()]
     if bad:
         raise NotFinite(f"the fit is not finite in {bad[0]}; a row of the matrix holds values that are too large")
     with (folder / FIT).open("wb") as packed:
@@ -67,9 +74,9 @@ def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
     if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
         return None
     left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
-    refitted = REFITTED if known.observed.size <= MOST_CELLS_REFITTED else ()
+    refitted = REFIT_PER_TASK if known.observed.size <= MOST_CELLS_REFITTED else ()
     methods = (DEFAULT_METHOD, *BASELINES, *refitted)
-    return backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS)
+    return asdict(backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS))
 
 
 def write_known(folder: Path, example_ids: Sequence[str], domains: Sequence[str], known: Iterable[Row]) -> None:
@@ -101,11 +108,11 @@ def _read_known(folder: Path) -> ForgettingMatrix:
     return ForgettingMatrix.from_arrays(np.memmap(folder / ROWS, "<f4", "r", shape=shape), **names)
 
 
-def _read_earlier(folder: Path) -> Fitted | None:
+def _read_earlier(folder: Path) -> FittedMethod | None:
     if not (folder / EARLIER).exists():
         return None
     with np.load(folder / EARLIER, allow_pickle=False) as arrays:
-        return Fitted.from_arrays(dict(arrays))
+        return FittedMethod.from_arrays(dict(arrays))
 
 
 def _read_repeats(folder: Path) -> list[Repeat]:

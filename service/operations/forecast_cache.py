@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from forgetcast import schemas
-from forgetcast.completion import MODEL_VERSION, Fitted, RowForecast
+from forgetcast.completion import MODEL_VERSION, FittedMethod, RowForecast
 from forgetcast.completion.types import Indices
 from service.operations.fit_files import FitFiles
 from service.storage.database import Session
@@ -86,16 +86,16 @@ class ForecastCache:
         self._files = FitFiles(folder)
         self._lock = Lock()
         self._making: dict[Hashable, Lock] = {}
-        self._fits: LRUCache[str, Fitted] = LRUCache(FITS)
+        self._fits: LRUCache[str, FittedMethod] = LRUCache(FITS)
         self._columns: LRUCache[str, UpstreamColumns] = LRUCache(SETS)
         self._rows: LRUCache[RowKey, Completed] = LRUCache(
             max_bytes - max_bytes // ANSWERS_SHARE, lambda completed: completed.n_bytes
         )
         self._answers: LRUCache[Hashable, bytes] = LRUCache(max_bytes // ANSWERS_SHARE, len)
 
-    def fitted(self, session: Session, sha256: str) -> Fitted:
+    def fitted(self, session: Session, sha256: str) -> FittedMethod:
         """The fit whose arrays have this sha256."""
-        return self._once(self._fits, sha256, lambda: Fitted.from_arrays(self._files.arrays(session, sha256)))
+        return self._once(self._fits, sha256, lambda: FittedMethod.from_arrays(self._files.arrays(session, sha256)))
 
     def columns(self, session: Session, set_id: str) -> UpstreamColumns:
         return self._once(self._columns, set_id, lambda: read_columns(session, set_id))

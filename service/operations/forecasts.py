@@ -58,7 +58,7 @@ def warm(database: Database, cache: ForecastCache) -> None:
 def summary(completed: Completed) -> schemas.Forecast:
     """The forecast in short: the row's mean, each domain's, and what they rest on."""
     row = completed.row
-    averages = row.summary(completed.groups)
+    averages, by_probes = row.summary(completed.groups), row.mean_interval()
     domains = [
         schemas.DomainAverage(
             domain=name,
@@ -78,10 +78,10 @@ def summary(completed: Completed) -> schemas.Forecast:
         n_examples=int(row.mean.size),
         n_measured=int(row.measured.sum()),
         row_mean=schemas.Average(**row.row_mean._asdict()),
-        random_mean=None if row.random_mean is None else schemas.Average(**row.random_mean._asdict()),
+        random_mean=None if by_probes is None else schemas.Average(**by_probes._asdict()),
         domains=sorted(domains, key=lambda domain: -domain.mean),
         same_recipe=completed.same_recipe,
-        unlike_known=row.unlike_known,
+        unlike_known=bool(row.unlike_known),
         warnings=_warnings(completed),
         quality=None if completed.quality is None else schemas.Quality.model_validate(completed.quality),
     )
@@ -113,7 +113,7 @@ def forgotten(
             high=float(row.high[position]),
             place=place,
             measured=bool(row.measured[position]),
-            promised=bool(row.promised[position]),
+            promised=bool(row.calibrated[position]),
         )
         for place, position in enumerate(_top(completed, k, among).tolist(), 1)
     ]
@@ -133,7 +133,7 @@ def _top(completed: Completed, k: int, among: Mask | None) -> Indices:
 def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matrix, fit: Fit, level: float) -> Completed:
     fitted = cache.fitted(session, fit.arrays_sha256)
     cells = believable(storage.read_cells(session, task.id, task.row_version, matrix.recipe), task.id)
-    with metrics.COMPLETION_SECONDS.labels(fitted.method).time():
+    with metrics.COMPLETION_SECONDS.labels(fitted.method.name).time():
         row = fitted.forecast(
             cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]
         )
@@ -145,7 +145,7 @@ def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matri
         versions=schemas.Versions(
             matrix_version=fit.matrix_version, row_version=task.row_version, model_version=MODEL_VERSION
         ),
-        method=fitted.method,
+        method=fitted.method.name,
         n_tasks=fitted.n_tasks,
         tested=fit.tested,
         quality=fit.quality,

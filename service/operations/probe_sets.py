@@ -10,7 +10,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from forgetcast import schemas
-from forgetcast.completion import Fitted, ProbeSet, expected_error, random_probes
+from forgetcast.completion import FittedMethod, ProbeSet, expected_error, random_probes
 from forgetcast.completion.types import Floats
 from forgetcast.errors import FieldError, FitFailed, FitPending, InvalidRequest, MatrixEmpty
 from service.operations.fits import read_fit
@@ -165,8 +165,8 @@ def read_probe_set(
 
 
 def _design(
-    fitted: Fitted, version: int, size: int, design: str, seed: int, importance: Floats | None
+    fitted: FittedMethod, version: int, size: int, design: str, seed: int, importance: Floats | None
 ) -> DesignedProbes:
     probes = fitted.probes(size, design=design, seed=seed, importance=importance)
-    errors = expected_error(fitted.spread, probes.positions, importance=importance)
+    errors = expected_error(fitted.factors, probes.positions, importance=importance)
     return DesignedProbes(probes, design, version, errors)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from forgetcast.completion import ForgettingMatrix
-from forgetcast.completion.outliers import FEWEST, find_outliers, outlier_warnings
+from forgetcast.completion.matrix.outliers import FEWEST, find_outliers, outlier_warnings
 from service.operations.belief import believable
 from service.storage import matrices as matrix_storage
 from service.storage import tasks as storage

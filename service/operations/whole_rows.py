@@ -65,7 +65,7 @@ def forecast_lines(completed: Completed) -> Generator[bytes]:
             row.low[block].tolist(),
             row.high[block].tolist(),
             row.measured[block].tolist(),
-            row.promised[block].tolist(),
+            row.calibrated[block].tolist(),
             strict=True,
         )
         yield "".join(
@@ -100,7 +100,7 @@ def _forecast_blocks(completed: Completed) -> Iterator[list[Any]]:
     row, columns = completed.row, completed.columns
     for block in _blocks(row.mean.size, BLOCK):
         numbers = [array[block].astype("<f4") for array in (row.mean, row.low, row.high)]
-        yield [columns.example_ids[block], columns.domains[block], *numbers, row.measured[block], row.promised[block]]
+        yield [columns.example_ids[block], columns.domains[block], *numbers, row.measured[block], row.calibrated[block]]
 
 
 def _blocks(size: int, length: int) -> Iterator[slice]:

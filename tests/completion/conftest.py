@@ -28,6 +28,26 @@ def make_forgetting(
     return column_mean + shift + factors + column_noise * generator.standard_normal((n_tasks, n_examples))
 
 
+def far_rows(known: np.ndarray, n_rows: int, scale: float = 1.0, seed: int = 0) -> np.ndarray:
+    """Rows far from all known ones: the columns' means, and a pattern of their own instead of the known rows'.
+
+    ``scale`` : sd of that pattern over the sd of the known rows around the column means
+    """
+    generator = np.random.default_rng(seed)
+    mean = known.mean(axis=0)
+    sd = scale * float((known - mean).std())
+    return np.asarray(mean + sd * generator.standard_normal((n_rows, known.shape[1])))
+
+
+def share_outside(known: np.ndarray, row: np.ndarray) -> float:
+    """Share of a row's squared deviation from the column means that lies outside the span of the known rows'."""
+    centred = known - known.mean(axis=0)
+    _, singular, right = np.linalg.svd(centred, full_matrices=False)
+    basis = right[singular > 1e-9 * singular[0]]
+    deviation = row - known.mean(axis=0)
+    return 1.0 - float(np.sum((basis @ deviation) ** 2) / np.sum(deviation**2))
+
+
 @pytest.fixture
 def make_matrix() -> MakeMatrix:
     """A matrix of this shape; ``missing`` is the share of cells that were never measured."""

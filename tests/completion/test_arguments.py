@@ -22,10 +22,10 @@ from forgetcast.completion import (
     fit,
     random_probes,
 )
-from forgetcast.completion.factor_model import fold_in
-from forgetcast.completion.knn import knn_mean
-from forgetcast.completion.matrix_factorisation import mf_mean
-from forgetcast.completion.probes import spread_probes
+from forgetcast.completion.methods.knn import knn_mean
+from forgetcast.completion.methods.matrix_factorisation import mf_mean
+from forgetcast.completion.models.factor_model import fold_in
+from forgetcast.completion.selection.probes import spread_probes
 from forgetcast.errors import (
     BeyondBelief,
     NotFinite,
@@ -58,10 +58,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "origin": Origin,
     "repeat": partial(Repeat, "task"),
     "random": partial(random_probes, n_examples=N, size=3, seed=0),
-    "spread": partial(spread_probes, FITTED.spread.noise, size=3, seed=0),
-    "design": partial(design_probes, FITTED.spread, 3),
-    "design_size": partial(design_probes, FITTED.spread),
-    "expected_error": partial(expected_error, FITTED.spread),
+    "spread": partial(spread_probes, FITTED.factors.noise, size=3, seed=0),
+    "design": partial(design_probes, FITTED.factors, 3),
+    "design_size": partial(design_probes, FITTED.factors),
+    "expected_error": partial(expected_error, FITTED.factors),
     "probes": FITTED.probes,
     "fit": fit,
     "fit_matrix": partial(fit, MATRIX, "additive"),
@@ -69,7 +69,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "forecast": partial(FITTED.forecast, PROBES, VALUES),
     "forecast_of": FITTED.forecast,
     "mean_of": FITTED.mean,
-    "fold_in": partial(fold_in, FITTED.spread),
+    "fold_in": partial(fold_in, FITTED.factors),
     "knn": partial(knn_mean, Z, MATRIX.observed),
     "mf": partial(mf_mean, Z, MATRIX.observed),
     "mf_seed": partial(mf_mean, Z, MATRIX.observed, PROBES, VALUES),
@@ -252,7 +252,7 @@ def test_numbers_of_numpy_are_numbers():
 
 def test_rows_of_a_back_test_may_be_an_array():
     report = CALLS["backtest"](train=np.arange(6), test=np.arange(6, 8))
-    assert [task["task"] for task in report["methods"]["popularity"]["tasks"]] == ["task-6", "task-7"]
+    assert [task.task for task in report.methods["popularity"].tasks] == ["task-6", "task-7"]
 
 
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing cells"])

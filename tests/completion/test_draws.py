@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import forgetcast.completion
 from forgetcast.completion import draw_replay_set, random_probes
 from forgetcast.completion.draws import Draws
-from forgetcast.completion.probes import spread_probes
+from forgetcast.completion.selection.probes import spread_probes
 from forgetcast.errors import OutOfRange, WrongKind
 
 

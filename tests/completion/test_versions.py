@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from forgetcast.completion import METHODS, Fitted, ForgettingMatrix, fit, random_probes
-from forgetcast.completion.known_rows import SAMPLE_COLUMNS
+from forgetcast.completion import METHODS, FittedMethod, ForgettingMatrix, fit, random_probes
+from forgetcast.completion.matrix.known_rows import SAMPLE_COLUMNS
 from tests.completion.conftest import make_forgetting
 
 
@@ -18,7 +18,7 @@ def test_one_row_more_is_the_same_as_a_fresh_fit(method, n_examples):
     forgetting = make_forgetting(16, n_examples, rank=3)
     before, after = matrix_of(forgetting, range(14)), matrix_of(forgetting, range(15))
     probes = random_probes(n_examples, 20, 0)
-    earlier = Fitted.from_arrays(fit(before, method).to_arrays())
+    earlier = FittedMethod.from_arrays(fit(before, method).to_arrays())
     grown, fresh = fit(after, method, earlier=earlier), fit(after, method)
     one, other = (fitted.forecast(probes, forgetting[-1, probes]) for fitted in (grown, fresh))
     assert one.mean == pytest.approx(other.mean, abs=1e-9)
@@ -26,7 +26,8 @@ def test_one_row_more_is_the_same_as_a_fresh_fit(method, n_examples):
     assert one.row_mean == pytest.approx(other.row_mean, abs=1e-9)
     if grown.local is not None and fresh.local is not None:
         assert grown.local.noise_share == fresh.local.noise_share
-    assert grown.calibration.cell_ratio == pytest.approx(fresh.calibration.cell_ratio, abs=1e-9)
+    assert grown.calibration.location == pytest.approx(fresh.calibration.location, abs=1e-9)
+    assert grown.calibration.cell_shape == pytest.approx(fresh.calibration.cell_shape, abs=1e-6)
 
 
 def test_a_chain_of_versions_does_not_drift():

@@ -1,0 +1,1 @@
+"""What a notebook sees: examples and tasks by id, positions inside."""

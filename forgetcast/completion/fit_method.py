@@ -1,0 +1,36 @@
+"""Fit a completion method to the known rows, every choice made by leaving rows out."""
+
+from __future__ import annotations
+
+from forgetcast.completion.arguments import whole_number
+from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix, check_matrix
+from forgetcast.completion.matrix.outliers import without_outliers
+from forgetcast.completion.methods.fitted_method import FittedMethod, fit_with
+from forgetcast.completion.methods.method import Method
+from forgetcast.completion.methods.registry import DEFAULT_METHOD, method_named
+from forgetcast.completion.validation.choices import choose
+
+
+def fit(
+    matrix: ForgettingMatrix, method: str | Method = DEFAULT_METHOD, seed: int = 0, earlier: FittedMethod | None = None
+) -> FittedMethod:
+    """Fit a method to the known rows.
+
+    Parameters
+    ----------
+    method : ``blend``, ``local``, ``factor``, ``additive`` or ``popularity``, or a method of one's own
+    seed : non-negative; decides which rows and columns the choices look at and which cells play the probes
+    earlier : the fit of another version of this matrix. Rows it knew are not multiplied with each other again: one
+        row more costs M x N, not M x M x N; the fit is the same up to rounding. Not used when a cell is missing
+
+    Raises
+    ------
+    UnknownMethod, WrongKind, OutOfRange
+    """
+    check_matrix(matrix)
+    whole_number("The seed", seed)
+    method = method_named(method)
+    matrix = without_outliers(matrix)
+    choices = choose(matrix, method, seed)
+    gram = None if earlier is None else earlier.gram
+    return fit_with(matrix, method, choices.noise_share, choices.doubt, choices.calibration, gram).with_default_probes()

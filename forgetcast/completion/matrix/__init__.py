@@ -1,0 +1,1 @@
+"""What comes in: known rows, their file, and what a fit reads of them."""

@@ -1,0 +1,1 @@
+"""How the mean of a new row is made, a file a method."""

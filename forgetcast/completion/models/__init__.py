@@ -1,0 +1,1 @@
+"""Where a mean and a variance of every cell come from."""

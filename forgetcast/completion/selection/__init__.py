@@ -1,0 +1,1 @@
+"""Which examples to measure, and which to replay."""

@@ -1,0 +1,1 @@
+"""How far off a forecast may be."""

@@ -1,0 +1,1 @@
+"""Rows left out: what choices and intervals are learned from."""
