@@ -25,7 +25,7 @@ from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, Waitin
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
 from forgetcast.schemas.problems import Problem, ProblemField
 from forgetcast.schemas.replay_sets import ReplayExample, ReplayFormat, ReplayManifest, ReplaySet
-from forgetcast.schemas.tasks import Cell, Dataset, ImportedRow, MeasurementsCreate, Task, TaskCreate
+from forgetcast.schemas.tasks import Cell, Dataset, ImportedRow, MeasurementsCreate, ReadAs, Task, TaskCreate
 from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamSet, UpstreamSetCreate
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "Progress",
     "Quality",
     "Queue",
+    "ReadAs",
     "Ready",
     "Recipe",
     "ReplayExample",

@@ -12,12 +12,21 @@ from forgetcast.schemas.measuring import Recipe, Setting
 from forgetcast.schemas.probes import Design, Measure
 
 
+class ReadAs(Shape):
+    """In which layout fine-tuning data stand, and by which version of the converter."""
+
+    layout: str = Field(description="its name; several, joined by `and`, where examples differ")
+    version: int = Field(description="of the converter: what it makes of the same bytes changes with it alone")
+    sentence: str = Field(description="the same in words, with how many examples there are")
+
+
 class Dataset(Shape):
     """Fine-tuning data, named by the sha256 of its bytes."""
 
     sha256: Sha256
-    n_lines: int
+    n_lines: int = Field(description="examples")
     n_bytes: int
+    read_as: ReadAs | None = None
 
 
 class TaskCreate(Shape):
@@ -47,6 +56,7 @@ class Task(Shape):
     id: Id
     matrix: Id
     dataset: Sha256 | None = Field(description="of the fine-tuning data; of an imported row's, which are elsewhere")
+    read_as: ReadAs | None = Field(default=None, description="what the fine-tuning data were read as")
     measure: Measure
     design: Design | None = Field(description="that was used: random where there was no fit to design probes from")
     designed_from: int | None = Field(default=None, description="matrix version whose fit chose probes, if one did")

@@ -52,6 +52,7 @@ class Dataset(Table):
     sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     n_lines: Mapped[int]
     n_bytes: Mapped[int]
+    read_as: Mapped[dict[str, Any] | None]  # schemas.ReadAs; null when it was stored before layouts had names
     created_at: Mapped[float] = mapped_column(default=now())
 
 
@@ -101,11 +102,16 @@ class Fit(Table):
     matrix_version: Mapped[int] = mapped_column(primary_key=True)
     model_version: Mapped[int] = mapped_column(primary_key=True)
     arrays_sha256: Mapped[str] = mapped_column(sa.String(64))
+    unmeasurable: Mapped[bytes | None]  # int32, positions of examples that no worker can measure; null for none
     tested: Mapped[bool] = mapped_column(default=False)
     quality: Mapped[dict[str, Any] | None]
     backtest: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)  # long, and no forecast needs it
     analysis: Mapped[dict[str, Any] | None]
     created_at: Mapped[float] = mapped_column(default=now())
+
+    @property
+    def n_unmeasurable(self) -> int:
+        return len(self.unmeasurable or b"") // 4
 
 
 class FitRequest(Table):
@@ -138,6 +144,7 @@ class Task(Table):
     matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), index=True)
     dataset_sha256: Mapped[str | None] = mapped_column(sa.ForeignKey("dataset.sha256"))
     imported_dataset: Mapped[str | None] = mapped_column(sa.String(64))  # sha256 of data that are elsewhere
+    read_as: Mapped[dict[str, Any] | None]  # of its data set
     measure: Mapped[str] = mapped_column(sa.String(16))
     design: Mapped[str | None] = mapped_column(sa.String(16))
     size: Mapped[int | None]
@@ -188,7 +195,7 @@ class KnownRow(Table):
 
 
 class BaseValues(Table):
-    """Log-perplexity before fine-tuning, float32 (N,), NaN where not measured yet."""
+    """Log-perplexity before fine-tuning, float32 (N,): NaN where not measured yet, infinite where nothing is scored."""
 
     __tablename__ = "base_values"
     upstream_set_id: Mapped[str] = mapped_column(sa.ForeignKey("upstream_set.id"), primary_key=True)
