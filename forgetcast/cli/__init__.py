@@ -9,6 +9,7 @@ from forgetcast.cli.lazy_group import Command, RootGroup
 COMMANDS = {
     "forecast": Command("forgetcast.cli.forecast:forecast", "Forecast what fine-tuning on a file makes forgotten."),
     "fill": Command("forgetcast.cli.fill:fill", "Forecast from a file of known rows and measured cells, no service."),
+    "dataset": Command("forgetcast.cli.dataset:dataset", "Say what fine-tuning data are read as, without a service."),
     "forgotten": Command("forgetcast.cli.forgotten:forgotten", "Show the most forgotten upstream examples of a task."),
     "replay": Command("forgetcast.cli.replay:replay", "Write the replay set of a task into a folder."),
     "measure": Command(

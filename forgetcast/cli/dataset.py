@@ -1,74 +1,57 @@
-"""A fine-tuning file looked at before anything is sent, so that a slip is named with its line at once."""
+"""`forgetcast dataset check FILE`: what a service would say of a fine-tuning file, from the same code, without one."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NoReturn
 
-from forgetcast.errors import BadDataset
+import click
 
-FORMS = '{"text"}, {"prompt", "completion"} or {"messages"}'
-ROLES = ("system", "user", "assistant", "tool")
+from forgetcast.cli.input_files import INPUT_FILE, shown_name
+from forgetcast.cli.output import print_json
+from forgetcast.errors import BadDataset, FieldError, ForgetcastError
+from forgetcast.layouts import VERSION, Survey, survey
 
 
-def check_dataset(path: Path) -> int:
-    """How many examples the file has.
+@click.group()
+def dataset() -> None:
+    """Look at fine-tuning data."""
+
+
+@dataset.command(epilog="Example: forgetcast dataset check my-task.jsonl")
+@click.argument("file", type=INPUT_FILE)
+@click.option("--json", "as_json", is_flag=True, help="What was found as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the name of the layout.")
+def check(file: Path, as_json: bool, quiet: bool) -> None:
+    """Say what FILE is read as, or what is wrong with it and where; nothing is sent.
+
+    FILE is JSON Lines, a JSON array or Parquet, plain or compressed by gzip or zstd; - is stdin. Examples are texts,
+    pairs, conversations or instructions: text, prompt and completion, OpenAI chat, ShareGPT, Alpaca and others.
+    """
+    found = check_dataset(file)
+    if as_json:
+        print_json({"layout": found.layout, "version": VERSION, "counts": found.counts, "sentence": found.sentence})
+    else:
+        click.echo(found.layout if quiet else f"{shown_name(file)}: {found.sentence}")
+
+
+def check_dataset(path: Path) -> Survey:
+    """What the file is read as.
 
     Raises
     ------
-    BadDataset : no such file, an empty one, or a line that cannot be used
+    BadDataset : an example that cannot be used, with its line and field, or nothing to learn from
+    LimitExceeded
     """
-    n_examples = 0
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    _check_line(path, number, line)
-                    n_examples += 1
-    except FileNotFoundError as error:
-        raise BadDataset(f"there is no file {path}") from error
+        with path.open("rb") as source:
+            return survey(source)
     except OSError as error:
-        raise BadDataset(f"{path} cannot be read: {error.strerror}") from error
-    if n_examples == 0:
-        raise BadDataset(f"{path} is empty; write one JSON object a line: {FORMS}")
-    return n_examples
+        raise BadDataset(f"{shown_name(path)} cannot be read: {error.strerror}") from error
+    except ForgetcastError as error:
+        raise _within(path, error) from error
 
 
-def _check_line(path: Path, number: int, line: bytes) -> None:
-    where = f"{path}, line {number}"
-    try:
-        example = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise BadDataset(f"{where}: not JSON ({error})") from error
-    if not isinstance(example, dict):
-        raise BadDataset(f"{where}: a JSON object is needed, one of {FORMS}")
-    given = [name for name in ("text", "prompt", "completion", "messages") if example.get(name) is not None]
-    if given == ["messages"]:
-        _check_messages(where, example["messages"])
-    elif given in (["text"], ["prompt", "completion"]):
-        for name in given:
-            if not isinstance(example[name], str):
-                raise BadDataset(f"{where}: the field {name!r} must be a string")
-    elif given in (["prompt"], ["completion"]):
-        missing = "completion" if given == ["prompt"] else "prompt"
-        raise BadDataset(f"{where}: the field {missing!r} is missing beside {given[0]!r}")
-    else:
-        found = ", ".join(given) or ", ".join(map(str, example)) or "nothing"
-        raise BadDataset(f"{where}: one of {FORMS} is needed, found {found}")
-
-
-def _check_messages(where: str, messages: Any) -> None:
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise BadDataset(f"{where}: the field 'messages' must be a list of {{role, content}}")
-    for place, message in enumerate(messages):
-        if message.get("role") not in ROLES:
-            raise BadDataset(f"{where}: the field 'messages/{place}/role' must be one of {', '.join(ROLES)}")
-        if not isinstance(message.get("content"), str):
-            raise BadDataset(f"{where}: the field 'messages/{place}/content' must be a string")
-    if not any(message["role"] == "assistant" for message in messages):
-        raise BadDataset(f"{where}: 'messages' has no turn of the assistant to learn from")
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+def _within(path: Path, error: ForgetcastError) -> ForgetcastError:
+    """The same error, with the name of the file before it."""
+    fields = tuple(FieldError(field.pointer, field.detail) for field in error.errors)
+    return type(error)(f"{shown_name(path)}: {error}", errors=fields)

@@ -8,14 +8,15 @@ from pathlib import Path
 import click
 
 from forgetcast.cli.dataset import check_dataset
+from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import print_json
+from forgetcast.cli.output import note, print_json
 from forgetcast.cli.report import print_report, read_report
 from forgetcast.cli.submission import leave_running, only_matrix, submit, wait
 
 
 @click.command(epilog="Example: forgetcast forecast my-task.jsonl --size 30")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=INPUT_FILE)
 @click.option("--matrix", metavar="ID", help="Matrix to forecast in; needed when the service has several.")
 @click.option("--size", default=30, show_default=True, type=click.IntRange(1), help="Upstream examples to measure.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of fine-tuning.")
@@ -39,10 +40,13 @@ def forecast(
 ) -> None:
     """Forecast what a model will forget when it is fine-tuned on FILE.
 
-    FILE has one JSON object a line: {"text"}, {"prompt", "completion"} or {"messages"}. It is uploaded, the model is
-    fine-tuned on it under the matrix's recipe, some upstream examples are measured and all others forecast.
+    FILE has texts, pairs, conversations or instructions, as `forgetcast dataset check` reads them; - is stdin. It is
+    uploaded, the model is fine-tuned on it under the matrix's recipe, some upstream examples are measured and all
+    others forecast.
     """
-    check_dataset(file)
+    found = check_dataset(file)
+    if not quiet:
+        note(f"{shown_name(file)}: {found.sentence}")
     with open_client(url) as client:
         task = submit(
             client, file, matrix=matrix or only_matrix(client), task_id=task_id, size=size, seed=seed, quiet=quiet

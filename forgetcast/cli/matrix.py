@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.matrix_import import import_npz
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, print_table
@@ -54,11 +55,11 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
 
 
 @matrix.command("import", epilog="Example: forgetcast matrix import rows.npz --spec matrix.json")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=INPUT_FILE)
 @click.option(
     "--spec",
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=INPUT_FILE,
     help='JSON: {"id", "upstream_set", "model", "recipe", "setting"}.',
 )
 @service_options

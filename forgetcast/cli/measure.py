@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json
 from forgetcast.cli.progress import follow_progress
@@ -33,19 +34,22 @@ Examples:
 @click.option("--probe-seed", type=click.IntRange(0), help="Of the probes drawn at random.  [default: 0]")
 @click.option("--full", is_flag=True, help="A worker measures every upstream example.")
 @click.option(
-    "--examples", type=click.File(), metavar="FILE", help="A worker measures these ids, one a line; - is stdin."
+    "--examples",
+    type=INPUT_FILE,
+    metavar="FILE",
+    help="A worker measures these ids, one a line; - is stdin.",
 )
 @click.option(
     "--from",
     "cells",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    type=INPUT_FILE,
     metavar="FILE",
     help='Post these cells instead: {"example_id", "before", "after"} or {"example_id", "forgetting"}, one a line; '
     'with "at_random" as `forgetcast probe-set` says it, where they differ; - is stdin.',
 )
 @click.option(
     "--spec",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=INPUT_FILE,
     help='With --from: JSON {"recipe", "setting"} of the own run, or what `matrix export --spec` wrote.  '
     "[default: those of the matrix]",
 )
@@ -61,7 +65,7 @@ def measure(
     design: str | None,
     probe_seed: int | None,
     full: bool,
-    examples: TextIO | None,
+    examples: Path | None,
     cells: Path | None,
     spec: Path | None,
     source: str | None,
@@ -111,7 +115,7 @@ def _only_with(way: str, chosen: object, options: dict[str, object]) -> None:
 
 
 def _order(
-    *, size: int | None, design: str | None, probe_seed: int | None, full: bool, examples: TextIO | None
+    *, size: int | None, design: str | None, probe_seed: int | None, full: bool, examples: Path | None
 ) -> JobCreate:
     from forgetcast.client.connection import made
     from forgetcast.schemas import JobCreate
@@ -119,9 +123,9 @@ def _order(
     if full:
         return made(JobCreate, measure="full")
     if examples is not None:
-        ids = [line.rstrip("\r\n") for line in examples if line.strip()]
+        ids = [line for line in examples.read_text("utf-8-sig").split("\n") if line.strip()]
         if not ids:
-            raise InvalidRequest(f"{examples.name.strip('<>')} is empty; write one id of an upstream example a line")
+            raise InvalidRequest(f"{shown_name(examples)} is empty; write one id of an upstream example a line")
         return made(JobCreate, measure="examples", examples=ids)
     chosen = {"size": size, "design": design, "probe_seed": probe_seed}
     return made(JobCreate, measure="probe", **{name: value for name, value in chosen.items() if value is not None})

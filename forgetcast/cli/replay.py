@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import note, print_json
 
@@ -26,8 +27,8 @@ FORMATS = ("examples", "messages", "prompt_completion", "ids", "parquet")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="examples", show_default=True, help="Of a line.")
 @click.option(
     "--texts",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="JSON Lines or .parquet of {id, text or messages}, for a service that has no texts; it is not sent.",
+    type=INPUT_FILE,
+    help="JSON Lines or Parquet of {id, text or messages}, for a service that has no texts; it is not sent.",
 )
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="sample", show_default=True, help="How to draw.")
 @click.option("--temperature", type=float, help="Of the softmax, nats per token.  [default: 0.1]")

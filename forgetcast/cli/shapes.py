@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any, TypeVar
 
-import click
 from pydantic import ValidationError
 
+from forgetcast.cli.input_files import shown_name
 from forgetcast.errors import BadDataset, ConfigurationError
 from forgetcast.schemas import Cell, Recipe, Setting, Shape
 
@@ -30,20 +31,20 @@ class OwnRun(Shape):
 def read_shape(path: Path, kind: type[S]) -> S:
     """A JSON file of one shape. Raises ConfigurationError naming the field that is wrong."""
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {_first(error, 'the file')}") from error
+        raise ConfigurationError(f"{shown_name(path)}: {_first(error, 'the file')}") from error
 
 
 def read_cells(path: Path) -> list[Cell]:
-    """Measured cells, one JSON object a line; `-` is stdin. Raises BadDataset naming line and field."""
+    """Measured cells, one JSON object a line. Raises BadDataset naming line and field."""
     cells = []
-    where = "stdin" if str(path) == "-" else str(path)
-    with click.open_file(str(path), "rb") as file:
+    where = shown_name(path)
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    cells.append(Cell.model_validate_json(line))
+                    cells.append(Cell.model_validate_json(line.removeprefix(BOM_UTF8)))
                 except ValidationError as error:
                     raise BadDataset(f"{where}, line {number}: {_first(error, 'the cell')}") from error
     if not cells:

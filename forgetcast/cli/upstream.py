@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json
 
@@ -16,16 +17,16 @@ def upstream() -> None:
 
 
 @upstream.command("import", epilog="Example: forgetcast upstream import upstream.jsonl --id instruct-mix")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=INPUT_FILE)
 @click.option("--id", "set_id", metavar="ID", help="Your own id for the set.")
 @service_options
 def import_set(file: Path, set_id: str | None, url: str | None, as_json: bool, quiet: bool) -> None:
-    """Send all examples of FILE, JSON Lines or .parquet, and seal the set.
+    """Send all examples of FILE, JSON Lines or Parquet, and seal the set; - is stdin.
 
     A line is {"id", "text" or "messages", "domain", "tags", "held_out"}; only the id is needed.
     """
     if file.stat().st_size == 0:
-        raise click.ClickException(f"{file} is empty; write one JSON object a line, with an id")
+        raise click.ClickException(f"{shown_name(file)} is empty; write one JSON object a line, with an id")
     with open_client(url) as client:
         found = client.upstream_sets.register(file, id=set_id)
     if as_json:

@@ -38,6 +38,8 @@ RETRIED = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+PARQUET = b"PAR1"
+PARQUET_NAMES = (".parquet", ".pq")
 CHUNK = 1 << 20
 PAGE_SIZE = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -211,7 +213,21 @@ def made(kind: type[S], **fields: Any) -> S:
 
 
 def body_of(content: Content) -> Body:
-    return Path(content) if isinstance(content, str) else content
+    """What is sent; the bytes of what can be read only once, such as a pipe."""
+    if isinstance(content, bytes):
+        return content
+    path = Path(content)
+    return path.read_bytes() if path.exists() and not path.is_file() and not path.is_dir() else path
+
+
+def is_parquet(body: Body) -> bool:
+    """Whether these bytes, or those of the file, are Parquet or called so."""
+    if isinstance(body, bytes):
+        return body.startswith(PARQUET)
+    if body.suffix.lower() in PARQUET_NAMES:
+        return True
+    with body.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
 
 
 def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:

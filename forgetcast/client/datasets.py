@@ -14,7 +14,7 @@ class Datasets:
         self._connection = connection
 
     def upload(self, dataset: Content) -> str:
-        """Send a file, or bytes, of JSONL with {text}, {prompt, completion} or {messages}; its sha256, which names it.
+        """Send a file, or bytes, in any layout that `forgetcast dataset check` names; its sha256, which names it.
 
         Raises
         ------

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from forgetcast.client.connection import is_parquet
 from forgetcast.client.extras import extra
 from forgetcast.errors import BadDataset
 from forgetcast.schemas import UpstreamExample
@@ -20,7 +21,7 @@ FIELDS = ("id", "text", "messages")
 def find_texts(texts: Texts, wanted: set[str]) -> dict[str, UpstreamExample]:
     """The wanted examples that are there, with text or messages.
 
-    `texts`: a file of {"id", "text" or "messages"}, JSON Lines or .parquet; or such records, for example a `datasets`
+    `texts`: a file of {"id", "text" or "messages"}, JSON Lines or Parquet; or such records, for example a `datasets`
     Dataset; or a mapping from id to a text or to messages. A file is read in pieces.
 
     Raises
@@ -35,7 +36,7 @@ def find_texts(texts: Texts, wanted: set[str]) -> dict[str, UpstreamExample]:
         )
     elif isinstance(texts, Path | str):
         path = Path(texts)
-        records = _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
+        records = _parquet(path) if is_parquet(path) else _json_lines(path)
     else:
         records = ((f"record {number}", record) for number, record in enumerate(texts, 1))
     found: dict[str, UpstreamExample] = {}
@@ -55,7 +56,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
             if line.strip():
                 where = f"{path}, line {number}"
                 try:
-                    yield where, json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                    yield where, json.loads(line.decode("utf-8-sig"))
                 except ValueError as error:
                     raise BadDataset(f"{where}: not JSON ({error})") from error
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from forgetcast.client.connection import Connection, Content, body_of, made, segment
+from forgetcast.client.connection import Connection, Content, body_of, is_parquet, made, segment
 from forgetcast.errors import UpstreamSetNotFound
 from forgetcast.schemas import UpstreamExample, UpstreamSet, UpstreamSetCreate
 
@@ -34,14 +33,13 @@ class UpstreamSets:
         return self._connection.read(UpstreamSet, "PUT", path, body=body_of(examples), headers=headers)
 
     def register(self, examples: Content, *, id: str | None = None) -> UpstreamSet:
-        """Create the set if it is not there, and send its examples (a file ending in .parquet, or JSONL).
+        """Create the set if it is not there, and send its examples (Parquet, or JSON Lines).
 
         The same examples under the same id again change nothing. Raises UpstreamSetSealed for others.
         """
         set_id = self._existing(id) or self.create(id).id
         body = body_of(examples)
-        parquet = isinstance(body, Path) and body.suffix == ".parquet"
-        return self.put_examples(set_id, body, parquet=parquet)
+        return self.put_examples(set_id, body, parquet=is_parquet(body))
 
     def examples(self, set_id: str) -> Iterator[UpstreamExample]:
         """All examples in order, page after page."""

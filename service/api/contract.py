@@ -126,7 +126,7 @@ OPERATIONS: dict[str, Operation] = {
     "put_dataset": Operation(
         raises=(errors.Sha256Mismatch, errors.BadDataset),
         also={200: "It was stored already"},
-        takes=(JSON_LINES,),
+        takes=(JSON_LINES, PARQUET),
     ),
     "register_task": Operation(
         raises=(errors.TaskExists, errors.WrongRepeat, *ORDERS_JOB),

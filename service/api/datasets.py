@@ -9,17 +9,31 @@ from fastapi import APIRouter, Request, Response
 from forgetcast import schemas
 from service.api.dependencies import ServiceParts, Submits
 from service.api.streaming import spooled
-from service.api.upstream_sets import JSON_LINES, media_type_of
+from service.api.upstream_sets import media_type_of
 from service.operations.datasets import store_dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
 
+# What a data set may be called; what it is, its first bytes say.
+MEDIA_TYPES = {
+    "application/x-ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/json",
+    "application/gzip",
+    "application/zstd",
+    "application/vnd.apache.parquet",
+    "text/plain",
+}
 
-@router.put("/{sha256}", status_code=201, dependencies=[Submits], summary="Upload fine-tuning data, JSON Lines")
+
+@router.put(
+    "/{sha256}", status_code=201, dependencies=[Submits], summary="Upload fine-tuning data, in any usual layout"
+)
 async def put_dataset(
     sha256: schemas.Sha256, request: Request, response: Response, parts: ServiceParts
 ) -> schemas.Dataset:
-    media_type_of(request, {JSON_LINES, "application/jsonl", "text/plain"})
+    media_type_of(request, MEDIA_TYPES)
 
     def store(body: BinaryIO) -> tuple[schemas.Dataset, bool]:
         with parts.database.transaction() as session:

@@ -41,10 +41,12 @@ UPSTREAM_EXAMPLE = {
     "tags": [],
     "held_out": False,
 }
+READ_AS = {"layout": "ShareGPT", "version": 1, "sentence": "read as ShareGPT, 312 conversations"}
 TASK = {
     "id": "support-desk",
     "matrix": "smollm2-135m",
     "dataset": SHA256,
+    "read_as": READ_AS,
     "measure": "probe",
     "design": "random",
     "size": 30,
@@ -132,7 +134,7 @@ EXAMPLES: dict[str, Any] = {
         "quality": QUALITY,
         "created_at": AT,
     },
-    "Dataset": {"sha256": SHA256, "n_lines": 1600, "n_bytes": 412_000},
+    "Dataset": {"sha256": SHA256, "n_lines": 312, "n_bytes": 412_000, "read_as": READ_AS},
     "TaskCreate": {"id": "support-desk", "matrix": "smollm2-135m", "dataset": SHA256, "size": 30},
     "Task": TASK,
     "ImportedRow": {

@@ -1,38 +1,13 @@
-"""Parquet in and out, through pyarrow."""
+"""Parquet files as they are sent; forgetcast/layouts/parquet.py reads them."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
-
-from forgetcast.errors import InvalidRequest
-from service.operations.parquet_limits import open_checked
-
-ROWS_A_BATCH = 2000
-
-
-def read_rows(source: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a Parquet file, a batch in memory at a time, of these columns or of all.
-
-    Raises
-    ------
-    InvalidRequest : it is not a Parquet file, or lacks one of the columns
-    """
-    try:
-        file = open_checked(source)
-        absent = [name for name in columns or () if name not in file.schema_arrow.names]
-        if absent:
-            raise InvalidRequest(f"the Parquet file has no column {absent[0]!r}")
-        for batch in file.iter_batches(ROWS_A_BATCH, columns=columns):
-            yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(
-            f"the body is not a Parquet file that can be read: {str(error).splitlines()[0]}"
-        ) from error
 
 
 def write_table(columns: Mapping[str, Any]) -> bytes:

@@ -26,10 +26,10 @@ from forgetcast.errors import (
     WrongRepeat,
     WrongShape,
 )
+from forgetcast.layouts.parquet import read_rows
 from service.operations import tasks
 from service.operations.belief import beyond_belief
 from service.operations.json_lines import parse_lines, parse_value
-from service.operations.parquet import read_rows
 from service.operations.repeats import check_repeat
 from service.operations.whole_rows import known_rows_parquet, npy_chunks
 from service.storage import matrices as matrix_storage

@@ -22,10 +22,11 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from forgetcast.errors import InvalidRequest, LimitExceeded, Unauthenticated
+from forgetcast.layouts import parquet as parquet_files
 from forgetcast.schemas import Scope
 from service.api.limits import MOST_HEADER_BYTES, MOST_URL_BYTES
 from service.app import create_app
-from service.operations import json_lines, parquet_limits
+from service.operations import json_lines
 from service.operations.keys import authenticate
 from service.operations.npy import read_floats
 from service.queue import NoQueue
@@ -260,7 +261,7 @@ def test_15_a_whole_npy_is_read_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("table", "limit"),
     [
-        ({f"column {i}": [1] for i in range(parquet_limits.MOST_COLUMNS + 1)}, "columns"),
+        ({f"column {i}": [1] for i in range(parquet_files.MOST_COLUMNS + 1)}, "columns"),
         ({"id": ["x" * 1000] * 200_000}, "bytes once it is unpacked"),
     ],
 )
@@ -270,7 +271,7 @@ def test_15_a_parquet_file_that_unpacks_to_too_much_is_not_unpacked(table: dict[
     assert packed.tell() < 300_000
     packed.seek(0)
     with pytest.raises(LimitExceeded, match=limit):
-        parquet_limits.open_checked(packed)
+        parquet_files.open_checked(packed)
 
 
 # 16: what is asked is bound, never pasted into SQL

@@ -33,8 +33,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 def run() -> Run:
     """`run("task", "ls")`: exit code, stdout and stderr; an exception that would be a traceback fails the test."""
 
-    def call(*arguments: object) -> click.testing.Result:
-        result = click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
+    def call(*arguments: object, input: str | bytes | None = None) -> click.testing.Result:
+        result = click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments], input=input)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

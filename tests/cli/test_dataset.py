@@ -1,74 +1,70 @@
-"""A slip in a fine-tuning file is named with line and field before anything is sent."""
+"""A fine-tuning file is looked at before anything is sent: what it is read as, or the slip with its line and field."""
 
 from __future__ import annotations
 
 import json
+import os
+import threading
 
 import pytest
 
-from forgetcast.cli.dataset import check_dataset
-from forgetcast.errors import BadDataset
+GOOD = '{"text": "one"}\n{"text": "two"}\n'
 
 
-def check(tmp_path, *lines: str) -> int:
-    file = tmp_path / "task.jsonl"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return check_dataset(file)
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "task.jsonl"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
 
 
-def test_every_form_is_taken(tmp_path):
-    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
-    lines = ['{"text": "one"}', '{"prompt": "a", "completion": "b", "source": "mine"}', json.dumps(chat)]
-    assert check(tmp_path, *lines) == 3
-
-
-def test_empty_lines_and_a_byte_order_mark_do_no_harm(tmp_path):
-    assert check(tmp_path, '\ufeff{"text": "one"}', "", '{"text": "two"}', "") == 2
+def test_what_a_file_is_read_as_is_said_without_a_service(run, file):
+    result = run("dataset", "check", file)
+    assert (result.exit_code, result.stdout) == (0, f"{file}: read as text, 2 texts\n")
+    assert run("dataset", "check", file, "-q").stdout == "text\n"
+    assert json.loads(run("dataset", "check", file, "--json").stdout)["counts"] == {"text": 2}
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("content", "said"),
     [
-        ("{text: 1}", "line 2: not JSON"),
-        ('{"text": NaN}', "line 2: not JSON (NaN is no number in JSON)"),
-        ("[" * 100_000, "line 2: not JSON"),
-        ("[1]", "line 2: a JSON object is needed"),
-        ("{}", "line 2: one of"),
-        ('{"txt": "a"}', "found txt"),
-        ('{"prompt": "a"}', "line 2: the field 'completion' is missing beside 'prompt'"),
-        ('{"completion": "a"}', "line 2: the field 'prompt' is missing beside 'completion'"),
-        ('{"text": 7}', "line 2: the field 'text' must be a string"),
-        ('{"text": "a", "prompt": "b", "completion": "c"}', "found text, prompt, completion"),
-        ('{"messages": "a"}', "'messages' must be a list"),
-        ('{"messages": [{"role": "robot", "content": "a"}]}', "'messages/0/role' must be one of system"),
-        ('{"messages": [{"role": "assistant"}]}', "'messages/0/content' must be a string"),
-        ('{"messages": [{"role": "user", "content": "a"}]}', "no turn of the assistant"),
+        (GOOD + "{text: 1}\n", "line 3: not JSON"),
+        (GOOD + '{"prompt": "a"}\n', "line 3: the field 'completion' is missing"),
+        ("\n", "is empty"),
+        ('{"chosen": "a", "rejected": "b"}', "preference pair"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_named(tmp_path, line, said):
-    with pytest.raises(BadDataset) as raised:
-        check(tmp_path, '{"text": "one"}', line)
-    assert said in str(raised.value)
+def test_a_slip_is_named_with_file_and_line(run, service, file, content, said):
+    file.write_text(content, encoding="utf-8")
+    for command in (("dataset", "check"), ("forecast",)):
+        result = run(*command, file)
+        assert result.exit_code == 1
+        assert f"{file}: " in result.stderr
+        assert said in result.stderr
+    assert service.requests == []
 
 
-def test_bytes_that_are_no_utf8_are_named(tmp_path):
-    file = tmp_path / "task.jsonl"
-    file.write_bytes(b'{"text": "\xff"}\n')
-    with pytest.raises(BadDataset, match="line 1: not JSON"):
-        check_dataset(file)
+def test_a_missing_file_or_a_folder_is_a_usage_error_everywhere(run, service, tmp_path):
+    for command in (("dataset", "check"), ("forecast",), ("upstream", "import"), ("measure", "t", "--from")):
+        assert run(*command, tmp_path / "nothing.jsonl").exit_code == 2
+        assert run(*command, tmp_path).exit_code == 2
+    assert service.requests == []
 
 
-@pytest.mark.parametrize("content", ["", "\n\n  \n"])
-def test_an_empty_file_is_said_to_be_empty(tmp_path, content):
-    with pytest.raises(BadDataset, match="is empty"):
-        check(tmp_path, content)
+def test_stdin_is_checked_and_sent(run, service):
+    result = run("forecast", "-", "--no-wait", input=GOOD)
+    assert result.exit_code == 0
+    assert "stdin: read as text, 2 texts" in result.stderr
+    (sent,) = [request for request in service.requests if request.method == "PUT"]
+    assert sent.content == GOOD.encode()
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
-    with pytest.raises(BadDataset, match="there is no file"):
-        check_dataset(tmp_path / "nothing.jsonl")
-
-
-def test_a_folder_is_no_data_set(tmp_path):
-    with pytest.raises(BadDataset, match="cannot be read"):
-        check_dataset(tmp_path)
+def test_a_pipe_which_can_be_read_only_once_is_checked_and_sent(run, service, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(GOOD,))
+    writer.start()
+    assert run("forecast", pipe, "--no-wait").exit_code == 0
+    writer.join()
+    (sent,) = [request for request in service.requests if request.method == "PUT"]
+    assert sent.content == GOOD.encode()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from forgetcast.errors import UnsupportedModel
+from forgetcast.layouts.places import Unusable
 from tests.workers.language_models import CHARACTERS, character_tokenizer
-from workers.tokens import Tokens, encode
+from workers.tokens import Tokens, encode, why_unscored
 
 
 def scored_text(tokens: Tokens) -> str:
@@ -43,6 +44,66 @@ def test_every_assistant_turn_is_scored_with_its_end_and_nothing_else() -> None:
 
 def test_a_reply_that_comes_first_is_scored() -> None:
     assert scored_text(encoded({"messages": [{"role": "assistant", "content": "welcome"}]})) == "welcome<end>"
+
+
+def test_an_empty_reply_that_comes_first_is_scored_by_its_end() -> None:
+    messages = [{"role": "assistant", "content": ""}, {"role": "user", "content": "hi"}]
+    assert scored_text(encoded({"messages": messages})) == "<end>"
+
+
+def test_a_turn_of_weight_0_is_read_and_not_scored() -> None:
+    messages = [
+        {"role": "assistant", "content": "no", "weight": 0},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yes"},
+    ]
+    assert scored_text(encoded({"messages": messages})) == "yes<end>"
+
+
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+
+
+def test_tool_calls_are_written_as_text_for_a_template_that_knows_none() -> None:
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "well", "tool_calls": [CALL]},
+    ]
+    called = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+    assert scored_text(encoded({"messages": messages})) == f"well\n{called}<end>"
+
+
+def test_tools_and_calls_go_to_a_template_that_knows_them() -> None:
+    template = (
+        "{% for t in tools %}<{{ t.function.name }}>{% endfor %}{% for m in messages %}[{{ m.role }}]{{ m.content }}"
+        "{% for c in m.tool_calls %}({{ c.function.arguments.a }}){% endfor %}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    example = {"messages": messages, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    tokens = encode(character_tokenizer(template), example, scored="response", max_tokens=99)
+    assert scored_text(tokens) == "(1)"
+    assert "".join(CHARACTERS[token] for token in tokens.ids).startswith("<f>[user]hi")
+
+
+def test_a_conversation_that_the_template_does_not_take_is_the_examples_fault() -> None:
+    template = "{{ raise_exception('roles must alternate') }}"
+    example = {"messages": [{"role": "assistant", "content": "x"}]}
+    with pytest.raises(Unusable, match="does not take this conversation: roles must alternate"):
+        encode(character_tokenizer(template), example, scored="response", max_tokens=9)
+
+
+@pytest.mark.parametrize(
+    ("example", "max_tokens", "why"),
+    [
+        ({"text": ""}, 9, "it is empty"),
+        ({"text": "a"}, 9, "it is a single token, and the first one is never predicted"),
+        ({"prompt": "abc", "completion": ""}, 9, "it has no response"),
+        ({"prompt": "abc", "completion": "d"}, 3, "what comes before the response fills max_tokens, 3"),
+    ],
+)
+def test_why_nothing_is_scored_is_said(example: dict[str, Any], max_tokens: int, why: str) -> None:
+    tokens = encoded(example, max_tokens=max_tokens)
+    assert (tokens.n_scored, why_unscored(tokens, max_tokens)) == (0, why)
 
 
 def test_all_tokens_are_scored_on_request() -> None:
