@@ -17,7 +17,8 @@ ForgetcastError
   AccessDenied      Unauthenticated, Forbidden
   TooManyRequests   RateLimited, TooManyJobs
   Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
-  WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NotReproducible, JobFailed
+  WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NothingToScore, NotReproducible,
+                    JobFailed
   ServiceFailure    Internal, UnexpectedAnswer
   SetupFailure      ConfigurationError, SchemaMismatch, IncompatibleFit, NotFitted
 """
@@ -464,6 +465,12 @@ class LossNotFinite(WorkerFailure):
     """The fine-tuning loss became infinite or not a number."""
 
     code = "loss_not_finite"
+
+
+class NothingToScore(WorkerFailure):
+    """None of the upstream examples that a job should measure has a token that the setting scores."""
+
+    code = "nothing_to_score"
 
 
 class NotReproducible(WorkerFailure):

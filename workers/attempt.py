@@ -35,7 +35,8 @@ from torch.utils import deterministic
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from forgetcast.errors import ForgetcastError
+from forgetcast import layouts
+from forgetcast.errors import ForgetcastError, NothingToScore
 from workers.control import check_control, read_control
 from workers.examples import read_dataset, read_upstream
 from workers.fine_tune import WoundDown, fine_tune
@@ -96,6 +97,8 @@ def run(folder: Path, reporter: Reporter) -> None:
         upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
         control = read_control(folder / "control.json", tokenizer, setting)
         step(1)
+    if upstream.why_not:
+        reporter.warn(upstream.left_out())
     leaving = _leave_when_asked()
 
     measured = TransformersModel(model, dtype=getattr(torch, setting["dtype"]))
@@ -112,6 +115,8 @@ def run(folder: Path, reporter: Reporter) -> None:
     n_missing = int(np.isnan(before).sum())
     with reporter.phase("base", n_missing) if n_missing else nullcontext(_say_nothing) as step:
         measure("before", known=before, weights=order.model_revision, on_progress=step)
+    if len(upstream.why_not) == len(upstream):
+        raise NothingToScore(upstream.left_out())
     check = None if control is None else partial(check_control, control, measured, tokens_per_batch)
     tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving, check)
     with reporter.phase("measure", len(upstream)) as step:
@@ -170,7 +175,8 @@ def _fine_tuned(
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "transformers", "peft")}
+    """Of what decides how the same bytes are read and learned from."""
+    return {name: version(name) for name in ("torch", "transformers", "peft")} | {"layouts": str(layouts.VERSION)}
 
 
 def _leave_when_asked() -> threading.Event:

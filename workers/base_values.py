@@ -30,14 +30,19 @@ class BaseValuesKeeper:
             return
         if event.phase == MEASURING:
             self._measured = True
-        elif self._measured:
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """The child has gone on, or is gone: keep what it has measured since it was last asked."""
+        if self._measured:
             self._measured = False
             self._keep()
 
     def _keep(self) -> None:
         try:
             before = read_base_values(self._folder)
-            if before.shape == (self._n_upstream,) and np.isfinite(before).all():
+            if before.shape == (self._n_upstream,) and not np.isnan(before).any():
                 with self._database.transaction() as session:
                     record_base_values(session, self._job_id, before)
         except Exception as error:  # the job's own end writes them again

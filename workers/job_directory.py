@@ -1,9 +1,9 @@
 """The job directory: everything a child may see, and everything it leaves behind. Knows no torch and no database.
 
 job.json          what to do (JobOrder)                       written by the supervisor
-dataset.jsonl     fine-tuning data, as the user sent it       "
-upstream.jsonl    the upstream examples to measure, in order  "
-before.npy        (n,) float32, NaN where the base value is not known yet   "
+dataset.jsonl     fine-tuning data as the user sent them, in whatever layout (forgetcast.layouts)   "
+upstream.jsonl    the upstream examples to measure, in order, each with its id                      "
+before.npy        (n,) float32, NaN where the base value is not known yet, infinite where nothing can be scored   "
 trainer/checkpoint-25/                                        written by the child, sealed last (sealed.py)
 blocks/after-00003.npy, blocks/before-00003.npy               "      each in one rename
 blocks/after-00003.json                                       "      its sha256, and the weights it was measured with
@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from forgetcast.marks import NOTHING_TO_SCORE
 
 BLOCK_SIZE = 256  # examples a block: about half a minute of measuring on 2 cores, the most that a crash can cost
 
@@ -67,7 +69,8 @@ class JobOrder:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a finished attempt reports: log-perplexity before and after, one value an upstream line."""
+    """What a finished attempt reports: log-perplexity before and after, one value an upstream line, both infinite
+    where an example has nothing to score."""
 
     before: Values
     after: Values
@@ -127,9 +130,16 @@ def read_result(folder: Path) -> JobResult:
         if sha256_of_file(folder / "blocks" / name) != sha256:
             raise ValueError(f"block {name} does not match its sha256")
     before, after = _read_blocks(folder, "before"), _read_blocks(folder, "after")
-    if before.shape != after.shape or not np.isfinite(before).all() or not np.isfinite(after).all():
+    if before.shape != after.shape or not (_has_value(before) & _has_value(after)).all():
         raise ValueError("the blocks hold values that are missing or not finite")
+    if not np.array_equal(before == NOTHING_TO_SCORE, after == NOTHING_TO_SCORE):
+        raise ValueError("an example was measured either before fine-tuning or after it, and not both times")
     return JobResult(before, after, report)
+
+
+def _has_value(values: Values) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.isfinite(values) | (values == NOTHING_TO_SCORE)
+    return found
 
 
 def read_base_values(folder: Path) -> Values:

@@ -9,6 +9,8 @@ import numpy as np
 
 from forgetcast.completion.arguments import LARGEST_FORGETTING
 from forgetcast.errors import BeyondBelief, NotFinite
+from forgetcast.marks import NOTHING_TO_SCORE
+from workers.examples import Upstream
 from workers.job_directory import BLOCK_SIZE, Values, read_block, write_block
 from workers.language_model import LanguageModel
 from workers.log_perplexity import log_perplexity
@@ -19,7 +21,7 @@ def measure_blocks(
     folder: Path,
     kind: str,
     model: LanguageModel,
-    upstream: Sequence[Tokens],
+    upstream: Upstream,
     known: Values,
     *,
     weights: str,
@@ -31,7 +33,8 @@ def measure_blocks(
 
     Parameters
     ----------
-    known : (n,) nats per token, NaN where nobody has measured yet
+    known : (n,) nats per token, NaN where nobody has measured yet; infinite where an example has nothing to score,
+        as it then is in the blocks
     weights : names the model's weights; a block that is there already is taken over when it was measured with the same
     after_block : called when a block is in place; it may raise to end the attempt there
 
@@ -45,9 +48,13 @@ def measure_blocks(
         missing = np.flatnonzero(np.isnan(values))
         staged = read_block(folder, name, weights)
         if staged is None or staged.shape != values.shape:
-            examples = [upstream[block.start + place] for place in missing.tolist()]
-            values[missing] = _measure(model, examples, tokens_per_batch, _counting_from(n_done, on_progress))
-            _check_believable(values, block.start)
+            tokens = upstream.tokens[block]
+            measurable = [place for place in missing.tolist() if tokens[place].n_scored]
+            values[missing] = NOTHING_TO_SCORE
+            values[measurable] = _measure(
+                model, [tokens[place] for place in measurable], tokens_per_batch, _counting_from(n_done, on_progress)
+            )
+            _check_believable(values[measurable], [upstream.ids[block.start + place] for place in measurable])
             write_block(folder, name, values, weights)
             after_block()
         n_done += len(missing)
@@ -71,12 +78,9 @@ def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[
     return lambda n_done: on_progress(start + n_done)
 
 
-def _check_believable(values: Values, start: int) -> None:
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if wrong.size:
-        line = start + int(wrong[0]) + 1
-        raise NotFinite(f"the log-perplexity of upstream line {line} is {values[wrong[0]]}; the model has diverged")
-    beyond = np.flatnonzero(values > LARGEST_FORGETTING)
-    if beyond.size:
-        line, value = start + int(beyond[0]) + 1, float(values[beyond[0]])
-        raise BeyondBelief(f"the log-perplexity of upstream line {line} is {value:g}; the model has diverged")
+def _check_believable(values: Values, ids: Sequence[str]) -> None:
+    for kind, wrong in ((NotFinite, ~np.isfinite(values)), (BeyondBelief, values > LARGEST_FORGETTING)):
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            what = f"the log-perplexity of the upstream example {ids[first]!r} is {values[first]:g}"
+            raise kind(f"{what}; the model has diverged")

@@ -112,8 +112,8 @@ def write_job(folder: Path, material: JobMaterial, order: JobOrder) -> None:
     (folder / "error.json").unlink(missing_ok=True)
     write_file(folder / "dataset.jsonl", material.dataset)
     with (folder / "upstream.jsonl").open("w", encoding="utf-8") as lines:
-        for example in material.upstream:
-            lines.write(json.dumps(example) + "\n")
+        for example_id, content in material.upstream:
+            lines.write(json.dumps({"id": example_id, **content}) + "\n")
     _write_control(folder / "control.json", material.control)
     np.save(folder / "before.npy", material.before.astype(np.float32), allow_pickle=False)
     order.write(folder)

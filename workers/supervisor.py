@@ -206,6 +206,7 @@ class Supervisor:
                 with self._start(folder, lock) as child:
                     base = BaseValuesKeeper(self._database, claimed.job_id, folder, n_upstream)
                     interruption = self._follow(child, heartbeat, base, ends_at, stop)
+                    base.end()
                     if interruption is not None:
                         self._end(child, heartbeat, interruption)
                         if interruption is not Interrupted.STOPPED or child.returncode != 0:

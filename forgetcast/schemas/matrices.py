@@ -57,6 +57,9 @@ class Matrix(Shape):
     version: int = Field(description="+1 whenever the known rows change")
     n_tasks: int = Field(description="known rows")
     n_examples: int
+    n_unmeasurable: int = Field(
+        default=0, description="of these, found to have nothing to score; neither probed nor forecast"
+    )
     fitted_version: int | None
     quality: Quality | None
     fit_error: FitError | None = Field(default=None, description="of the newest version, where it could not be fitted")

@@ -72,7 +72,7 @@ async def read_row_npy(
     found = await completed(parts, Asked(task_id, as_of=as_of), if_none_match)
     if isinstance(found, Response):
         return found
-    mean = found.row.mean
+    mean = found.shown(found.row.mean)
     return Download(npy_chunks(mean), NPY, validators(found.etag), npy_bytes(mean.shape))
 
 

@@ -80,6 +80,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.ModelUnreadable: 422,
     errors.UnsupportedModel: 422,
     errors.LossNotFinite: 422,
+    errors.NothingToScore: 422,
     errors.NotReproducible: 422,
     errors.JobFailed: 422,
     # 429: too much, too fast

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from forgetcast import schemas
 from forgetcast.errors import UnsupportedMediaType
+from forgetcast.layouts.parquet import read_rows
 from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.once import Created, OncePerKey
 from service.api.pages import after_position, page
 from service.api.streaming import spooled
 from service.operations import audit, upstream_sets
 from service.operations.json_lines import parse_lines
-from service.operations.parquet import read_rows
 from service.storage.database import Session
 
 router = APIRouter(prefix="/v1/upstream-sets", tags=["upstream sets"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +28,4 @@ def believable(cells: MeasuredCells, task_id: str) -> MeasuredCells:
     if kept.all():
         return cells
     log.warning("%d cells of the task %s are beyond belief and count as missing", int((~kept).sum()), task_id)
-    return replace(
-        cells, positions=cells.positions[kept], forgetting=cells.forgetting[kept], at_random=cells.at_random[kept]
-    )
+    return cells.at(kept)

@@ -14,6 +14,7 @@ import numpy as np
 from forgetcast.completion import MODEL_VERSION, Repeat
 from forgetcast.errors import FitPending
 from service.operations import fit_folder
+from service.operations.base_values import unmeasurable
 from service.operations.belief import believable
 from service.operations.fit_files import fetch
 from service.operations.known import each_known
@@ -54,7 +55,8 @@ def keep(database: Database, order: FitOrder, folder: Path) -> bool:
     with database.transaction() as session:
         if order.kind is Kind.FIT:
             with (folder / fit_folder.FIT).open("rb") as packed:
-                matrices.put_fit(session, *order.key[:3], packed)
+                left_out = unmeasurable(session, matrices.get_matrix(session, order.matrix_id))
+                matrices.put_fit(session, *order.key[:3], packed, left_out)
         else:
             found = json.loads((folder / fit_folder.BACKTEST).read_bytes())
             report, analysis = found["report"], found["analysis"]

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, FittedMethod, RowForecast
-from forgetcast.completion.types import Indices
+from forgetcast.completion.types import Floats, Indices, Mask
+from service.operations.base_values import without
 from service.operations.fit_files import FitFiles
 from service.storage.database import Session
 from service.storage.upstream_sets import UpstreamColumns, read_columns
@@ -48,6 +49,7 @@ class Completed:
     same_recipe: bool
     columns: UpstreamColumns
     row: RowForecast
+    unmeasurable: Indices  # positions that have no forecast, since nothing of them can be measured
 
     @property
     def key(self) -> RowKey:
@@ -60,12 +62,25 @@ class Completed:
 
     @cached_property
     def groups(self) -> dict[str, NDArray[np.intp]]:
-        return self.columns.groups()
+        """Positions by domain; of what can be measured."""
+        groups = self.columns.groups()
+        if self.unmeasurable.size:
+            groups = {name: np.setdiff1d(of, self.unmeasurable, True) for name, of in groups.items()}
+        return {name: of for name, of in groups.items() if of.size}
+
+    @cached_property
+    def measurable(self) -> Mask | None:
+        """(N,), which examples have a forecast; None for all."""
+        return without(self.unmeasurable, self.row.mean.size)
+
+    def shown(self, values: Floats) -> Floats:
+        """(N,) values of the row, NaN where there is no forecast."""
+        return values if self.measurable is None else np.where(self.measurable, values, np.nan)
 
     @cached_property
     def leading(self) -> Indices:
         """Positions of the most forgotten examples, as many as most questions are about."""
-        return self.row.top(LEADING)
+        return self.row.top(LEADING, self.measurable)
 
     @cached_property
     def n_bytes(self) -> int:

@@ -6,7 +6,6 @@ import numpy as np
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION
-from forgetcast.completion.types import Indices, Mask
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
 from service.operations.belief import believable
@@ -58,7 +57,9 @@ def warm(database: Database, cache: ForecastCache) -> None:
 def summary(completed: Completed) -> schemas.Forecast:
     """The forecast in short: the row's mean, each domain's, and what they rest on."""
     row = completed.row
-    averages, by_probes = row.summary(completed.groups), row.mean_interval()
+    of_all = None if completed.measurable is None else np.flatnonzero(completed.measurable)
+    averages, by_probes = row.summary(completed.groups), row.mean_interval(of_all)
+    row_mean = row.row_mean if of_all is None else row.mean_of(of_all)
     domains = [
         schemas.DomainAverage(
             domain=name,
@@ -77,7 +78,7 @@ def summary(completed: Completed) -> schemas.Forecast:
         n_tasks=completed.n_tasks,
         n_examples=int(row.mean.size),
         n_measured=int(row.measured.sum()),
-        row_mean=schemas.Average(**row.row_mean._asdict()),
+        row_mean=schemas.Average(**row_mean._asdict()),
         random_mean=None if by_probes is None else schemas.Average(**by_probes._asdict()),
         domains=sorted(domains, key=lambda domain: -domain.mean),
         same_recipe=completed.same_recipe,
@@ -96,7 +97,7 @@ def forgotten(
     ------
     InvalidRequest : no example has this domain
     """
-    row, among = completed.row, None
+    row, among = completed.row, completed.measurable
     if domain is not None:
         if domain not in completed.groups:
             raise InvalidRequest(f"the upstream set has no domain {domain!r}; it has {', '.join(completed.groups)}")
@@ -104,6 +105,8 @@ def forgotten(
         among[completed.groups[domain]] = True
     if at_least is not None:
         among = (row.mean >= at_least) & (True if among is None else among)
+    leading = k <= LEADING and domain is None and at_least is None
+    top = completed.leading[:k] if leading else row.top(k, among)
     data = [
         schemas.ForgottenExample(
             example_id=completed.columns.example_ids[position],
@@ -115,7 +118,7 @@ def forgotten(
             measured=bool(row.measured[position]),
             promised=bool(row.calibrated[position]),
         )
-        for place, position in enumerate(_top(completed, k, among).tolist(), 1)
+        for place, position in enumerate(top.tolist(), 1)
     ]
     return schemas.Forgotten(
         **completed.versions.model_dump(),
@@ -126,13 +129,11 @@ def forgotten(
     )
 
 
-def _top(completed: Completed, k: int, among: Mask | None) -> Indices:
-    return completed.leading[:k] if among is None and k <= LEADING else completed.row.top(k, among)
-
-
 def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matrix, fit: Fit, level: float) -> Completed:
     fitted = cache.fitted(session, fit.arrays_sha256)
+    unmeasurable = np.frombuffer(fit.unmeasurable or b"", "<i4").astype(np.intp)
     cells = believable(storage.read_cells(session, task.id, task.row_version, matrix.recipe), task.id)
+    cells = cells.at(~np.isin(cells.positions, unmeasurable))
     with metrics.COMPLETION_SECONDS.labels(fitted.method.name).time():
         row = fitted.forecast(
             cells.positions, cells.forgetting, level=level, random_probes=cells.positions[cells.at_random]
@@ -152,6 +153,7 @@ def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matri
         same_recipe=cells.same_recipe,
         columns=cache.columns(session, matrix.upstream_set_id),
         row=row,
+        unmeasurable=unmeasurable,
     )
 
 
@@ -162,6 +164,12 @@ def _warnings(completed: Completed) -> list[str]:
     if completed.row.unlike_known:
         warnings.append(
             "unlike_known: this task forgets unlike all known ones; only random_mean and what was measured are promised"
+        )
+    if completed.unmeasurable.size:
+        first = completed.columns.example_ids[completed.unmeasurable[0]]
+        warnings.append(
+            f"unmeasurable: {completed.unmeasurable.size} upstream examples have nothing to score under the matrix's "
+            f"setting and no forecast, such as {first!r}"
         )
     if not completed.same_recipe:
         warnings.append("other_recipe: the probes were measured under another recipe than the matrix")

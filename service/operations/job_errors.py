@@ -25,6 +25,9 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
     "bad_dataset": JobErrorKind(Retry.NEVER, "correct the line that is named, and register a task with the new data"),
     "dataset_not_found": JobErrorKind(Retry.NEVER, "send the data set again"),
     "texts_missing": JobErrorKind(Retry.NEVER, "measure with your own texts, and post the measurements"),
+    "nothing_to_score": JobErrorKind(
+        Retry.NEVER, "order other examples, or more; these are marked now, and are not probed again"
+    ),
     "loss_not_finite": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate"),
     "not_finite": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate: the fine-tuned model has diverged"),
     "beyond_belief": JobErrorKind(Retry.NEVER, "lower the recipe's learning rate: the fine-tuned model has diverged"),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import FieldError, IdInUse, LimitExceeded, ModelNotFound, UnknownReference, UpstreamSetOpen
 from service.models import Models
-from service.operations.canonical import sha256_of
 from service.operations.fits import read_failure
 from service.storage import matrices as storage
 from service.storage.database import Session, moment
@@ -83,15 +81,12 @@ def view(session: Session, found: Matrix) -> schemas.Matrix:
         version=found.version,
         n_tasks=storage.count_known(session, found.id),
         n_examples=upstream_set.n_examples,
+        n_unmeasurable=0 if fit is None else fit.n_unmeasurable,
         fitted_version=None if fit is None else fit.matrix_version,
         fit_error=read_failure(session, found.id, found.version),
         quality=None if fit is None or fit.quality is None else schemas.Quality.model_validate(fit.quality),
         created_at=moment(found.created_at),
     )
-
-
-def setting_sha256(setting: dict[str, Any]) -> str:
-    return sha256_of(setting)
 
 
 def unknown(pointer: str, detail: str) -> UnknownReference:

@@ -10,16 +10,17 @@ import numpy as np
 from cachetools import LRUCache
 
 from forgetcast import schemas
-from forgetcast.completion import FittedMethod, ProbeSet, expected_error, random_probes
-from forgetcast.completion.types import Floats
+from forgetcast.completion import FittedMethod, ProbeSet, design_probes, expected_error, random_probes
+from forgetcast.completion.types import Floats, Indices
 from forgetcast.errors import FieldError, FitFailed, FitPending, InvalidRequest, MatrixEmpty
+from service.operations.base_values import unmeasurable, without
 from service.operations.fits import read_fit
 from service.operations.forecast_cache import ForecastCache
 from service.storage import matrices as storage
 from service.storage.database import Session
 from service.storage.tables import Matrix, UpstreamSet
 
-Key = tuple[str, int, str, int, tuple[str, ...]]
+Key = tuple[str, int, str, int, tuple[str, ...], bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +64,13 @@ class ProbeSets:
         """
         fit = read_fit(session, matrix, None)
         fitted, version = self.cache.fitted(session, fit.arrays_sha256), fit.matrix_version
-        key = (matrix.id, version, design, seed, tuple(sorted(set(domains))))
+        left_out = unmeasurable(session, matrix)
+        key = (matrix.id, version, design, seed, tuple(sorted(set(domains))), left_out.tobytes())
         with self._lock:
             found = self._sets.get(key)
         if found is None or found.probes.positions.size < size:
-            importance = self._importance(session, matrix, key[-1])
-            found = _design(fitted, version, size, design, seed, importance)
+            importance = self._importance(session, matrix, key[4])
+            found = _design(fitted, version, size, design, seed, importance, left_out)
             with self._lock:
                 self._sets[key] = found
         return found.first(size)
@@ -112,7 +114,8 @@ def draw(session: Session, matrix: Matrix, size: int, seed: int) -> DesignedProb
     """Probes at random, which needs no fit. Raises TooManyExamplesAsked."""
     n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples
     assert n_examples is not None
-    drawn = ProbeSet(random_probes(n_examples, size, seed), np.ones(size, np.bool_))
+    eligible = without(unmeasurable(session, matrix), n_examples)
+    drawn = ProbeSet(random_probes(n_examples, size, seed, eligible=eligible), np.ones(size, np.bool_))
     return DesignedProbes(drawn, schemas.Design.RANDOM, None, None)
 
 
@@ -165,8 +168,13 @@ def read_probe_set(
 
 
 def _design(
-    fitted: FittedMethod, version: int, size: int, design: str, seed: int, importance: Floats | None
+    fitted: FittedMethod, version: int, size: int, design: str, seed: int, importance: Floats | None, left_out: Indices
 ) -> DesignedProbes:
-    probes = fitted.probes(size, design=design, seed=seed, importance=importance)
+    eligible = without(left_out, fitted.factors.n_examples)
+    if eligible is None:
+        probes = fitted.probes(size, design=design, seed=seed, importance=importance)
+    else:
+        importance = eligible.astype(np.float64) if importance is None else np.where(eligible, importance, 0.0)
+        probes = design_probes(fitted.factors, size, design=design, seed=seed, eligible=eligible, importance=importance)
     errors = expected_error(fitted.factors, probes.positions, importance=importance)
     return DesignedProbes(probes, design, version, errors)

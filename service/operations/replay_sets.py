@@ -47,7 +47,7 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
     UnknownMethod, OutOfRange, TooManyExamplesAsked
     """
     size, warnings = _size(completed, query)
-    eligible = ~completed.columns.held_out
+    eligible = ~completed.columns.held_out & (True if completed.measurable is None else completed.measurable)
     max_weight = query.max_weight or default_max_weight(int(eligible.sum()))
     drawn = draw_replay_set(
         completed.row.mean,
@@ -132,7 +132,7 @@ def _size(completed: Completed, query: ReplayQuery) -> tuple[int, list[str]]:
 def _examples(session: Session, completed: Completed, drawn: ReplaySet) -> Iterator[schemas.ReplayExample]:
     positions = drawn.positions.tolist()
     contents = read_contents(session, completed.upstream_set_id, positions)
-    for position, weight, content in zip(positions, drawn.weights.tolist(), contents, strict=True):
+    for position, weight, (_id, content) in zip(positions, drawn.weights.tolist(), contents, strict=True):
         fields: dict[str, Any] = content or {}
         yield schemas.ReplayExample(
             id=completed.columns.example_ids[position],

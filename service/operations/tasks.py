@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from forgetcast import schemas
 from forgetcast.errors import FieldError, InvalidRequest, TaskExists, TextsMissing, TooManyJobs, UnknownReference
+from service.operations.base_values import unmeasurable
 from service.operations.canonical import sha256_of
 from service.operations.matrices import unknown
 from service.operations.probe_sets import DesignedProbes, draw
@@ -139,7 +140,7 @@ def order_job(
         session,
         task_id=task.id,
         measure=order.measure,
-        positions=_packed(_named(session, upstream_set, order) if probes is None else probes.probes.positions),
+        positions=_packed(_named(session, matrix, order) if probes is None else probes.probes.positions),
         random_positions=_packed(at_random),
         design=None if probes is None else probes.design,
         designed_from=None if probes is None else probes.designed_from,
@@ -180,6 +181,7 @@ def _view(session: Session, task: Task, job: Job | None) -> schemas.Task:
         id=task.id,
         matrix=task.matrix_id,
         dataset=task.dataset_sha256 or task.imported_dataset,
+        read_as=None if task.read_as is None else schemas.ReadAs.model_validate(task.read_as),
         measure=schemas.Measure(task.measure),
         design=None if task.design is None else schemas.Design(task.design),
         designed_from=task.designed_from,
@@ -218,6 +220,7 @@ def _insert_task(
         designed_from=probes.designed_from if is_probed and probes is not None else None,
         n_examples=wanted.n_examples or (None if dataset is None else dataset.n_lines),
         repeat_of=wanted.repeat_of,
+        read_as=None if dataset is None else dataset.read_as,
         natural_key=natural_key,
     )
     session.add(task)
@@ -273,15 +276,21 @@ def _says_otherwise(wanted: schemas.TaskCreate, task: Task) -> bool:
     return any(ours is not None and ours != theirs for ours, theirs in said)
 
 
-def _named(session: Session, upstream_set: UpstreamSet, order: schemas.JobCreate) -> NDArray[np.intp] | None:
+def _named(session: Session, matrix: Matrix, order: schemas.JobCreate) -> NDArray[np.intp] | None:
     """The upstream examples that an order names, None when it measures all."""
     if order.examples is None:
         return None
-    place = {name: position for position, name in enumerate(read_columns(session, upstream_set.id).example_ids)}
+    names = read_columns(session, matrix.upstream_set_id).example_ids
+    place = {name: position for position, name in enumerate(names)}
     absent = [name for name in order.examples if name not in place]
     if absent:
         raise unknown("/examples", f"the upstream set has no example {absent[0]!r}")
-    return np.unique([place[name] for name in order.examples])
+    named = np.unique([place[name] for name in order.examples])
+    in_vain = np.intersect1d(named, unmeasurable(session, matrix))
+    if in_vain.size:
+        detail = f"the example {names[in_vain[0]]!r} has nothing to score under the matrix's setting; leave it out"
+        raise InvalidRequest(detail, errors=(FieldError("/examples", detail),))
+    return named
 
 
 def _packed(positions: NDArray[np.intp] | None) -> bytes | None:

@@ -60,6 +60,7 @@ def register_examples(
             raise LimitExceeded(f"an upstream set has at most {max_examples} examples here (FORGETCAST_MAX_EXAMPLES)")
         if example.id in seen:
             wrong_line(number, "id", f"the id {example.id!r} was used in line {seen[example.id]}")
+        _check_measurable(number, example)
         seen[example.id] = number
         row = _row(set_id, position, example)
         content = canonical_json({key: row[key] for key in row if key not in ("set_id", "position")}) + b"\n"
@@ -85,6 +86,16 @@ def register_examples(
     found.has_texts, found.domains = has_texts, dict(domains)
     session.flush()
     return view(found)
+
+
+def _check_measurable(number: int, example: schemas.UpstreamExample) -> None:
+    """Refuse what no model and no setting can score; the rest a worker finds out with its tokenizer."""
+    for field, content, what in (
+        ("text", example.text, "an empty text"),
+        ("messages", example.messages, "no messages"),
+    ):
+        if content is not None and not content:
+            wrong_line(number, field, f"the example {example.id!r} has {what}, so that nothing of it can be measured")
 
 
 def read_upstream_set(session: Session, set_id: str) -> schemas.UpstreamSet:
@@ -139,5 +150,11 @@ def _content(example: schemas.UpstreamExample) -> dict[str, Any] | None:
 def parquet_examples(batches: Iterable[dict[str, Any]]) -> Iterator[tuple[int, schemas.UpstreamExample]]:
     """Rows of a Parquet file as numbered examples."""
     for number, row in enumerate(batches, 1):
-        filled = {name: value for name, value in row.items() if value is not None}
-        yield number, parse_value(filled, schemas.UpstreamExample, number)
+        yield number, parse_value(without_nulls(row), schemas.UpstreamExample, number)
+
+
+def without_nulls(value: Any) -> Any:
+    """A row without the fields that are null, in structs too: a table has every field in every row."""
+    if isinstance(value, dict):
+        return {name: without_nulls(field) for name, field in value.items() if field is not None}
+    return [without_nulls(entry) for entry in value] if isinstance(value, list) else value

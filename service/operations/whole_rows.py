@@ -57,20 +57,19 @@ def forecast_lines(completed: Completed) -> Generator[bytes]:
     """One line an example, in set order, with its interval; numbers as exact as they are held."""
     domains = {name: encode_basestring(name) for name in completed.groups}
     row, columns = completed.row, completed.columns
+    shown = [completed.shown(values) for values in (row.mean, row.low, row.high)]
     for block in _blocks(row.mean.size, LINES):
         cells = zip(
             columns.example_ids[block],
             columns.domains[block],
-            row.mean[block].tolist(),
-            row.low[block].tolist(),
-            row.high[block].tolist(),
+            *(_numbers(values[block]) for values in shown),
             row.measured[block].tolist(),
             row.calibrated[block].tolist(),
             strict=True,
         )
         yield "".join(
-            f'{{"example_id":{encode_basestring(example_id)},"domain":{domains[domain]},"forgetting":{value!r},'
-            f'"low":{low!r},"high":{high!r},"measured":{_json(measured)},"promised":{_json(promised)}}}\n'
+            f'{{"example_id":{encode_basestring(example_id)},"domain":{domains[domain]},"forgetting":{value},'
+            f'"low":{low},"high":{high},"measured":{_json(measured)},"promised":{_json(promised)}}}\n'
             for example_id, domain, value, low, high, measured, promised in cells
         ).encode()
 
@@ -98,13 +97,19 @@ def known_rows_parquet(
 
 def _forecast_blocks(completed: Completed) -> Iterator[list[Any]]:
     row, columns = completed.row, completed.columns
+    shown = [completed.shown(values) for values in (row.mean, row.low, row.high)]
     for block in _blocks(row.mean.size, BLOCK):
-        numbers = [array[block].astype("<f4") for array in (row.mean, row.low, row.high)]
+        numbers = [pyarrow.array(values[block].astype("<f4"), from_pandas=True) for values in shown]
         yield [columns.example_ids[block], columns.domains[block], *numbers, row.measured[block], row.calibrated[block]]
 
 
 def _blocks(size: int, length: int) -> Iterator[slice]:
     return (slice(start, start + length) for start in range(0, size, length))
+
+
+def _numbers(values: NDArray[np.float64]) -> list[str]:
+    """As JSON, as exact as they are held; null where there is none."""
+    return [repr(value) if value == value else "null" for value in values.tolist()]
 
 
 def _json(value: bool) -> str:

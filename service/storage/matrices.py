@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session, aliased
 
 from forgetcast.errors import MatrixNotFound
@@ -75,6 +77,18 @@ def supersede_row(session: Session, matrix: Matrix, task_id: str, row_version: i
     session.flush()
 
 
+def matrices_over(session: Session, set_id: str, model_revision: str) -> Sequence[Matrix]:
+    """Matrices of this upstream set and base model that have had a known row."""
+    same = (Matrix.upstream_set_id == set_id, Matrix.model_revision == model_revision, Matrix.version > 0)
+    return session.scalars(sa.select(Matrix).where(*same).order_by(Matrix.id)).all()
+
+
+def renew_matrix(session: Session, matrix_id: str) -> None:
+    """A new version with the same rows, because something else has changed that its forecasts rest on."""
+    newer = sa.update(Matrix).where(Matrix.id == matrix_id)
+    session.execute(newer.values(version=Matrix.version + 1, changed_at=now()))
+
+
 def newest_fit(session: Session, matrix_id: str, model_version: int, as_of: int | None) -> Fit | None:
     """The newest fit, or that of one matrix version, made by this version of the code."""
     fits = sa.select(Fit).where(Fit.matrix_id == matrix_id, Fit.model_version == model_version)
@@ -97,7 +111,14 @@ def newest_fits(session: Session, model_version: int, limit: int) -> Sequence[tu
     return [(matrix, fit) for matrix, fit in session.execute(found)]
 
 
-def put_fit(session: Session, matrix_id: str, matrix_version: int, model_version: int, packed: BinaryIO) -> None:
+def put_fit(
+    session: Session,
+    matrix_id: str,
+    matrix_version: int,
+    model_version: int,
+    packed: BinaryIO,
+    unmeasurable: NDArray[np.intp] | None = None,
+) -> None:
     """Keep a fit, packed as npz, unless there is one; drop those older than the last few that nobody asked for."""
     hold(session, ("fits", matrix_id))
     if session.get(Fit, (matrix_id, matrix_version, model_version)) is not None:
@@ -106,6 +127,7 @@ def put_fit(session: Session, matrix_id: str, matrix_version: int, model_version
     newest_first = newest_first.order_by(Fit.matrix_version.desc())
     fit = Fit(matrix_id=matrix_id, matrix_version=matrix_version, model_version=model_version)
     fit.arrays_sha256 = sha256_of_file(packed)
+    fit.unmeasurable = None if unmeasurable is None else unmeasurable.astype("<i4").tobytes()
     packed.seek(0)
     older = {one.arrays_sha256 for one in session.scalars(newest_first)}
     # The same rows once more are the same bytes, also of another matrix: nobody drops what we are about to need.

@@ -31,6 +31,12 @@ class MeasuredCells:
     at_random: NDArray[np.bool_]
     same_recipe: bool
 
+    def at(self, kept: NDArray[np.bool_]) -> MeasuredCells:
+        """Those of them that are kept, (S,)."""
+        if kept.all():
+            return self
+        return MeasuredCells(self.positions[kept], self.forgetting[kept], self.at_random[kept], self.same_recipe)
+
 
 def get_task(session: Session, task_id: str, *, lock: bool = False) -> Task:
     """The task with this id. Raises TaskNotFound."""
@@ -144,7 +150,8 @@ def _newest_cells(found: Sequence[Measurement], recipe: dict[str, Any] | None) -
 def read_base_values(
     session: Session, set_id: str, model_revision: str, setting_sha256: str, n_examples: int
 ) -> NDArray[np.float32]:
-    """Log-perplexity before fine-tuning, (N,) nats per token, NaN where it was not measured yet."""
+    """Log-perplexity before fine-tuning, (N,) nats per token: NaN where it was not measured yet, NOTHING_TO_SCORE where
+    it never can be."""
     found = session.get(BaseValues, (set_id, model_revision, setting_sha256))
     if found is None:
         return np.full(n_examples, np.nan, np.float32)

@@ -52,20 +52,21 @@ def read_columns(session: Session, set_id: str) -> UpstreamColumns:
     return UpstreamColumns(tuple(ids), tuple(domains), np.array(held_out, dtype=np.bool_))
 
 
-def read_contents(session: Session, set_id: str, positions: Sequence[int] | None) -> Iterator[dict[str, Any] | None]:
-    """{"text"} or {"messages"} of examples, in the order of `positions`; of all in order when that is None."""
+def read_contents(
+    session: Session, set_id: str, positions: Sequence[int] | None
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Id, and {"text"} or {"messages"}, of examples in the order of `positions`; of all in order when that is None."""
     if positions is None:
-        yield from session.scalars(
-            _in_order(sa.select(UpstreamExample.content), set_id).execution_options(yield_per=1000)
-        )
+        every = _in_order(sa.select(UpstreamExample.example_id, UpstreamExample.content), set_id)
+        yield from map(tuple, session.execute(every.execution_options(yield_per=1000)))
         return
-    content_at: dict[int, dict[str, Any] | None] = {}
+    content_at: dict[int, tuple[str, dict[str, Any] | None]] = {}
     for start in range(0, len(positions), ROWS_A_BATCH):
         chosen = [int(position) for position in positions[start : start + ROWS_A_BATCH]]
-        rows = sa.select(UpstreamExample.position, UpstreamExample.content).where(
+        rows = sa.select(UpstreamExample.position, UpstreamExample.example_id, UpstreamExample.content).where(
             UpstreamExample.set_id == set_id, UpstreamExample.position.in_(chosen)
         )
-        content_at.update((position, content) for position, content in session.execute(rows))
+        content_at.update((position, (name, content)) for position, name, content in session.execute(rows))
     for position in positions:
         yield content_at[int(position)]
 

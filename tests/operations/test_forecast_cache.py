@@ -17,6 +17,9 @@ from service.storage.upstream_sets import UpstreamColumns
 N_EXAMPLES = 1000
 
 
+NO_EXAMPLES = np.zeros(0, np.intp)
+
+
 @pytest.fixture(scope="module")
 def row() -> RowForecast:
     known = np.random.default_rng(0).normal(size=(6, N_EXAMPLES))
@@ -26,7 +29,7 @@ def row() -> RowForecast:
 def completed(task_id: str, row: RowForecast) -> Completed:
     versions = schemas.Versions(matrix_version=1, row_version=1, model_version=1)
     columns = UpstreamColumns(("a",) * N_EXAMPLES, ("",) * N_EXAMPLES, np.zeros(N_EXAMPLES, np.bool_))
-    return Completed(task_id, "m", "s", None, versions, "additive", 6, True, None, True, columns, row)
+    return Completed(task_id, "m", "s", None, versions, "additive", 6, True, None, True, columns, row, NO_EXAMPLES)
 
 
 def kept(cache: ForecastCache, one: Completed) -> bool:

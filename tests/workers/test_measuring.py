@@ -8,15 +8,16 @@ import pytest
 from forgetcast.errors import BeyondBelief, NotFinite
 from tests.workers.language_models import UniformModel
 from workers import measuring
+from workers.examples import Upstream
 from workers.tokens import Tokens
 
 
 @pytest.mark.parametrize(("value", "error"), [(np.nan, NotFinite), (np.inf, NotFinite), (1.2e4, BeyondBelief)])
-def test_a_log_perplexity_that_is_none_is_refused_by_line(monkeypatch, tmp_path, value, error):
+def test_a_log_perplexity_that_is_none_is_refused_by_id(monkeypatch, tmp_path, value, error):
     values = np.array([2.0, value], np.float32)
     monkeypatch.setattr(measuring, "log_perplexity", lambda *_arguments, **_more: values)
-    upstream = [Tokens((1, 2), (False, True))] * 2
-    with pytest.raises(error, match=r"line 2 is .*diverged"):
+    upstream = Upstream(("a", "b"), (Tokens((1, 2), (False, True)),) * 2, {})
+    with pytest.raises(error, match=r"example 'b' is .*diverged"):
         measuring.measure_blocks(
             tmp_path,
             "after",

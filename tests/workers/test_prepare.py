@@ -21,7 +21,8 @@ def make_old(folder, seconds=3600):
 
 
 def test_a_job_directory_holds_everything_an_attempt_needs(tmp_path):
-    upstream: list[dict[str, Any]] = [{"text": "a\u2028b"}, {"messages": [{"role": "user", "content": "c\nd"}]}]
+    turns = [{"role": "user", "content": "c\nd"}]
+    upstream: list[tuple[str, dict[str, Any]]] = [("x", {"text": "a\u2028b"}), ("y", {"messages": turns})]
     before = np.array([1.5, np.nan], np.float32)
     material = JobMaterial("tiny", "r", {"steps": 2}, {"scored": "all"}, 3, b'{"text": "x"}\n', "d", upstream, before)
     order = JobOrder("job_1", 2, 2, "/models/tiny", "r", {"steps": 2}, {"scored": "all"}, 3, "d", "/weights")
@@ -30,7 +31,9 @@ def test_a_job_directory_holds_everything_an_attempt_needs(tmp_path):
         assert JobOrder.read(folder) == order
         assert (folder / "dataset.jsonl").read_bytes() == material.dataset
         with (folder / "upstream.jsonl").open() as lines:
-            assert [json.loads(line) for line in lines] == upstream
+            assert [json.loads(line) for line in lines] == [
+                {"id": example_id, **content} for example_id, content in upstream
+            ]
         np.testing.assert_array_equal(np.load(folder / "before.npy"), before)
         assert folder.stat().st_mode & 0o077 == 0
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from forgetcast.errors import NotReproducible
+from forgetcast.errors import NothingToScore, NotReproducible
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from tests.workers.test_fine_tune import FULL, LORA
 from workers.attempt import Reporter, run
 from workers.fine_tune import WoundDown, fine_tune
-from workers.job_directory import JobOrder, JobResult, Values, read_result, write_file
+from workers.job_directory import JobOrder, JobResult, Values, read_base_values, read_result, write_file
 from workers.sealed import Checkpoints, seal
 from workers.tokens import Tokens, encode
 
@@ -118,7 +118,7 @@ class Job:
         order.write(folder)
         lines = [{"prompt": f"{n} plus one is ", "completion": f"{n + 1}."} for n in range(10, 20)]
         (folder / "dataset.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        upstream = [{"text": f"example {'abcdefg'[n]}"} for n in range(N_EXAMPLES)]
+        upstream = [{"id": f"up-{n}", "text": f"example {'abcdefg'[n]}"} for n in range(N_EXAMPLES)]
         (folder / "upstream.jsonl").write_text("".join(json.dumps(line) + "\n" for line in upstream))
         np.save(folder / "before.npy", np.full(N_EXAMPLES, np.nan, np.float32))
 
@@ -293,3 +293,24 @@ def test_fine_tuning_that_comes_to_another_model_leaves_no_result(make_job):
     with pytest.raises(NotReproducible, match=r"up to 0\.1"):
         job.attempt()
     assert not (job.folder / "result.json").exists() and not Path(f"{job.folder}-weights").exists()
+
+
+def test_an_example_with_nothing_to_score_is_marked_and_stops_no_other(make_job):
+    job = make_job("job", FULL)
+    upstream = (job.folder / "upstream.jsonl").read_text().splitlines()
+    upstream[2] = json.dumps({"id": "one token", "text": "x"})
+    (job.folder / "upstream.jsonl").write_text("\n".join(upstream) + "\n")
+    said = job.attempt()
+    assert any("the first is 'one token': it is a single token" in event.get("message", "") for event in said)
+    result = job.result()
+    assert [np.flatnonzero(np.isposinf(values)).tolist() for values in (result.before, result.after)] == [[2], [2]]
+    assert np.isfinite(np.delete(result.after, 2)).all()
+
+
+def test_a_job_of_nothing_that_can_be_scored_ends_before_it_trains_and_leaves_the_marks(make_job):
+    job = make_job("job", FULL)
+    lines = [json.dumps({"id": f"up-{n}", "text": "x"}) for n in range(N_EXAMPLES)]
+    (job.folder / "upstream.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(NothingToScore, match="the first is 'up-0'"):
+        job.attempt()
+    assert np.isposinf(read_base_values(job.folder)).all()
