@@ -68,8 +68,8 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
 
     FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have
     `observed`, `domain`, `family`, `held_out`, `repeat_of`, `seed`, `n_examples` and `dataset`. An upstream set that
-    does not exist is made of its ids, domains and held-out marks. What is there already stays. Cells and rows beyond
-    belief are named.
+    does not exist is made of its ids, domains and held-out marks. What is there already stays. All rows are imported or
+    none. Cells and rows beyond belief are named.
     """
     from forgetcast.cli.shapes import read_shape
     from forgetcast.completion import ForgettingMatrix
@@ -77,7 +77,7 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
 
     wanted, known = read_shape(spec, MatrixCreate), ForgettingMatrix.load(file)
     with open_client(url) as client:
-        found = import_npz(client, known, wanted, quiet=quiet)
+        found = import_npz(client, file, known, wanted, quiet=quiet)
     if as_json:
         print_json(found)
     else:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetcast.client.connection import Connection, Params, segment
+from forgetcast.client.connection import Connection, Content, Params, body_of, segment
 from forgetcast.client.upstream_sets import examples_path
 from forgetcast.errors import ConfigurationError, MatrixEmpty, UnexpectedAnswer, VersionChanged
 from forgetcast.schemas import (
     Design,
+    ImportedMatrix,
     ImportedRow,
     Matrix,
     MatrixCreate,
@@ -150,6 +152,22 @@ class Matrices:
         headers = {"Content-Type": media_type}
         path = f"{_path(matrix_id)}/rows/{segment(task_id)}"
         return self._connection.read(ImportedRow, "PUT", path, params=query, body=body, headers=headers)
+
+    def import_rows(self, rows: Content, wanted: MatrixCreate) -> ImportedMatrix:
+        """Import a whole matrix from the `.npz` file that `ForgettingMatrix.save` writes: all of it, or nothing.
+
+        The matrix and its upstream set are made where they are missing; the rows that are there already stay.
+        """
+        wanted = wanted.model_copy(update={"id": wanted.id or f"mat_{uuid.uuid4().hex}"})
+        assert wanted.id is not None
+        return self._connection.read(
+            ImportedMatrix,
+            "PUT",
+            f"{_path(wanted.id)}/rows.npz",
+            params={"definition": wanted.model_dump_json()},
+            body=body_of(rows),
+            headers={"Content-Type": "application/x-npz"},
+        )
 
     def row(self, matrix_id: str, task_id: str) -> NDArray[np.float32]:
         """One known row, or a repeat, as measured, (N,), NaN where missing."""

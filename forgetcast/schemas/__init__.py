@@ -19,7 +19,7 @@ from forgetcast.schemas.base import (
 )
 from forgetcast.schemas.forecasts import Average, DomainAverage, Forecast, Forgotten, ForgottenExample, Versions
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
-from forgetcast.schemas.matrices import FitError, Matrix, MatrixCreate, Quality
+from forgetcast.schemas.matrices import FitError, ImportedMatrix, Matrix, MatrixCreate, Quality
 from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
@@ -54,6 +54,7 @@ __all__ = [
     "Forgotten",
     "ForgottenExample",
     "Id",
+    "ImportedMatrix",
     "ImportedRow",
     "Job",
     "JobCreate",

@@ -64,3 +64,13 @@ class Matrix(Shape):
     quality: Quality | None
     fit_error: FitError | None = Field(default=None, description="of the newest version, where it could not be fitted")
     created_at: datetime
+
+
+class ImportedMatrix(Shape):
+    """A matrix whose rows came from a file: all of them, or none."""
+
+    matrix: Matrix
+    n_rows: int = Field(description="in the file, repeats among them")
+    new_rows: list[Id] = Field(description="rows that were not there; the others are the same, or superseded")
+    upstream_set_made: bool = Field(description="of ids without texts, which no worker can measure")
+    warnings: list[str] = Field(default_factory=list, description="cells and rows of the file that are beyond belief")

@@ -13,6 +13,7 @@ from forgetcast.errors import ForgetcastError
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
 NPY = "application/x-npy"
+NPZ = "application/x-npz"
 PARQUET = "application/vnd.apache.parquet"
 EVENT_STREAM = "text/event-stream"
 PLAIN = "text/plain"
@@ -117,6 +118,24 @@ OPERATIONS: dict[str, Operation] = {
             "read_row": {"matrix_id": "$request.path.matrix_id", "task_id": BODY_ID},
             "read_task": OF_TASK,
         },
+    ),
+    "import_rows": Operation(
+        raises=(
+            errors.UnknownReference,
+            errors.IdInUse,
+            errors.UnreadableMatrix,
+            errors.TaskExists,
+            errors.WrongShape,
+            errors.WrongKind,
+            errors.NotFinite,
+            errors.BeyondBelief,
+            errors.WrongRepeat,
+            errors.NothingObserved,
+            errors.RepeatedTask,
+            errors.RepeatedExample,
+        ),
+        takes=(NPZ,),
+        next={"read_matrix": {"matrix_id": "$request.path.matrix_id"}},
     ),
     "read_row": Operation(raises=(*MATRIX_UNKNOWN, errors.RowNotFound), sends=(NPY,), etag=True),
     "delete_row": Operation(raises=(*MATRIX_UNKNOWN, errors.RowNotFound, errors.VersionChanged)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.api.contract import JSON_LINES, NPY, PARQUET
+from service.api.contract import JSON_LINES, NPY, NPZ, PARQUET
 
 AT = "2026-12-01T09:30:00Z"
 LATER = "2026-12-01T09:31:30Z"
@@ -59,6 +59,20 @@ TASK = {
     "row_version": 0,
     "n_measured": 0,
     "job": JOB_ID,
+    "created_at": AT,
+}
+MATRIX = {
+    "id": "smollm2-135m",
+    "upstream_set": "smollm2-answers",
+    "model": "smollm2-135m-instruct",
+    "model_revision": SHA256,
+    "recipe": RECIPE,
+    "setting": SETTING,
+    "version": 40,
+    "n_tasks": 40,
+    "n_examples": 500,
+    "fitted_version": 40,
+    "quality": QUALITY,
     "created_at": AT,
 }
 PROGRESS = {"phase": "fine_tune", "step": 10, "total": 25, "loss": 1.9, "eta_s": 27.0}
@@ -120,19 +134,13 @@ EXAMPLES: dict[str, Any] = {
         "recipe": RECIPE,
         "setting": SETTING,
     },
-    "Matrix": {
-        "id": "smollm2-135m",
-        "upstream_set": "smollm2-answers",
-        "model": "smollm2-135m-instruct",
-        "model_revision": SHA256,
-        "recipe": RECIPE,
-        "setting": SETTING,
-        "version": 40,
-        "n_tasks": 40,
-        "n_examples": 500,
-        "fitted_version": 40,
-        "quality": QUALITY,
-        "created_at": AT,
+    "Matrix": MATRIX,
+    "ImportedMatrix": {
+        "matrix": MATRIX,
+        "n_rows": 41,
+        "new_rows": ["squad", "squad-again"],
+        "upstream_set_made": False,
+        "warnings": [],
     },
     "Dataset": {"sha256": SHA256, "n_lines": 312, "n_bytes": 412_000, "read_as": READ_AS},
     "TaskCreate": {"id": "support-desk", "matrix": "smollm2-135m", "dataset": SHA256, "size": 30},
@@ -283,6 +291,7 @@ EXAMPLES: dict[str, Any] = {
 FILES: dict[str, str] = {
     JSON_LINES: '{"id": "geography-20", "text": "Oslo is the capital of Norway.", "domain": "geography"}\n',
     NPY: "the bytes of numpy.save of a float32 array (N,), in set order",
+    NPZ: "the bytes of ForgettingMatrix.save",
     PARQUET: "the bytes of a Parquet file",
 }
 

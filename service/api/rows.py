@@ -15,7 +15,7 @@ from service.api.dependencies import Administers, Parts, Reads, ServiceParts, Wh
 from service.api.downloads import Download
 from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
-from service.operations import audit, rows
+from service.operations import audit, matrix_import, rows
 from service.operations.npy import read_floats
 from service.operations.row_warnings import row_warnings
 from service.operations.whole_rows import npy_bytes, npy_chunks
@@ -23,6 +23,7 @@ from service.operations.whole_rows import npy_bytes, npy_chunks
 router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
 
 NPY = "application/x-npy"
+NPZ = "application/x-npz"
 READERS = {
     JSON_LINES: rows.parse_json_row,
     NPY: lambda _session, _matrix_id, body: read_floats(body),
@@ -70,6 +71,37 @@ async def put_row(
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/tasks/{task.id}"
     return task
+
+
+@router.put("/rows.npz", dependencies=[Administers], summary="Import a whole matrix from one file, all or nothing")
+async def import_rows(
+    matrix_id: schemas.Id,
+    request: Request,
+    caller: WhoAsks,
+    parts: ServiceParts,
+    definition: Annotated[str, Query(description="JSON of what a matrix is created from")],
+) -> schemas.ImportedMatrix:
+    media_type_of(request, {NPZ})
+    wanted: schemas.MatrixCreate = _parsed(schemas.MatrixCreate, definition)
+    if wanted.id not in (None, matrix_id):
+        raise InvalidRequest(f"the definition is of the matrix {wanted.id!r}, the path of {matrix_id!r}")
+    wanted = wanted.model_copy(update={"id": matrix_id})
+    limits = matrix_import.Limits(parts.settings.max_steps, parts.settings.max_rows, parts.settings.max_examples)
+
+    def store(body: BinaryIO) -> schemas.ImportedMatrix:
+        known = matrix_import.read_matrix(body)
+        with parts.database.transaction() as session:
+            made = matrix_import.import_matrix(session, known, wanted, parts.models, limits)
+            audit.record(session, caller, "matrix.import", matrix_id, rows=list(made.new_rows))
+        return schemas.ImportedMatrix(
+            matrix=made.matrix,
+            n_rows=known.n_tasks + len(known.repeats),
+            new_rows=list(made.new_rows),
+            upstream_set_made=made.is_new_set,
+            warnings=matrix_import.warnings_of(known),
+        )
+
+    return await spooled(request, store)
 
 
 @router.get("/rows/{task_id}", dependencies=[Reads], summary="Read a known row, float32 (N,)", response_class=Response)

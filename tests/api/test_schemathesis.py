@@ -5,6 +5,7 @@ FORGETCAST_SCHEMATHESIS_EXAMPLES=200 asks more than the ten of `make test`.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from forgetcast.schemas import Scope
-from service.api.contract import JSON_LINES, NPY, OPERATIONS, PARQUET
+from service.api.contract import JSON_LINES, NPY, NPZ, OPERATIONS, PARQUET
 from service.api.examples import EXAMPLES
 from service.app import create_app
 from service.operations.parquet import write_table
@@ -83,7 +84,14 @@ def written(values: list[Any]) -> bytes:
     return "".join(json.dumps(value) + "\n" for value in values).encode()
 
 
+def npz(values: Any) -> bytes:
+    target = io.BytesIO()
+    np.savez(target, forgetting=values)
+    return target.getvalue()
+
+
 schemathesis.openapi.media_type(JSON_LINES, (lines | st.lists(cells) | st.lists(texts)).map(written) | st.binary())
+schemathesis.openapi.media_type(NPZ, st.binary() | st.sampled_from([80, 3]).map(lambda n: npz(np.zeros((2, n), "f4"))))
 schemathesis.openapi.media_type(NPY, st.binary() | st.sampled_from([80, 3]).map(lambda n: npy(np.zeros(n, "f4"))))
 schemathesis.openapi.media_type(PARQUET, st.binary() | st.lists(st.text()).map(lambda ids: write_table({"id": ids})))
 

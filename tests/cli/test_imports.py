@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli.world import MATRIX, UPSTREAM_SET
-from tests.client.answers import a_task, ok, problem
+from tests.client.answers import ok, problem
 
 SPEC = {name: MATRIX[name] for name in ("id", "upstream_set", "model", "recipe")}
 
@@ -37,12 +37,9 @@ def spec(tmp_path):
 
 @pytest.fixture
 def importing(service):
-    """A service that takes a matrix and two rows."""
-    service.answers |= {
-        ("POST", "/v1/matrices"): ok(MATRIX, 201),
-        ("PUT", "/v1/matrices/m/rows/a"): ok(a_task("a"), 201),
-        ("PUT", "/v1/matrices/m/rows/b"): ok(a_task("b"), 201),
-    }
+    """A service that takes a matrix of two rows."""
+    imported = {"matrix": MATRIX, "n_rows": 2, "new_rows": ["b"], "upstream_set_made": True, "warnings": ["outlier: a"]}
+    service.answers["PUT", "/v1/matrices/m/rows.npz"] = ok(imported)
     return service
 
 
@@ -71,33 +68,22 @@ def test_an_empty_file_is_not_sent(run, service, tmp_path):
     assert service.requests == []
 
 
-def test_rows_go_by_example_id_without_their_missing_cells(run, importing, rows, spec):
-    assert run("matrix", "import", rows, "--spec", spec).exit_code == 0
-    (sent,) = importing.asked("PUT", "/v1/matrices/m/rows/a")
-    cells = [json.loads(line) for line in sent.content.splitlines()]
-    assert cells == [{"example_id": "x", "forgetting": 0.1}, {"example_id": "z", "forgetting": 0.3}]
-    assert dict(sent.url.params) == {"family": "one"}
-
-
-def test_a_family_that_is_empty_is_none(run, importing, rows, spec):
-    run("matrix", "import", rows, "--spec", spec)
-    assert not importing.asked("PUT", "/v1/matrices/m/rows/b")[0].url.params
-
-
-def test_a_missing_upstream_set_is_made_of_ids_and_domains(run, importing, rows, spec):
-    importing.answers |= {
-        ("GET", "/v1/upstream-sets/s"): problem("upstream_set_not_found", 404),
-        ("POST", "/v1/upstream-sets"): ok(UPSTREAM_SET, 201),
-        ("PUT", "/v1/upstream-sets/s/examples"): ok(UPSTREAM_SET),
+def test_a_matrix_goes_as_one_file_with_its_definition(run, importing, rows, spec):
+    result = run("matrix", "import", rows, "--spec", spec)
+    assert (result.exit_code, result.stdout) == (0, "matrix m: 40 rows, version 4\n")
+    (sent,) = importing.requests
+    assert sent.content == rows.read_bytes()
+    assert {name: json.loads(sent.url.params["definition"])[name] for name in ("id", "upstream_set")} == {
+        "id": "m",
+        "upstream_set": "s",
     }
-    run("matrix", "import", rows, "--spec", spec)
-    (sent,) = importing.asked("PUT", "/v1/upstream-sets/s/examples")
-    assert json.loads(sent.content.splitlines()[0]) == {"id": "x", "domain": "poems"}
 
 
-def test_an_upstream_set_that_is_there_is_left_alone(run, importing, rows, spec):
-    run("matrix", "import", rows, "--spec", spec)
-    assert importing.asked("PUT", "/v1/upstream-sets/s/examples") == []
+def test_what_was_made_and_what_is_beyond_belief_is_said(run, importing, rows, spec):
+    said = run("matrix", "import", rows, "--spec", spec).stderr
+    assert "upstream set s: made of ids without texts" in said
+    assert "1 of 2 rows are new" in said
+    assert "warning: outlier: a" in said
 
 
 def test_a_spec_names_the_field_that_is_wrong(run, importing, rows, spec):

@@ -45,20 +45,17 @@ def test_rows_come_with_ids_domains_and_families(run, filled, tmp_path):
 def test_what_was_exported_is_imported_elsewhere(run, filled, tmp_path):
     rows, spec = tmp_path / "rows.npz", tmp_path / "matrix.json"
     run("matrix", "export", "m", "-o", rows, "--spec", spec)
-    filled.answers |= {
-        ("POST", "/v1/matrices"): ok(MATRIX, 201),
-        ("PUT", "/v1/matrices/m/rows/a"): ok(a_task("a"), 201),
-        ("PUT", "/v1/matrices/m/rows/b"): ok(a_task("b"), 201),
-    }
+    imported = {"matrix": MATRIX, "n_rows": 2, "new_rows": ["a", "b"], "upstream_set_made": False}
+    filled.answers["PUT", "/v1/matrices/m/rows.npz"] = ok(imported)
     assert run("matrix", "import", rows, "--spec", spec).exit_code == 0
-    sent = filled.sent("POST", "/v1/matrices")
+    (request,) = filled.asked("PUT", "/v1/matrices/m/rows.npz")
+    sent = json.loads(request.url.params["definition"])
     assert {name: sent[name] for name in ("id", "upstream_set", "model")} == {
         "id": "m",
         "upstream_set": "s",
         "model": "tiny",
     }
-    (row,) = filled.asked("PUT", "/v1/matrices/m/rows/a")
-    assert [json.loads(line)["example_id"] for line in row.content.splitlines()] == ["poems-01", "code-01"]
+    assert request.content == rows.read_bytes()
 
 
 def test_rows_that_change_meanwhile_are_not_mixed(run, filled, tmp_path):

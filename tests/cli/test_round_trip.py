@@ -99,7 +99,8 @@ def test_a_matrix_arrives_elsewhere_as_it_left(run, speak_to, tmp_path):
         speak_to(second)
         imported = run("matrix", "import", rows, "--spec", spec)
         assert imported.exit_code == 0, imported.stderr
-        assert "row 11 of 11: again-4, 12 cells, repeats task-4" in imported.stderr
+        assert "sending 6 rows and 5 repeats, 12 examples each" in imported.stderr
+        assert "11 of 11 rows are new" in imported.stderr
         assert run("matrix", "export", "m", "-o", again).exit_code == 0
         with ForgetcastClient(url=URL, transport=second) as client:
             tasks = {task.id: task for task in client.tasks.list()}
