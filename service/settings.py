@@ -16,7 +16,7 @@ from service.logs import LogFormat
 class Settings(BaseSettings):
     """What an operator may choose. Every field is the environment variable FORGETCAST_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="FORGETCAST_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FORGETCAST_", env_ignore_empty=True, frozen=True)
 
     home: Path = Field(default_factory=state_folder, description="state folder: database, models.toml, logs")
     cache_dir: Path = Field(default_factory=cache_folder, description="what can be made again: models, memory maps")

@@ -146,7 +146,10 @@ def _gpus() -> list[str]:
     if program is None:
         return []
     command = [program, "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):  # it hangs where a GPU does
+        return ["nvidia-smi does not answer"]
     return done.stdout.splitlines() if done.returncode == 0 else []
 
 

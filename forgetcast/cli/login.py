@@ -40,7 +40,7 @@ def login(url: str | None) -> None:
         path = save_login(Login(client.url, key or None))
     click.echo(f"{client.url}: {'the key is' if key else 'no key, the URL is'} stored in {path}")
     for name, stored in (("FORGETCAST_URL", client.url), ("FORGETCAST_API_KEY", key)):
-        if os.environ.get(name, stored) != stored:
+        if (os.environ.get(name) or stored) != stored:
             note(f"{name} is set to something else and goes before it")
 
 

@@ -13,7 +13,7 @@ from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json, print_table, printable
 from forgetcast.cli.progress import describe, follow_progress, progress_of
 from forgetcast.cli.submission import leave_running, only_matrix
-from forgetcast.errors import JobFailed, WaitTimedOut
+from forgetcast.errors import JobFailed, JobNotFound, TaskNotFound, WaitTimedOut
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
@@ -115,11 +115,20 @@ def _wait_for(
     client: ForgetcastClient, task_id: str, timeout: timedelta | None, as_json: bool, quiet: bool
 ) -> click.ClickException | None:
     """Print the job that measured one task, or give back why there is none to print."""
-    found = client.tasks.get(task_id)
+    try:
+        found = client.tasks.get(task_id)
+    except TaskNotFound as error:
+        return failure_of(error)
+    if found.task.job is None and found.task.n_measured:  # imported, or posted
+        if as_json:
+            print_json(found.task)
+        else:
+            click.echo(task_id if quiet else f"{task_id}: {found.task.n_measured} examples measured without a job")
+        return None
     try:
         with leave_running(task_id), follow_progress(quiet=quiet) as show:
             job = found.wait(timeout=timeout, on_event=show)
-    except (JobFailed, WaitTimedOut) as error:
+    except (JobFailed, WaitTimedOut, JobNotFound) as error:
         return failure_of(error)
     if as_json:
         print_json(job)

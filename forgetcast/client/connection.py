@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from forgetcast.client.login import read_login
 from forgetcast.client.problems import error_of
+from forgetcast.client.reading import read_shape
 from forgetcast.errors import (
     ConfigurationError,
     FieldError,
@@ -28,7 +30,7 @@ from forgetcast.errors import (
     ServiceUnreachable,
     UnexpectedAnswer,
 )
-from forgetcast.schemas import Page
+from forgetcast.schemas import ID_PATTERN, Page
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
@@ -38,6 +40,7 @@ RETRIED = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+LEAST = 0.5  # seconds that a request has, however late it is
 PARQUET = b"PAR1"
 PARQUET_NAMES = (".parquet", ".pq")
 CHUNK = 1 << 20
@@ -79,10 +82,12 @@ class Connection:
         waiting: float = 0.0,
         accepted: tuple[int, ...] = (),
         into: Path | None = None,
+        until: float = math.inf,
     ) -> httpx2.Response:
-        """One answer below 400, or of an `accepted` status.
+        """One answer of success, or of an `accepted` status.
 
-        `waiting`: seconds the service may hold the request; `into`: the file that is to hold the answer's body.
+        `waiting`: seconds the service may hold the request; `into`: the file that is to hold the answer's body; `until`
+        (monotonic): no time is spent on it beyond.
 
         Raises
         ------
@@ -91,9 +96,10 @@ class Connection:
         sent = dict(headers or {})
         if method == "POST":
             sent["Idempotency-Key"] = str(uuid.uuid4())  # the same for every repetition of this call
-        give_up = time.monotonic() + waiting + self.timeout
+        give_up = min(until, time.monotonic() + waiting + self.timeout)
         pauses = _pauses()
         while True:
+            left = max(LEAST, until - time.monotonic())
             request = self.http.build_request(
                 method,
                 path,
@@ -101,11 +107,13 @@ class Connection:
                 json=json,
                 content=_chunks(body) if isinstance(body, Path) else body,
                 headers=sent,
-                timeout=httpx2.Timeout(self.timeout, read=self.timeout + waiting),
+                timeout=httpx2.Timeout(min(self.timeout, left), read=min(self.timeout + waiting, left)),
             )
             answer = self._try(request, into, accepted)
             if isinstance(answer, httpx2.Response):
                 return answer
+            if method == "DELETE":  # a repetition finds nothing when it was the answer that was lost
+                accepted = (*accepted, HTTPStatus.NOT_FOUND)
             pause = answer.pause(pauses)
             if pause is None or time.monotonic() + pause > give_up:
                 raise answer.error
@@ -119,7 +127,7 @@ class Connection:
             unreachable = self.unreachable(error)
             unreachable.__cause__ = error
             return _Failure(unreachable, passes=True)
-        if response.status_code < 400 or response.status_code in accepted:
+        if response.is_success or response.status_code in accepted:
             return response
         problem = error_of(response, self.url)
         # In conflict, but only for now: the first sending of this very request is still at work.
@@ -129,7 +137,7 @@ class Connection:
     def _saved(self, request: httpx2.Request, into: Path) -> httpx2.Response:
         """The answer to a request, its body in a file that appears when it is whole."""
         with closing(self.http.send(request, stream=True)) as response:
-            if response.status_code >= 400:
+            if not response.is_success:
                 response.read()
                 return response
             scratch = into.with_name(f".{into.name}.part")
@@ -148,7 +156,7 @@ class Connection:
 
     def shape(self, kind: type[S], response: httpx2.Response) -> S:
         try:
-            return kind.model_validate_json(response.content, extra="ignore")
+            return read_shape(kind, response.content)
         except ValidationError as error:
             raise UnexpectedAnswer(
                 f"{response.request.method} {response.request.url} answered in a form this client does not know; "
@@ -168,9 +176,9 @@ class Connection:
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str], read_timeout: float) -> Iterator[httpx2.Response]:
         """An answer read as it comes; raises as `request` does, but is sent once."""
-        timeout = httpx2.Timeout(self.timeout, read=read_timeout)
+        timeout = httpx2.Timeout(min(self.timeout, read_timeout), read=read_timeout)
         with self.http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
-            if response.status_code >= 400:
+            if not response.is_success:
                 response.read()
                 raise error_of(response, self.url)
             yield response
@@ -206,10 +214,17 @@ def made(kind: type[S], **fields: Any) -> S:
         return kind.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), one["msg"]) for one in found)
+        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), _in_words(one)) for one in found)
         raise InvalidRequest(
             f"{wrong[0].pointer.lstrip('/') or 'the request'}: {wrong[0].detail}", errors=wrong
         ) from error
+
+
+def _in_words(error: Any) -> str:
+    """What is wrong with a field; a pattern is nothing that a person reads."""
+    if error.get("ctx", {}).get("pattern") == ID_PATTERN:
+        return "an id has up to 128 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def body_of(content: Content) -> Body:
@@ -234,7 +249,7 @@ def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:
     """URL and key: as given, else from the environment, else as `forgetcast login` stored them; "" is no key."""
     url = url or os.environ.get("FORGETCAST_URL")
     if api_key is None:
-        api_key = os.environ.get("FORGETCAST_API_KEY")
+        api_key = os.environ.get("FORGETCAST_API_KEY") or None
     login = None if url and api_key is not None else read_login()
     url = (url or (login.url if login else DEFAULT_URL)).rstrip("/")
     if api_key is None and login is not None and login.url == url:  # a key is shown to its own service alone

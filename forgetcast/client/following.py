@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import httpx2
+from pydantic import ValidationError
 
 from forgetcast.client.connection import Connection, segment
+from forgetcast.client.reading import read_shape
 from forgetcast.errors import ForgetcastError, UnexpectedAnswer
 from forgetcast.schemas import Event, Page
 
@@ -16,6 +19,14 @@ PING = 20.0  # seconds within which the service keeps a silent stream alive by a
 SILENT_TRIES = 5  # streams that broke without an event before this gives up
 
 OnEvent = Callable[[Event], None]
+
+
+class CallbackRaised(Exception):
+    """An exception of the user's callback on its way out, whatever it looks like: it is none of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Followed:
@@ -45,11 +56,11 @@ class Followed:
             silent = 1 if self._last != seen else silent + 1
             time.sleep(min(0.25 * 2**silent, 4.0))
 
-    def catch_up(self) -> None:
+    def catch_up(self, until: float = math.inf) -> None:
         """Hand over the events since the last one, without waiting for more."""
         more = True
         while more:
-            page = self._connection.read(Page[Event], "GET", self._path, params={"after": self._last})
+            page = self._connection.read(Page[Event], "GET", self._path, params={"after": self._last}, until=until)
             for event in page.data:
                 self._hand_over(event)
             more = page.has_more and bool(page.data)
@@ -57,14 +68,15 @@ class Followed:
     def _read_stream(self, until: float) -> bool:
         """Whether the stream came to its end, or no time is left for it."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(self._last)}
-        with self._connection.stream(self._path, headers, read_timeout=2 * PING) as response:
+        silence = min(2 * PING, until - time.monotonic())
+        with self._connection.stream(self._path, headers, read_timeout=silence) as response:
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 raise UnexpectedAnswer(f"{self._path} is not a stream of events")
             for message in _messages(response.iter_lines()):
                 if message is not None and message.event == "done":
                     return True
                 if message is not None and message.data:
-                    self._hand_over(Event.model_validate_json(message.data, extra="ignore"))
+                    self._hand_over(_event(message.data))
                 if not _time_left(until):
                     return True
         return False
@@ -72,7 +84,19 @@ class Followed:
     def _hand_over(self, event: Event) -> None:
         if event.id > self._last:
             self._last = event.id
-            self._on_event(event)
+            try:
+                self._on_event(event)
+            except Exception as error:
+                raise CallbackRaised(error) from error
+
+
+def _event(data: str) -> Event:
+    try:
+        return read_shape(Event, data)
+    except ValidationError as error:
+        raise UnexpectedAnswer(
+            f"an event in a form that this client does not know: {error.errors()[0]['msg']}"
+        ) from error
 
 
 class _Message(NamedTuple):

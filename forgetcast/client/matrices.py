@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -187,10 +188,16 @@ def _path(matrix_id: str) -> str:
     return f"/v1/matrices/{segment(matrix_id)}"
 
 
+def _number(value: Any) -> float | None:
+    """Any number, numpy's too; null where there is none."""
+    number = float(value)
+    return None if math.isnan(number) else number
+
+
 def _row_bytes(forgetting: NDArray[Any] | Mapping[str, float]) -> tuple[bytes, str]:
     if isinstance(forgetting, Mapping):
         lines = [
-            json.dumps({"example_id": example, "forgetting": value}, ensure_ascii=False)
+            json.dumps({"example_id": example, "forgetting": _number(value)}, ensure_ascii=False)
             for example, value in forgetting.items()
         ]
         return "".join(f"{line}\n" for line in lines).encode(), "application/x-ndjson"

@@ -10,6 +10,7 @@ import httpx2
 from pydantic import ValidationError
 
 from forgetcast import errors
+from forgetcast.client.reading import read_shape
 from forgetcast.errors import FieldError, ForgetcastError, error_for
 from forgetcast.schemas import Problem
 
@@ -29,10 +30,13 @@ FAMILIES: dict[int, type[ForgetcastError]] = {
 def error_of(response: httpx2.Response, service: str) -> ForgetcastError:
     """The error that a problem names; UnexpectedAnswer for an answer that is no problem. `service`: its URL."""
     retry_after = _seconds(response.headers.get("Retry-After"))
+    asked = f"{response.request.method} {response.request.url}"
+    if response.is_redirect:  # not followed: what was sent would stay behind, and a key may not go elsewhere
+        elsewhere = response.headers.get("Location", "nowhere")
+        return errors.UnexpectedAnswer(f"{asked} is redirected to {elsewhere}; name that address as the service's")
     try:
-        problem = Problem.model_validate_json(response.content)
+        problem = read_shape(Problem, response.content)
     except ValidationError:
-        asked = f"{response.request.method} {response.request.url}"
         return errors.UnexpectedAnswer(
             f"{asked} answered {response.status_code} and no problem of Forgetcast; is {service} a Forgetcast service?",
             retry_after=retry_after,

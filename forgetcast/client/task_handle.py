@@ -70,7 +70,7 @@ class TaskHandle:
         job = self._jobs.wait(self.task.job, timeout=timeout, on_event=on_event)
         if job.state is not JobState.SUCCEEDED:
             why = f": {job.error.detail} ({job.error.code}); {job.error.hint}" if job.error else ""
-            message = f"job {job.id} of the task {self.id!r} {_ENDED[job.state]}{why}"
+            message = f"job {job.id} of the task {self.id!r} {_ENDED.get(job.state, f'ended as {job.state}')}{why}"
             raise JobFailed(message, location=f"/v1/jobs/{job.id}")
         return job
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from forgetcast.cli import checks
 from tests.cli.world import MATRIX
 from tests.client.answers import CREATED, ok, page, problem
 
@@ -174,3 +176,12 @@ def test_models_that_cannot_be_read(run, tmp_path, content):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "models.toml").write_text(content)
     assert "models.toml" in found(run, exit_code=1)["model"][0][2]
+
+
+def test_a_gpu_tool_that_hangs_ends_nothing(monkeypatch):
+    def hang(*_arguments, **_options):
+        raise subprocess.TimeoutExpired("nvidia-smi", 20)
+
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr("subprocess.run", hang)
+    assert checks._gpus() == ["nvidia-smi does not answer"]

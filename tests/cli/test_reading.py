@@ -107,3 +107,13 @@ def test_a_matrix_is_shown_with_what_its_forecasts_are_worth(run, service):
     shown = run("matrix", "show", "m").stdout
     assert "Spearman" in shown and "0.840 (popularity 0.710)" in shown
     assert "method full, learning_rate 0.0001, steps 12" in shown
+
+
+def test_waiting_for_several_goes_on_after_one_without_a_job(run, service):
+    service.answers |= {
+        ("GET", "/v1/tasks/imported"): ok(a_task("imported", job=None, n_measured=80)),
+        ("GET", "/v1/tasks/bare"): ok(a_task("bare", job=None)),
+    }
+    result = run("task", "wait", "bare", "absent", "imported", "t", "-q")
+    assert (result.stdout, result.exit_code) == ("imported\nt\n", 1)
+    assert "the task 'bare' has no job" in result.stderr and "no task has this id" in result.stderr

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import email.utils
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx2
+import numpy as np
 import pytest
 
 from forgetcast import ForgetcastClient, errors
@@ -204,3 +206,53 @@ def test_a_proxy_is_not_asked_for_a_service_on_this_machine(monkeypatch):
 def test_a_service_that_is_not_ready_says_what_it_misses(client, service):
     service.will(ok({"ready": False, "missing": ["the database"]}, 503))
     assert client.ready().missing == ["the database"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_no_success_and_says_where_to_go(client, service, tmp_path, status):
+    service.will(httpx2.Response(status, text="<html>", headers={"Location": "https://elsewhere.example/v1"}))
+    for call in (
+        lambda: client.datasets.upload(b'{"text": "a"}\n'),
+        lambda: client.matrices.export("m", tmp_path / "rows.npy"),
+        lambda: client.matrices.delete_row("m", "t", row_version=1),
+        lambda: client.tasks.get("t"),
+        lambda: client.jobs.wait("job_1", on_event=lambda event: None),
+    ):
+        with pytest.raises(errors.UnexpectedAnswer, match=r"redirected to https://elsewhere\.example"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removal_whose_answer_was_lost_is_done(client, service):
+    service.will(httpx2.ReadTimeout("lost"), problem("row_not_found", 404))
+    client.matrices.delete_row("m", "t", row_version=1)
+    assert len(service.requests) == 2
+
+
+def test_a_removal_of_what_was_never_there_is_an_error(client, service):
+    service.will(problem("row_not_found", 404))
+    with pytest.raises(errors.RowNotFound):
+        client.matrices.delete_row("m", "t", row_version=1)
+
+
+def test_numbers_of_numpy_are_numbers_and_nan_is_a_missing_cell(client, service):
+    service.will(ok(a_task(), 201))
+    client.matrices.put_row("m", "t", {"a": np.float32(0.5), "b": np.int64(1), "c": float("nan")})
+    cells = [json.loads(line)["forgetting"] for line in service.requests[0].content.splitlines()]
+    assert cells == [0.5, 1.0, None]
+
+
+def test_an_id_that_cannot_be_one_is_said_in_words(client, service):
+    with pytest.raises(errors.InvalidRequest, match="id: an id has up to 128 letters, digits"):
+        client.tasks.create(matrix="m", id="a/b", measure="none")
+
+
+def test_an_empty_key_in_the_environment_is_none(service, monkeypatch, config_folder):
+    config_folder.mkdir(parents=True)
+    (config_folder / "login.json").write_text(json.dumps({"url": "http://127.0.0.1:8737", "api_key": "stored"}))
+    monkeypatch.setenv("FORGETCAST_API_KEY", "")
+    monkeypatch.setenv("FORGETCAST_URL", "")
+    service.will(ok(a_task()))
+    with ForgetcastClient(transport=httpx2.MockTransport(service)) as client:
+        client.tasks.get("t")
+    assert service.requests[0].headers["Authorization"] == "Bearer stored"

@@ -111,3 +111,59 @@ def test_all_events_so_far_are_read_page_by_page(client, service):
     service.will(page([an_event(1), an_event(2)], cursor="2"), page([an_event(3)]))
     assert [event.id for event in client.jobs.events("job_1")] == [1, 2, 3]
     assert service.requests[1].url.params["after"] == "2"
+
+
+# What a newer service says
+
+
+def test_an_event_of_a_type_that_only_a_newer_service_has_is_handed_over_and_ends_nothing(client, service):
+    strange = {**an_event(1, "hm"), "type": "omen", "level": "dire", "new": True}
+    service.will(event_stream(strange, an_event(2)), ok(a_job()), page([]))
+    seen: list[Event] = []
+    client.jobs.wait("job_1", on_event=seen.append)
+    assert [(event.id, event.type, event.level) for event in seen] == [(1, "omen", "dire"), (2, "message", "info")]
+
+
+def test_a_job_in_a_state_that_only_a_newer_service_has_is_waited_for(client, service):
+    service.will(ok(a_job("paused", measure="halves")), ok(a_job()))
+    paused = client.jobs.get("job_1")
+    assert (paused.state, paused.state.value, paused.state.terminal, paused.measure) == (
+        "paused", "paused", False, "halves"
+    )  # fmt: skip
+    assert client.jobs.wait("job_1").state == "succeeded"
+
+
+def test_unknown_values_within_lists_stay_as_they_are(client, service):
+    service.will(page([{**an_event(1), "type": "omen"}, an_event(2)]))
+    assert [event.type for event in client.jobs.events("job_1")] == ["omen", "message"]
+
+
+# Time, and the caller's own errors
+
+
+@pytest.mark.parametrize("answer", [httpx2.ConnectError("no"), httpx2.ReadTimeout("late"), problem("busy", 503)])
+def test_a_wait_without_an_answer_ends_when_its_time_does(client, service, pauses, answer):
+    service.will(answer)
+    with pytest.raises(errors.WaitTimedOut, match="not heard of"):
+        client.jobs.wait("job_1", timeout=3)
+    assert sum(pauses) <= 3.0
+
+
+def test_no_request_of_a_wait_outlasts_it(client, service):
+    service.will(ok(a_job("running")))
+    with pytest.raises(errors.WaitTimedOut, match="is running"):
+        client.jobs.wait("job_1", timeout=0)
+    limits = service.requests[0].extensions["timeout"]
+    assert max(limits.values()) <= 0.5 and "wait" not in service.requests[0].url.params
+
+
+@pytest.mark.parametrize("error", [httpx2.ReadTimeout("mine"), errors.Busy("mine"), errors.UnexpectedAnswer("mine")])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_exception_of_the_callback_is_the_callers_whatever_it_looks_like(client, service, error, streamed):
+    def fail(_event: Event) -> None:
+        raise error
+
+    service.will(event_stream(an_event(1)) if streamed else ok({}), ok(a_job("running")), page([an_event(1)]))
+    with pytest.raises(type(error), match="mine") as raised:
+        client.jobs.wait("job_1", on_event=fail)
+    assert raised.value is error
