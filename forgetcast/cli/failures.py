@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
@@ -15,6 +16,10 @@ class AuthenticationFailure(click.ClickException):
     exit_code = 4
 
 
+class UsageFailure(click.ClickException):
+    exit_code = 2
+
+
 class TimeoutFailure(click.ClickException):
     exit_code = 5
 
@@ -22,6 +27,11 @@ class TimeoutFailure(click.ClickException):
 # Both tables may name a family: what is said of the error itself goes first.
 FAILURES: dict[type[ForgetcastError], type[click.ClickException]] = {
     errors.AccessDenied: AuthenticationFailure,
+    errors.InvalidRequest: UsageFailure,
+    errors.OutOfRange: UsageFailure,
+    errors.UnknownMethod: UsageFailure,
+    errors.UnknownReference: UsageFailure,
+    errors.TooManyExamplesAsked: UsageFailure,
     errors.WaitTimedOut: TimeoutFailure,
 }
 SHOWN_FIELDS = 3
@@ -61,6 +71,15 @@ NEXT: dict[type[ForgetcastError], str] = {
 }
 
 T = TypeVar("T")
+
+
+@contextmanager
+def blaming_the_file() -> Iterator[None]:
+    """What the service finds wrong within a file that was sent is no mistake in how the command was called."""
+    try:
+        yield
+    except errors.InvalidRequest as error:
+        raise errors.BadDataset(str(error), errors=error.errors) from error
 
 
 def failure_of(error: ForgetcastError, *, then: str | None = None) -> click.ClickException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forgetcast.cli.failures import blaming_the_file
 from forgetcast.cli.output import note, printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def import_npz(
     if not quiet:
         repeats = f" and {len(known.repeats)} repeats" if known.repeats else ""
         note(f"sending {known.n_tasks} rows{repeats}, {known.n_examples} examples each")
-    imported = client.matrices.import_rows(file, wanted)
+    with blaming_the_file():
+        imported = client.matrices.import_rows(file, wanted)
     if not quiet:
         if imported.upstream_set_made:
             note(

@@ -13,7 +13,7 @@ from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json
 from forgetcast.cli.progress import follow_progress
 from forgetcast.cli.submission import leave_running
-from forgetcast.errors import InvalidRequest
+from forgetcast.errors import BadDataset
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
@@ -125,7 +125,7 @@ def _order(
     if examples is not None:
         ids = [line for line in examples.read_text("utf-8-sig").split("\n") if line.strip()]
         if not ids:
-            raise InvalidRequest(f"{shown_name(examples)} is empty; write one id of an upstream example a line")
+            raise BadDataset(f"{shown_name(examples)} is empty; write one id of an upstream example a line")
         return made(JobCreate, measure="examples", examples=ids)
     chosen = {"size": size, "design": design, "probe_seed": probe_seed}
     return made(JobCreate, measure="probe", **{name: value for name, value in chosen.items() if value is not None})

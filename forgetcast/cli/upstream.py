@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from forgetcast.cli.failures import blaming_the_file
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json
@@ -27,7 +28,11 @@ def import_set(file: Path, set_id: str | None, url: str | None, as_json: bool, q
     """
     if file.stat().st_size == 0:
         raise click.ClickException(f"{shown_name(file)} is empty; write one JSON object a line, with an id")
-    with open_client(url) as client:
+    from forgetcast.client.connection import made
+    from forgetcast.schemas import UpstreamSetCreate
+
+    made(UpstreamSetCreate, id=set_id)
+    with open_client(url) as client, blaming_the_file():
         found = client.upstream_sets.register(file, id=set_id)
     if as_json:
         print_json(found)

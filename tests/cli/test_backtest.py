@@ -98,7 +98,7 @@ def test_rows_to_train_on_and_to_forecast_can_be_chosen(run, rows):
 )
 def test_what_the_file_does_not_have_is_one_line(run, rows, option, value, said):
     result = run("backtest", rows, option, value)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

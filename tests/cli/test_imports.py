@@ -61,6 +61,13 @@ def test_a_line_that_the_service_refuses_is_named(run, service, tmp_path):
     assert "line 1, field id" in result.stderr
 
 
+def test_an_id_that_cannot_be_one_is_a_usage_error(run, service, tmp_path):
+    (tmp_path / "upstream.jsonl").write_text('{"id": "x"}\n')
+    result = run("upstream", "import", tmp_path / "upstream.jsonl", "--id", "a/b")
+    assert (result.exit_code, service.requests) == (2, [])
+    assert "an id has up to 128 letters" in result.stderr
+
+
 def test_an_empty_file_is_not_sent(run, service, tmp_path):
     file = tmp_path / "upstream.jsonl"
     file.write_text("")

@@ -1,4 +1,4 @@
-"""`forgetcast matrix import`: all of a file or, where that cannot be, nothing of it."""
+"""What `forgetcast matrix import` says; test_import_halves.py has what a refused one leaves, which is nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from tests.cli.world import MATRIX, UPSTREAM_SET
-from tests.client.answers import a_task, ok, page, problem
+from tests.cli.world import MATRIX
+from tests.client.answers import ok, problem
 
 
 @pytest.fixture
@@ -22,34 +22,21 @@ def arguments(tmp_path):
 @pytest.fixture
 def importing(service):
     """A service that has neither the upstream set nor the matrix."""
-    service.answers |= {
-        ("GET", "/v1/tasks"): page([a_task("c", matrix="other")]),
-        ("GET", "/v1/upstream-sets/s"): problem("upstream_set_not_found", 404),
-        ("POST", "/v1/upstream-sets"): ok({**UPSTREAM_SET, "sealed": False}, 201),
-        ("PUT", "/v1/upstream-sets/s/examples"): ok(UPSTREAM_SET),
-        ("POST", "/v1/matrices"): ok(MATRIX, 201),
-        ("PUT", "/v1/matrices/m/rows/a"): ok(a_task("a"), 201),
-        ("PUT", "/v1/matrices/m/rows/b"): ok(a_task("b"), 201),
-    }
+    imported = {"matrix": MATRIX, "n_rows": 2, "new_rows": ["a", "b"], "upstream_set_made": True}
+    service.answers["PUT", "/v1/matrices/m/rows.npz"] = ok(imported)
     return service
 
 
-def test_a_row_whose_id_another_matrix_has_is_refused_before_anything_is_made(run, importing, arguments):
-    importing.answers["GET", "/v1/tasks"] = [
-        page([a_task("a")], cursor="2"),
-        page([a_task("b", matrix="other")]),
-    ]
+@pytest.mark.parametrize(
+    ("code", "status", "exit_code"),
+    [("task_exists", 409, 1), ("invalid_request", 422, 1), ("unknown_reference", 422, 2)],
+)
+def test_what_the_service_refuses_is_one_line_after_what_was_sent(run, importing, arguments, code, status, exit_code):
+    importing.answers["PUT", "/v1/matrices/m/rows.npz"] = problem(code, status, "the row 'b' is another's")
     result = run(*arguments)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "'b'" in result.stderr and "'other'" in result.stderr and "rename" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert {request.method for request in importing.requests} == {"GET"}
-
-
-def test_rows_that_the_matrix_has_itself_are_imported_again(run, importing, arguments):
-    importing.answers["GET", "/v1/tasks"] = page([a_task("a"), a_task("b")])
-    assert run(*arguments).exit_code == 0
-    assert len(importing.asked("PUT", "/v1/matrices/m/rows/b")) == 1
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    sending, refused = result.stderr.splitlines()
+    assert sending == "sending 2 rows, 2 examples each" and "the row 'b' is another's" in refused
 
 
 def test_a_set_that_is_made_of_ids_alone_says_that_workers_cannot_measure_it(run, importing, arguments):
@@ -59,8 +46,10 @@ def test_a_set_that_is_made_of_ids_alone_says_that_workers_cannot_measure_it(run
 
 
 def test_a_set_that_was_there_before_is_not_spoken_of(run, importing, arguments):
-    importing.answers["GET", "/v1/upstream-sets/s"] = ok(UPSTREAM_SET)
-    assert "upstream" not in run(*arguments).stderr
+    there = {"matrix": MATRIX, "n_rows": 2, "new_rows": [], "upstream_set_made": False}
+    importing.answers["PUT", "/v1/matrices/m/rows.npz"] = ok(there)
+    said = run(*arguments).stderr
+    assert "upstream" not in said and "0 of 2 rows are new" in said
 
 
 def test_importing_quietly_prints_the_id_alone(run, importing, arguments):

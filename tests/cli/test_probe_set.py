@@ -59,11 +59,11 @@ def test_probes_of_a_file_are_designed_here(run, rows):
 
 def test_a_domain_that_the_file_does_not_have_is_one_line(run, rows):
     result = run("probe-set", rows, "--domain", "law")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "no domain 'law'" in result.stderr
 
 
 def test_more_probes_than_examples_is_one_line(run, rows):
     result = run("probe-set", rows, "--size", 41)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
