@@ -154,10 +154,10 @@ def _rows(known: ForgettingMatrix) -> Iterator[_Row]:
     families = known.families or (None,) * known.n_tasks
     origins = known.origins or (Origin(),) * known.n_tasks
     for at, (task_id, family, origin) in enumerate(zip(known.task_ids, families, origins, strict=True)):
-        values = np.where(known.observed[at], known.forgetting[at], np.nan)
+        values = np.where(known.observed[at], known.forgetting[at], np.nan).astype(np.float32)
         yield _row(task_id, values, family, origin, None)
     for again in known.repeats:
-        values = np.where(again.observed, again.forgetting, np.nan)
+        values = np.where(again.observed, again.forgetting, np.nan).astype(np.float32)
         yield _row(again.task_id, values, again.family, again.origin, again.repeat_of)
 
 

@@ -129,7 +129,7 @@ def test_what_a_worker_measured_keeps_which_cells_were_drawn_at_random(world: Wo
     positions, at_random = measured_by(world, task["job"])
     before, after = np.zeros(7, np.float32), np.linspace(0.1, 0.7, 7, dtype=np.float32)
     with world.database.transaction() as session:
-        hold_for_end(session, task["job"])
+        hold_for_end(session, task["job"], before)
         record_measurement(session, task["job"], before, after, {})
         cells = tasks.read_cells(session, "t", 1, None)
     assert cells.positions[cells.at_random].tolist() == sorted(at_random)

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forgetcast import schemas
+from forgetcast import ForgettingMatrix, schemas
 from forgetcast.errors import JobActive, RowKnown, RowNotFound, TaskExists, VersionChanged
 from service.operations.fit_files import in_memory
 from service.operations.job_material import store_result
 from service.operations.matrices import create_matrix
+from service.operations.matrix_import import Limits, import_matrix
 from service.operations.measurements import post_measurements
 from service.operations.rows import RowOrigin, import_row, parse_json_row, remove_row
 from service.operations.tasks import create_job, read_task, register_task
@@ -25,7 +26,7 @@ from service.storage import idempotency, jobs, matrices, workers
 from service.storage.attempts import ChildEnd
 from service.storage.database import Database, Session, now
 from service.storage.fit_requests import MOST_ASKED, ask_for_fit
-from service.storage.tables import FitRequest, Idempotency, Job, KnownRow, Matrix, Task, Worker
+from service.storage.tables import BaseValues, FitRequest, Idempotency, Job, KnownRow, Matrix, Task, Worker
 from service.storage.tasks import read_cells
 from tests.operations.at_once import Act, at_once, raised
 from tests.operations.test_fit_files import packed
@@ -213,6 +214,50 @@ def test_one_id_for_sets_and_matrices_is_one_thing(database: Database, dataset: 
 class TinyModels:
     def revision(self, model_id: str) -> str:
         return "r"
+
+
+def test_examples_that_are_found_to_be_unmeasurable_beside_changes_of_the_rows(
+    database: Database, dataset: str
+) -> None:
+    """They give matrices a new version, so the end of a job that finds them takes the matrices first."""
+    at_once(database, importing("known", 0.1))
+    for number in range(ROUNDS):
+        at_once(database, *[ordering(dataset, id=f"{number}-{name}", seed=10 * number + at, **{"measure": "full"})
+                            for at, name in enumerate("ab")])  # fmt: skip
+        with database.transaction() as session:
+            session.execute(sa.delete(BaseValues))
+            version = session.get_one(Matrix, "m").version
+        before = np.array([np.inf, *[1.0] * (N_EXAMPLES - 1)], np.float32)
+        ends = []
+        for _ in range(2):
+            claimed, after = claimed_job(database), np.where(np.isinf(before), before, np.float32(1.5))
+            ends.append(_ending(claimed, Result(before, after, {})))
+        ended = at_once(database, *ends, importing("known", 0.2 + number), importing(f"other-{number}", 0.1))
+        assert raised(ended) == []
+        with database.read() as session:
+            assert session.get_one(Matrix, "m").version >= version + 5  # four rows, and the mark once or twice
+
+
+def _ending(claimed: jobs.Claimed, result: Result) -> Act:
+    return lambda session: store_result(session, claimed.job_id, claimed.fence, result, ChildEnd(0))
+
+
+def test_whole_matrices_that_are_imported_beside_rows_and_each_other(database: Database, dataset: str) -> None:
+    wanted = schemas.MatrixCreate(id="whole", upstream_set="ids", model="tiny", recipe=schemas.Recipe(**RECIPE))
+    known = ForgettingMatrix.from_arrays(np.ones((3, 2)), task_ids=["a", "b", "c"], example_ids=["x", "y"])
+
+    def whole(session: Session) -> Any:
+        return import_matrix(session, known, wanted, TinyModels, Limits(1000, 100, 100))  # type: ignore[arg-type]
+
+    for _ in range(ROUNDS):
+        ended = at_once(database, whole, whole, importing("c", 0.1), importing("a", 0.2), ordering(dataset, id="b"))
+        assert raised(ended, TaskExists) == []
+        assert len({task.matrix_id for task in _tasks(database, "a", "b", "c")}) >= 1
+
+
+def _tasks(database: Database, *ids: str) -> list[Task]:
+    with database.read() as session:
+        return list(session.scalars(sa.select(Task).where(Task.id.in_(ids))))
 
 
 def test_readers_that_ask_for_several_old_versions_at_once(database: Database, dataset: str) -> None:
