@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forgetcast.cli.input_files import INPUT_FILE, is_copied
 from forgetcast.cli.options import names
 from forgetcast.cli.output import print_json
 from forgetcast.cli.report import heading, most_forgotten, print_averages, print_forgotten, print_grounds
@@ -24,12 +25,12 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("matrix", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("matrix", type=INPUT_FILE)
 @click.option(
     "--cells",
     "cells_file",
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    type=INPUT_FILE,
     metavar="FILE",
     help='{"example_id", "forgetting"} or {"example_id", "before", "after"}, one a line, in nats per token; with '
     '"at_random" as `forgetcast probe-set` says it; - is stdin.',
@@ -151,7 +152,7 @@ def _print(
     matrix: Path, cells_file: Path, method: str, row: CompletedRow, forgotten: Sequence[ForgottenExample]
 ) -> None:
     n_measured = int(row.measured.sum())
-    heading(most_forgotten("these cells" if str(cells_file) == "-" else cells_file.name, row.level))
+    heading(most_forgotten("these cells" if is_copied(cells_file) else cells_file.name, row.level))
     print_forgotten(forgotten, {})
     heading("Forgetting by domain")
     by_probes = row.mean_interval() if row.unlike_known else None

@@ -32,15 +32,20 @@ class InputFile(click.Path):
         if stat.S_ISREG(path.stat().st_mode):
             return path
         with path.open("rb") as pipe:
-            return _copied(pipe, path.name, ctx)
+            return _copied(pipe, "the pipe" if path.name.isdigit() else path.name, ctx)
 
 
 INPUT_FILE = InputFile()
 
 
+def is_copied(path: Path) -> bool:
+    """Whether it came from stdin or a pipe."""
+    return path.parent.name.startswith(COPIED)
+
+
 def shown_name(path: Path) -> str:
     """What the user called it."""
-    return path.name if path.parent.name.startswith(COPIED) else str(path)
+    return path.name if is_copied(path) else str(path)
 
 
 def _copied(source: BinaryIO, name: str, ctx: click.Context | None) -> Path:

@@ -198,13 +198,11 @@ def test_a_cell_that_cannot_be_used_is_one_line(run, few_rows, write, lines, sai
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_matrix_or_a_method_that_is_not_there_is_one_line(run, few_rows, cells, tmp_path):
-    for result in (
-        run("fill", tmp_path / "none.npz", "--cells", cells),
-        run("fill", few_rows, "--cells", cells, "--method", "magic"),
-    ):
-        assert result.exit_code == 1
-        assert len(result.stderr.splitlines()) == 1
+def test_a_matrix_or_a_method_that_is_not_there_is_a_usage_error(run, few_rows, cells, tmp_path):
+    missing = run("fill", tmp_path / "none.npz", "--cells", cells)
+    assert missing.exit_code == 2 and "none.npz" in missing.stderr
+    unknown = run("fill", few_rows, "--cells", cells, "--method", "magic")
+    assert unknown.exit_code == 2 and len(unknown.stderr.splitlines()) == 1
 
 
 def test_cells_are_needed(run, rows):
