@@ -68,7 +68,7 @@ def print_report(report: Report) -> None:
     print_forgotten(report.forgotten.data, report.words)
     heading("Forgetting by domain")
     forecast = report.forecast
-    by_probes = forecast.random_mean if forecast.unlike_known else None
+    by_probes = forecast.mean_interval if forecast.unlike_known else None
     print_averages(forecast.domains, forecast.row_mean, by_probes, forecast.n_examples, forecast.n_measured)
     print_grounds(_grounds(forecast))
     if report.job is not None:
@@ -97,7 +97,7 @@ def print_forgotten(examples: Sequence[ForgottenExample], words: dict[str, str])
 def _forgetting(example: ForgottenExample) -> tuple[str, str, str]:
     how = "measured" if example.measured else "predicted"
     interval = "" if example.measured else _interval(example.low, example.high)
-    how += "" if example.promised or example.measured else ", not promised"
+    how += "" if example.calibrated or example.measured else ", not calibrated"
     return f"{example.forgetting:+.3f}", interval, how
 
 
@@ -108,7 +108,7 @@ def print_averages(
     rows = [(one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured)) for one in domains]
     rows.append(("all", *_average(row_mean), str(n_examples), str(n_measured)))
     if by_probes is not None:
-        rows.append(("all, by random probes alone", *_average(by_probes), str(n_examples), ""))
+        rows.append(("all, by random probes", *_average(by_probes), str(n_examples), ""))
     headings = ["domain", "mean", "interval", "examples", "measured"]
     print_table(headings, rows, to_the_right=["mean", "examples", "measured"])
 

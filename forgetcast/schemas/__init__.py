@@ -17,7 +17,15 @@ from forgetcast.schemas.base import (
     check_example_id,
     check_text,
 )
-from forgetcast.schemas.forecasts import Average, DomainAverage, Forecast, Forgotten, ForgottenExample, Versions
+from forgetcast.schemas.forecasts import (
+    Average,
+    DomainAverage,
+    Forecast,
+    Forgotten,
+    ForgottenExample,
+    ShareAbove,
+    Versions,
+)
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
 from forgetcast.schemas.matrices import FitError, Matrix, MatrixCreate, Quality
 from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
@@ -86,6 +94,7 @@ __all__ = [
     "Setting",
     "Sha256",
     "Shape",
+    "ShareAbove",
     "Task",
     "TaskCreate",
     "Text",

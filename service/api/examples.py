@@ -192,12 +192,24 @@ EXAMPLES: dict[str, Any] = {
         "n_examples": 500,
         "n_measured": 30,
         "row_mean": {"mean": 0.123, "low": 0.105, "high": 0.141},
-        "random_mean": {"mean": 0.131, "low": 0.074, "high": 0.188},
+        "mean_interval": {"mean": 0.126, "low": 0.102, "high": 0.153},
+        "random_mean": {"mean": 0.126, "low": 0.102, "high": 0.153},
+        "share_above": None,
         "domains": [
-            {"domain": "geography", "n_examples": 25, "n_measured": 2, "mean": 0.159, "low": 0.114, "high": 0.204}
+            {
+                "domain": "geography",
+                "n_examples": 25,
+                "n_measured": 2,
+                "mean": 0.159,
+                "low": 0.114,
+                "high": 0.204,
+                "mean_interval": None,
+                "share_above": None,
+            }
         ],
         "same_recipe": True,
         "unlike_known": False,
+        "unlike_known_from": 3,
         "warnings": [],
         "quality": QUALITY,
     },
@@ -215,6 +227,7 @@ EXAMPLES: dict[str, Any] = {
                 "high": 0.891,
                 "place": 1,
                 "measured": False,
+                "calibrated": True,
                 "promised": True,
             }
         ],

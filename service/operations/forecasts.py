@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from forgetcast import schemas
-from forgetcast.completion import MODEL_VERSION
+from forgetcast.completion import MODEL_VERSION, Interval, RowForecast
 from forgetcast.completion.types import Indices, Mask
+from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
 from service.operations.belief import believable
 from service.operations.fits import read_fit
 from service.operations.forecast_cache import FITS, LEADING, Completed, ForecastCache
+from service.operations.forecast_warnings import forecast_warnings
 from service.storage import tasks as storage
 from service.storage.database import Database, Session
 from service.storage.jobs import newest_job
 from service.storage.matrices import get_matrix, newest_fits
 from service.storage.tables import Fit, Matrix, Task
 
-FEW_ROWS = 8
 DEFAULT_LEVEL = 0.9
 
 
@@ -55,15 +56,26 @@ def warm(database: Database, cache: ForecastCache) -> None:
             cache.columns(session, matrix.upstream_set_id)
 
 
-def summary(completed: Completed) -> schemas.Forecast:
-    """The forecast in short: the row's mean, each domain's, and what they rest on."""
+def summary(completed: Completed, *, above: float | None = None) -> schemas.Forecast:
+    """The forecast in short: the row's mean, each domain's, and what they rest on.
+
+    Parameters
+    ----------
+    above : limit, nats per token; how many examples are forgotten by more is said too
+
+    Raises
+    ------
+    OutOfRange : the limit is not a finite number
+    """
     row = completed.row
-    averages, by_probes = row.summary(completed.groups), row.mean_interval()
+    averages, mean_interval = row.summary(completed.groups), _average(row.mean_interval())
     domains = [
         schemas.DomainAverage(
             domain=name,
             n_examples=int(positions.size),
             n_measured=int(row.measured[positions].sum()),
+            mean_interval=_average(row.mean_interval(positions)),
+            share_above=_share_above(row, above, positions),
             **averages[name]._asdict(),
         )
         for name, positions in completed.groups.items()
@@ -78,11 +90,14 @@ def summary(completed: Completed) -> schemas.Forecast:
         n_examples=int(row.mean.size),
         n_measured=int(row.measured.sum()),
         row_mean=schemas.Average(**row.row_mean._asdict()),
-        random_mean=None if by_probes is None else schemas.Average(**by_probes._asdict()),
+        mean_interval=mean_interval,
+        random_mean=mean_interval,
+        share_above=_share_above(row, above),
         domains=sorted(domains, key=lambda domain: -domain.mean),
         same_recipe=completed.same_recipe,
-        unlike_known=bool(row.unlike_known),
-        warnings=_warnings(completed),
+        unlike_known=row.unlike_known,
+        unlike_known_from=FEWEST_PROBES,
+        warnings=forecast_warnings(row, completed.n_tasks, same_recipe=completed.same_recipe),
         quality=None if completed.quality is None else schemas.Quality.model_validate(completed.quality),
     )
 
@@ -113,6 +128,7 @@ def forgotten(
             high=float(row.high[position]),
             place=place,
             measured=bool(row.measured[position]),
+            calibrated=bool(row.calibrated[position]),
             promised=bool(row.calibrated[position]),
         )
         for place, position in enumerate(_top(completed, k, among).tolist(), 1)
@@ -155,19 +171,18 @@ def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matri
     )
 
 
-def _warnings(completed: Completed) -> list[str]:
-    warnings = []
-    if completed.n_tasks < FEW_ROWS:
-        warnings.append(f"few_rows: the matrix has {completed.n_tasks} known rows; intervals are wide below {FEW_ROWS}")
-    if completed.row.unlike_known:
-        warnings.append(
-            "unlike_known: this task forgets unlike all known ones; only random_mean and what was measured are promised"
-        )
-    if not completed.same_recipe:
-        warnings.append("other_recipe: the probes were measured under another recipe than the matrix")
-    if not completed.row.measured.any():
-        warnings.append("unmeasured: nothing was measured for this task; this is what tasks forget on average")
-    return warnings
+def _average(interval: Interval | None) -> schemas.Average | None:
+    return None if interval is None else schemas.Average(**interval._asdict())
+
+
+def _share_above(row: RowForecast, limit: float | None, among: Indices | None = None) -> schemas.ShareAbove | None:
+    """Of the row or of some positions; None where nobody asks, or where too few random probes can say."""
+    found = None if limit is None else row.share_above(limit, among)
+    if limit is None or found is None:
+        return None
+    size = row.mean.size if among is None else among.size
+    n, n_low, n_high = (round(share * size) for share in found)
+    return schemas.ShareAbove(limit=limit, n=n, n_low=n_low, n_high=n_high, **found._asdict())
 
 
 def _not_measured(session: Session, task: Task) -> NotMeasured:

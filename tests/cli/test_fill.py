@@ -99,7 +99,7 @@ def test_what_is_printed_is_what_the_completer_says(run, rows, cells, completer)
     assert forecast["row_mean"] == row.mean._asdict()
     by_probes = row.mean_interval()
     assert by_probes is not None
-    assert forecast["random_mean"] == by_probes._asdict()
+    assert forecast["mean_interval"] == by_probes._asdict() == forecast["random_mean"]
     assert {one["domain"]: one["mean"] for one in forecast["domains"]} == {
         name: average.mean for name, average in row.domains().items()
     }
@@ -165,12 +165,12 @@ def test_help_names_every_method(run):
     assert f"[default: {fitted_by_default}]" in shown
 
 
-def test_a_row_unlike_all_known_ones_is_not_promised(run, rows, write, matrix):
+def test_a_row_unlike_all_known_ones_is_not_calibrated(run, rows, write, matrix):
     wild = np.random.default_rng(1).normal(0.5, 3.0, N_EXAMPLES)
     lines = [{"example_id": matrix.example_ids[j], "forgetting": float(wild[j])} for j in range(0, N_EXAMPLES, 2)]
     shown = run("fill", rows, "--cells", write(lines), "-k", 40).stdout
-    assert "predicted, not promised" in shown
-    assert "all, by random probes alone" in shown
+    assert "predicted, not calibrated" in shown
+    assert "all, by random probes" in shown
     assert "warning: unlike_known: this task forgets unlike all known ones" in shown
 
 

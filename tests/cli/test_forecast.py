@@ -23,14 +23,14 @@ def test_the_report_says_what_is_forgotten_and_what_that_rests_on(run, service, 
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "1 poems-01 poems The rain falls softly on the roof of the old… +0.400 +0.350 to +0.450 predicted" in lines
     assert "2 poems-02 poems Only a text. +0.250 measured" in lines
-    assert "3 code-01 code print(1) -0.010 -0.060 to +0.040 predicted, not promised" in lines
+    assert "3 code-01 code print(1) -0.010 -0.060 to +0.040 predicted, not calibrated" in lines
     assert "poems +0.200 +0.100 to +0.300 2 1" in lines
     assert "all +0.100 +0.050 to +0.150 3 1" in lines
-    assert "all, by random probes alone +0.200 -0.100 to +0.500 3" in lines
+    assert "all, by random probes +0.200 -0.100 to +0.500 3" in lines
     assert any(line.startswith("M = 40 known tasks, N = 3 upstream examples, S = 1 ") for line in lines)
     assert "method blend on matrix m, version 4" in lines
     assert any("Spearman 0.84 (0.71)" in line and "RMSE 0.081 (0.102)" in line for line in lines)
-    assert "warning: unlike_known: only what was measured is promised" in lines
+    assert "warning: unlike_known: this task forgets unlike all known ones; rely on what was measured alone" in lines
     assert "queued 2.0 s, load the model 1.5 s, fine-tune 20.0 s, in all 30.0 s" in lines
 
 
