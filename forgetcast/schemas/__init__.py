@@ -27,7 +27,7 @@ from forgetcast.schemas.forecasts import (
     Versions,
 )
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
-from forgetcast.schemas.matrices import FitError, Matrix, MatrixCreate, Quality
+from forgetcast.schemas.matrices import FitError, Matrix, MatrixCreate, Quality, QualityFigures
 from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
@@ -81,6 +81,7 @@ __all__ = [
     "ProblemField",
     "Progress",
     "Quality",
+    "QualityFigures",
     "Queue",
     "Ready",
     "Recipe",
