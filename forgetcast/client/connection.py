@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from forgetcast.client.login import read_login
 from forgetcast.client.problems import error_of
@@ -45,7 +45,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Params = Mapping[str, Any]
 Body = bytes | Path
 Content = Path | str | bytes  # as a user gives it: a str is a path
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Connection:
@@ -141,12 +142,12 @@ class Connection:
             return response
 
     def read(self, kind: type[S], method: str, path: str, **options: Any) -> S:
-        """The answer as a wire shape; fields that a newer service adds are left out."""
+        """The answer as a wire shape or a dataclass; fields that a newer service adds are left out."""
         return self.shape(kind, self.request(method, path, **options))
 
     def shape(self, kind: type[S], response: httpx2.Response) -> S:
         try:
-            return kind.model_validate_json(response.content, extra="ignore")
+            return TypeAdapter(kind).validate_json(response.content, extra="ignore")
         except ValidationError as error:
             raise UnexpectedAnswer(
                 f"{response.request.method} {response.request.url} answered in a form this client does not know; "
@@ -198,7 +199,7 @@ def segment(id: str) -> str:
     return quote(id, safe="")
 
 
-def made(kind: type[S], **fields: Any) -> S:
+def made(kind: type[M], **fields: Any) -> M:
     """A wire shape to send. Raises InvalidRequest, before anything is sent, naming what is wrong."""
     try:
         return kind.model_validate(fields)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse, fit
+from forgetcast.completion.reports.json_ready import json_ready
 from forgetcast.errors import MatrixEmpty, NotFinite
 from service.operations.backtests import backtest_matrix, quality
 
@@ -54,8 +54,8 @@ def _write_backtest(folder: Path, known: ForgettingMatrix) -> None:
     report = backtest_matrix(known)
     found = {
         "quality": None if report is None else quality(report, known.n_tasks),
-        "report": None if report is None else asdict(report),
-        "analysis": analyse(known, _read_repeats(folder)),
+        "report": json_ready(report),
+        "analysis": json_ready(analyse(known, _read_repeats(folder))),
     }
     (folder / BACKTEST).write_text(json.dumps(found, allow_nan=False), encoding="utf-8")
 

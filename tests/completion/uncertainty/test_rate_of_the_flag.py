@@ -27,7 +27,7 @@ def share_flagged(several_known: list[FittedMethod], rows: Floats, n_probes: int
     flags = []
     for draw, row in enumerate(rows):
         probes = random_probes(N_EXAMPLES, n_probes, draw)
-        flags.append(several_known[draw % N_MATRICES].forecast(probes, row[probes]).unlike_known)
+        flags.append(several_known[draw % N_MATRICES].forecast(probes, row[probes]).unlike_known is True)
     return float(np.mean(flags))
 
 
