@@ -11,6 +11,7 @@ import click
 from forgetcast.cli.options import names
 from forgetcast.cli.output import print_json
 from forgetcast.cli.report import heading, most_forgotten, print_averages, print_forgotten, print_grounds
+from forgetcast.cli.trust import print_trust
 
 if TYPE_CHECKING:
     from forgetcast.completion import CompletedRow, Interval
@@ -161,17 +162,23 @@ def _document(matrix: Path, method: str, row: CompletedRow, forgotten: list[Forg
 def _print(
     matrix: Path, cells_file: Path, method: str, row: CompletedRow, forgotten: Sequence[ForgottenExample]
 ) -> None:
-    n_measured = int(row.measured.sum())
+    print_trust(
+        [
+            *(f"warning: {warning}" for warning in row.warnings),
+            f"`forgetcast backtest {matrix}` says what forecasts from these rows are worth",
+        ]
+    )
     heading(most_forgotten("these cells" if str(cells_file) == "-" else cells_file.name, row.level))
     print_forgotten(forgotten, {})
     heading("Forgetting by domain")
-    by_probes = _average_or_none(row.mean_interval()) if row.unlike_known else None
-    print_averages(_domains(row), _average(row.mean), by_probes, len(row), n_measured)
+    n_measured, mean_interval = int(row.measured.sum()), _average_or_none(row.mean_interval())
+    print_averages(
+        _domains(row), _average(row.mean), mean_interval, len(row), n_measured, unlike_known=row.unlike_known
+    )
     print_grounds(
         [
             f"M = {row.n_tasks} known tasks, N = {len(row)} upstream examples, S = {n_measured} of them measured, "
             f"{row.n_random} at random",
-            f"method {method} on {matrix}; `forgetcast backtest {matrix}` says what its forecasts are worth",
-            *(f"warning: {warning}" for warning in row.warnings),
+            f"method {method} on {matrix}",
         ]
     )

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from forgetcast.cli.output import printable
+import click
+
+from forgetcast.cli.output import print_table, printable
 
 if TYPE_CHECKING:
-    from forgetcast.schemas import Forecast, Quality
+    from forgetcast.schemas import Forecast, Quality, QualityFigures
 
 OF = 20  # examples of a list, whose number is said
 
 
-def trust(forecast: Forecast) -> list[str]:
-    """What limits this forecast, what matters most first; then how forecasts of left-out tasks fared."""
+def print_trust(lines: Sequence[str]) -> None:
+    """What limits a forecast, a line each."""
+    click.echo("\nHow far to trust this")
+    for line in lines:
+        click.echo(f"  {line}")
+
+
+def limits(forecast: Forecast) -> list[str]:
+    """Warnings, what matters most first; then how forecasts of left-out tasks fared."""
     warnings = [f"warning: {printable(warning)}" for warning in forecast.warnings]
     quality = forecast.quality
     if quality is None:
         return [*warnings, f"not back-tested yet (`forgetcast backtest {forecast.matrix}`)"]
     return [*warnings, _fared(quality), recall_sentence(quality.recall_5pct, quality.recall_5pct_popularity)]
+
+
+def print_quality(quality: Quality) -> None:
+    """The back-test in numbers: families, tasks alone, and popularity, which ranks all tasks alike."""
+    click.echo(f"  known tasks left out and forecast from {quality.n_probes} probes; what their 90% intervals held")
+    by_popularity = quality.spearman_popularity, quality.recall_5pct_popularity, quality.rmse_popularity
+    rows = [
+        _figures("with their families" if quality.left_out == "families" else "alone", quality),
+        *([_figures("alone", quality.tasks_alone)] if quality.tasks_alone is not None else []),
+        ["by popularity", *(f"{figure:.3f}" for figure in by_popularity), "", "", "", ""],
+    ]
+    headings = ["left out", "Spearman", "recall 5%", "RMSE", "of cells", "of top 5%", "of domains", "of row means"]
+    print_table(headings, rows, to_the_right=headings[1:])
+
+
+def _figures(left_out: str, of: QualityFigures) -> list[str]:
+    held = (of.coverage, of.top_coverage, of.domain_coverage, of.row_mean_coverage)
+    shares = ["-" if share is None else _percent(share) for share in held]
+    return [left_out, f"{of.spearman:.3f}", f"{of.recall_5pct:.3f}", f"{of.rmse:.3f}", *shares]
 
 
 def recall_sentence(recall: float | None, popularity: float | None) -> str:
@@ -33,13 +62,13 @@ def recall_sentence(recall: float | None, popularity: float | None) -> str:
 
 
 def _fared(quality: Quality) -> str:
-    how = "with its whole family, " if quality.left_out == "families" else ""
-    held = f"90% intervals held {_percent(quality.coverage)} of its cells"
+    how = " with their whole families" if quality.left_out == "families" else ""
+    held = f"90% intervals held {_percent(quality.coverage)} of their cells"
     if quality.top_coverage is not None:
         held += f" and {_percent(quality.top_coverage)} of the 5% highest forecasts"
     return (
-        f"a known task that was left out {how}was forecast from {quality.n_probes} probes with Spearman "
-        f"{quality.spearman:.2f} (popularity {quality.spearman_popularity:.2f}); {held}"
+        f"known tasks left out{how} were forecast from {quality.n_probes} probes with Spearman {quality.spearman:.2f} "
+        f"(popularity {quality.spearman_popularity:.2f}); {held}"
     )
 
 

@@ -22,6 +22,20 @@ QUALITY: dict[str, Any] = {
     "rmse": 0.081,
     "rmse_popularity": 0.102,
     "coverage": 0.9,
+    "top_coverage": 0.88,
+    "top_bias_share": -0.03,
+    "domain_coverage": 0.91,
+    "row_mean_coverage": None,
+    "left_out": "families",
+    "tasks_alone": {
+        "spearman": 0.87,
+        "spearman_popularity": 0.72,
+        "recall_5pct": 0.58,
+        "recall_5pct_popularity": 0.32,
+        "rmse": 0.075,
+        "rmse_popularity": 0.101,
+        "coverage": 0.91,
+    },
 }
 MATRIX: dict[str, Any] = {
     "id": "m",
