@@ -53,7 +53,6 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
     else:
         print_table(["field", "value"], _fields(found))
         if found.quality is not None:
-            click.echo("")
             print_quality(found.quality)
 
 

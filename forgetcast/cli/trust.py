@@ -33,7 +33,7 @@ def limits(forecast: Forecast) -> list[str]:
 
 def print_quality(quality: Quality) -> None:
     """The back-test in numbers: families, tasks alone, and popularity, which ranks all tasks alike."""
-    click.echo(f"  known tasks left out and forecast from {quality.n_probes} probes; what their 90% intervals held")
+    click.echo(f"\nKnown tasks left out and forecast from {quality.n_probes} probes; what their 90% intervals held")
     by_popularity = quality.spearman_popularity, quality.recall_5pct_popularity, quality.rmse_popularity
     rows = [
         _figures("with their families" if quality.left_out == "families" else "alone", quality),

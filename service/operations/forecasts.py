@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, Interval, RowForecast
 from forgetcast.completion.types import Indices, Mask
 from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
+from forgetcast.completion.uncertainty.probe_mean import FEWEST_IN_PART
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
 from service.operations.belief import believable
@@ -69,13 +72,14 @@ def summary(completed: Completed, *, above: float | None = None) -> schemas.Fore
     """
     row = completed.row
     averages, mean_interval = row.summary(completed.groups), _average(row.mean_interval())
+    told = _told_by_probes(completed)
     domains = [
         schemas.DomainAverage(
             domain=name,
             n_examples=int(positions.size),
             n_measured=int(row.measured[positions].sum()),
-            mean_interval=_average(row.mean_interval(positions)),
-            share_above=_share_above(row, above, positions),
+            mean_interval=_average(row.mean_interval(positions)) if name in told else None,
+            share_above=_share_above(row, above, positions) if name in told else None,
             **averages[name]._asdict(),
         )
         for name, positions in completed.groups.items()
@@ -169,6 +173,13 @@ def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matri
         columns=cache.columns(session, matrix.upstream_set_id),
         row=row,
     )
+
+
+def _told_by_probes(completed: Completed) -> set[str]:
+    """Domains with random probes enough; the others need not be looked at, and most forecasts have no such domain."""
+    probed = completed.row.probed
+    drawn = Counter(completed.columns.domains[place] for place in probed.positions[probed.at_random].tolist())
+    return {name for name, n_probes in drawn.items() if n_probes >= FEWEST_IN_PART}
 
 
 def _average(interval: Interval | None) -> schemas.Average | None:
