@@ -8,6 +8,7 @@ import numpy as np
 
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION, Interval, RowForecast
+from forgetcast.completion.forecast_warnings import forecast_warnings
 from forgetcast.completion.types import Indices, Mask
 from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
 from forgetcast.completion.uncertainty.probe_mean import FEWEST_IN_PART
@@ -16,7 +17,6 @@ from service import metrics
 from service.operations.belief import believable
 from service.operations.fits import read_fit
 from service.operations.forecast_cache import FITS, LEADING, Completed, ForecastCache
-from service.operations.forecast_warnings import forecast_warnings
 from service.storage import tasks as storage
 from service.storage.database import Database, Session
 from service.storage.jobs import newest_job
@@ -24,6 +24,7 @@ from service.storage.matrices import get_matrix, newest_fits
 from service.storage.tables import Fit, Matrix, Task
 
 DEFAULT_LEVEL = 0.9
+OTHER_RECIPE = "other_recipe: the probes were measured under another recipe than the matrix"
 
 
 def complete(
@@ -101,7 +102,7 @@ def summary(completed: Completed, *, above: float | None = None) -> schemas.Fore
         same_recipe=completed.same_recipe,
         unlike_known=row.unlike_known,
         unlike_known_from=FEWEST_PROBES,
-        warnings=forecast_warnings(row, completed.n_tasks, same_recipe=completed.same_recipe),
+        warnings=[*([] if completed.same_recipe else [OTHER_RECIPE]), *forecast_warnings(row, completed.n_tasks)],
         quality=None if completed.quality is None else schemas.Quality.model_validate(completed.quality),
     )
 

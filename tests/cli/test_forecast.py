@@ -38,7 +38,7 @@ def test_how_far_to_trust_it_is_said_before_anything_else(run, service, file):
     lines = [line.strip() for line in run("forecast", file).stdout.splitlines() if line]
     assert lines[:5] == [
         "How far to trust this",
-        "warning: unlike_known: this task forgets unlike all known ones; rely on what was measured alone",
+        "warning: unlike_known: this task forgets unlike all known ones; only what was measured can be trusted",
         "known tasks left out with their whole families were forecast from 30 probes with Spearman 0.84 (popularity "
         "0.71); 90% intervals held 90% of their cells and 88% of the 5% highest forecasts",
         "of 20 examples on a list of the 5% highest forecasts, about 10 (by popularity 6) are truly among the 5% "

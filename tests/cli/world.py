@@ -94,7 +94,7 @@ FORECAST: dict[str, Any] = {
     "same_recipe": True,
     "unlike_known": True,
     "unlike_known_from": 3,
-    "warnings": ["unlike_known: this task forgets unlike all known ones; rely on what was measured alone"],
+    "warnings": ["unlike_known: this task forgets unlike all known ones; only what was measured can be trusted"],
     "quality": QUALITY,
 }
 

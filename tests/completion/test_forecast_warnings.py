@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from forgetcast.completion import FittedMethod, ForgettingMatrix, RowForecast, fit
-from service.operations.forecast_warnings import forecast_warnings
-from tests.api.conftest import low_rank_rows
+from forgetcast.completion.forecast_warnings import forecast_warnings
+from forgetcast.completion.types import Floats
+
+
+def low_rank_rows(n_tasks: int, seed: int = 0) -> Floats:
+    draws = np.random.default_rng(seed)
+    factors = draws.normal(size=(n_tasks, 2)) @ np.random.default_rng(99).normal(size=(2, 80))
+    return 0.05 + 0.05 * factors + 0.005 * draws.normal(size=factors.shape)
 
 
 def fitted(n_tasks: int) -> FittedMethod:
@@ -25,8 +31,8 @@ def forecast(known: FittedMethod, n_probes: int, n_random: int, wild: float = 0.
     return known.forecast(probes, row[probes], random_probes=probes[:n_random])
 
 
-def codes(row: RowForecast, n_tasks: int = 40, *, same_recipe: bool = True) -> list[str]:
-    return [warning.partition(": ")[0] for warning in forecast_warnings(row, n_tasks, same_recipe=same_recipe)]
+def codes(row: RowForecast, n_tasks: int = 40) -> list[str]:
+    return [warning.partition(": ")[0] for warning in forecast_warnings(row, n_tasks)]
 
 
 def test_a_task_like_the_known_ones_with_probes_enough_gives_no_warning(known: FittedMethod) -> None:
@@ -53,34 +59,36 @@ def test_few_probes_are_warned_of(known: FittedMethod, n_probes: int, n_random: 
 def test_a_mean_interval_that_is_missing_is_said_to_be(known: FittedMethod) -> None:
     row = forecast(known, 20, 1)
     assert row.mean_interval() is None
-    assert "with fewer than 2 there is no mean_interval" in forecast_warnings(row, 40, same_recipe=True)[0]
+    assert "with fewer than 2 there is no mean_interval" in forecast_warnings(row, 40)[0]
 
 
-@pytest.mark.parametrize(("n_random", "holds"), [(20, "mean_interval and what was measured"), (0, "what was measured")])
+@pytest.mark.parametrize(
+    ("n_random", "holds"), [(20, "mean_interval, share_above and what was measured"), (0, "what was measured")]
+)
 def test_what_holds_of_a_task_unlike_the_known_ones_is_said_first(
     known: FittedMethod, n_random: int, holds: str
 ) -> None:
     row = forecast(known, 20, n_random, wild=2.0)
-    first = forecast_warnings(row, 5, same_recipe=False)[0]
-    assert first == f"unlike_known: this task forgets unlike all known ones; rely on {holds} alone"
+    first = forecast_warnings(row, 5)[0]
+    assert first == f"unlike_known: this task forgets unlike all known ones; only {holds} can be trusted"
 
 
 def test_what_matters_most_comes_first(known: FittedMethod) -> None:
     row = forecast(known, 10, 10, wild=2.0)
-    assert codes(row, 5, same_recipe=False) == ["unlike_known", "other_recipe", "few_rows", "few_random_probes"]
+    assert codes(row, 5) == ["unlike_known", "few_rows", "few_random_probes"]
 
 
 @pytest.mark.parametrize("n_tasks", [1, 3])
 def test_below_four_rows_nothing_is_learned_from_the_matrix_and_the_flag_cannot_speak(n_tasks: int) -> None:
     row = forecast(fitted(n_tasks), 20, 20, wild=2.0)
     assert row.unlike_known is None
-    (warning,) = forecast_warnings(row, n_tasks, same_recipe=True)
+    (warning,) = forecast_warnings(row, n_tasks)
     assert warning.startswith(f"few_rows: the matrix has {n_tasks} known row")
     assert "a task unlike the known ones is not noticed" in warning
 
 
 def test_below_eight_rows_intervals_are_rough(known: FittedMethod) -> None:
     row = forecast(known, 20, 20)
-    (warning,) = forecast_warnings(row, 7, same_recipe=True)
+    (warning,) = forecast_warnings(row, 7)
     assert "7 known rows" in warning and "rough below 8" in warning
     assert codes(row, 8) == []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from forgetcast.completion import RowForecast
+from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
 from forgetcast.completion.uncertainty.probe_mean import FEWEST_PROBES as FEWEST_RANDOM
 from forgetcast.completion.validation.choices import FEWEST_ROWS
@@ -15,19 +15,18 @@ FEW_ROWS = 8
 FEW_RANDOM_PROBES = 15  # as many as of the default 30; an example in five is met by 96 of 100 such draws
 
 
-def forecast_warnings(row: RowForecast, n_tasks: int, *, same_recipe: bool) -> list[str]:
+def forecast_warnings(row: RowForecast, n_tasks: int) -> list[str]:
     """Of a row that was completed from so many known ones."""
-    return [*_about_the_row(row, same_recipe), *_about_the_matrix(n_tasks), *_about_the_probes(row)]
+    return [*_about_the_row(row), *_about_the_matrix(n_tasks), *_about_the_probes(row)]
 
 
-def _about_the_row(row: RowForecast, same_recipe: bool) -> Iterator[str]:
+def _about_the_row(row: RowForecast) -> Iterator[str]:
     if not row.measured.any():
         yield "unmeasured: nothing was measured for this task; this is what tasks forget on average"
     if row.unlike_known:
-        holds = "what was measured" if row.mean_interval() is None else "mean_interval and what was measured"
-        yield f"unlike_known: this task forgets unlike all known ones; rely on {holds} alone"
-    if not same_recipe:
-        yield "other_recipe: the probes were measured under another recipe than the matrix"
+        holds = "what was measured"
+        holds = holds if row.mean_interval() is None else f"mean_interval, share_above and {holds}"
+        yield f"unlike_known: this task forgets unlike all known ones; only {holds} can be trusted"
 
 
 def _about_the_matrix(n_tasks: int) -> Iterator[str]:
