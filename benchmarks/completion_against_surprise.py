@@ -118,7 +118,7 @@ def forecast_row(asked: Asked, row: int) -> dict[str, Timed]:
     methods = {name: Timed() for name in (*OWN, *SURPRISE)}
     for name, timed in methods.items():
         design = Design.MIXED if name.endswith("mixed") else Design.RANDOM
-        timed.tasks.append(TaskScores(matrix.task_ids[row]))
+        timed.tasks.append(TaskScores(matrix.task_ids[row], asked.draws))
         for fold in ProbeFolds(matrix, fitted, asked.n_probes, design, asked.seed).of(row, asked.draws):
             values = matrix.row(row)[fold.probes.positions]
             forecast: PointForecast | RowForecast

@@ -77,9 +77,9 @@ def test_the_spectrum_is_r2_by_rank(matrix):
     axes = plots.spectrum(matrix)
     (curve, *levels) = axes.get_lines()
     found = analyse(matrix)
-    assert ys(curve).tolist() == found["r2_by_rank"]
-    assert xs(curve).tolist() == list(range(1, len(found["r2_by_rank"]) + 1))
-    assert [ys(line)[0] for line in levels] == [found["r2_additive"]]
+    assert ys(curve).tolist() == list(found.r2_by_rank)
+    assert xs(curve).tolist() == list(range(1, len(found.r2_by_rank) + 1))
+    assert [ys(line)[0] for line in levels] == [found.r2_additive]
 
 
 def test_the_spectrum_says_what_noise_leaves_where_tasks_were_measured_twice(matrix):
@@ -87,7 +87,7 @@ def test_the_spectrum_says_what_noise_leaves_where_tasks_were_measured_twice(mat
     repeated = ForgettingMatrix.from_arrays(forgetting, repeat_of=[""] * 7 + ["task-2"])
     axes = plots.spectrum(repeated)
     assert "all but noise" in [text.get_text() for text in axes.texts]
-    assert ys(axes.get_lines()[-1])[0] == analyse(repeated)["noise"]["r2_ceiling"]
+    assert ys(axes.get_lines()[-1])[0] == analyse(repeated).noise.r2_ceiling
 
 
 def test_the_heat_map_is_sorted_by_both_effects_and_symmetric_about_zero(matrix):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from forgetcast.cli.options import open_client, url_option
 from forgetcast.cli.output import print_json, print_table, printable
+
+if TYPE_CHECKING:
+    from forgetcast.completion import AnalysisReport
+    from forgetcast.completion.reports.analysis_report import Factor, Noise, Outliers
 
 SHOWN = 5  # tasks, examples and domains of each end; --json has all
 
@@ -28,7 +33,7 @@ def analyse(matrix: str, url: str | None, as_json: bool) -> None:
         from forgetcast.completion import ForgettingMatrix
         from forgetcast.completion import analyse as run
 
-        found = run(ForgettingMatrix.load(matrix))
+        found: AnalysisReport = run(ForgettingMatrix.load(matrix))
     else:
         with open_client(url) as client:
             found = client.matrices.analysis(matrix)
@@ -38,56 +43,77 @@ def analyse(matrix: str, url: str | None, as_json: bool) -> None:
         print_analysis(found)
 
 
-def print_analysis(found: dict[str, Any]) -> None:
+def print_analysis(found: AnalysisReport) -> None:
     click.echo(
-        f"{found['n_tasks']} tasks by {found['n_examples']} examples, {100 * found['share_observed']:.0f}% measured; "
-        f"mean {found['mean']:+.3f}, sd {found['sd']:.3f} nats per token\n"
+        f"{found.n_tasks} tasks by {found.n_examples} examples, {100 * found.share_observed:.0f}% measured; "
+        f"mean {found.mean:+.3f}, sd {found.sd:.3f} nats per token\n"
     )
-    ranks = [(f"rank {rank}", _share(r2)) for rank, r2 in enumerate(found["r2_by_rank"], 1)]
-    others = [("additive", _share(found["r2_additive"])), ("multiplicative", _share(found["r2_multiplicative"]))]
-    ceiling = ("without noise", _share(found["noise"]["r2_ceiling"]))
-    print_table(["fit, in sample", "R2"], [*ranks, *others, ceiling], to_the_right=["R2"])
-    click.echo(f"\n{_noise(found['noise'])}")
-    for factor in found["factors"]:
-        click.echo(f"\nfactor {factor['factor']}: {100 * factor['share']:.0f}% of the variance")
-        most, least = factor["tasks"]["most"][:SHOWN], factor["tasks"]["least"][:SHOWN]
-        click.echo(f"  highest tasks  {_listed(most, 'task', 'score')}")
-        click.echo(f"  lowest tasks   {_listed(least, 'task', 'score')}")
-        if factor["domains"]:
-            click.echo(f"  domains        {_listed(factor['domains'][:SHOWN], 'domain', 'mean_loading')}")
-    for name, key in (("tasks", "task"), ("examples", "example_id")):
-        for end, word in (("most", "most"), ("least", "least")):
-            click.echo(f"\n{name} with {word} forgetting: {_listed(found[name][end][:SHOWN], key, 'mean')}")
-    for line in _outliers(found.get("outliers")):
+    ranks = [(f"rank {rank}", _share(r2)) for rank, r2 in enumerate(found.r2_by_rank, 1)]
+    others = [("additive", _share(found.r2_additive)), ("multiplicative", _share(found.r2_multiplicative))]
+    print_table(["fit, in sample", "R2"], [*ranks, *others, _ceiling(found.noise)], to_the_right=["R2"])
+    click.echo(f"\n{_noise(found.noise)}")
+    for line in (line for factor in found.factors for line in _factor(factor)):
+        click.echo(line)
+    for end, tasks, examples in (
+        ("most", found.tasks.most, found.examples.most),
+        ("least", found.tasks.least, found.examples.least),
+    ):
+        click.echo(f"\ntasks with {end} forgetting: {_listed((one.task, one.mean) for one in tasks[:SHOWN])}")
+        named = _listed((one.example_id, one.mean) for one in examples[:SHOWN])
+        click.echo(f"examples with {end} forgetting: {named}")
+    for line in _outliers(found.outliers):
         click.echo(line)
 
 
-def _outliers(found: dict[str, Any] | None) -> list[str]:
-    """What is beyond belief; an analysis of an older service says nothing of it."""
-    if found is None or not (found["n_cells"] or found["n_rows"]):
+def _factor(factor: Factor) -> list[str]:
+    most, least = (
+        _listed((one.task, one.score) for one in end[:SHOWN]) for end in (factor.tasks.most, factor.tasks.least)
+    )
+    domains = _listed((one.domain, one.mean_loading) for one in factor.domains[:SHOWN])
+    return [
+        f"\nfactor {factor.factor}: {100 * factor.share:.0f}% of the variance",
+        f"  highest tasks  {most}",
+        f"  lowest tasks   {least}",
+        *([f"  domains        {domains}"] if domains else []),
+    ]
+
+
+def _outliers(found: Outliers) -> list[str]:
+    """What is beyond belief."""
+    if not (found.n_cells or found.n_rows):
         return []
     rows = [
-        f"  row of {printable(row['task'])}: {row['shift']:+.3g} nats per token above its columns, "
-        f"{abs(row['robust_sd']):.0f} robust sd; scatters {row['spread']:.1f} times as wide as a typical row"
-        for row in found["rows"][:SHOWN]
+        f"  row of {printable(row.task)}: {row.shift:+.3g} nats per token above its columns, "
+        f"{abs(row.robust_sd):.0f} robust sd; scatters {row.spread:.1f} times as wide as a typical row"
+        for row in found.rows[:SHOWN]
     ]
     cells = [
-        f"  {printable(cell['task'])}, {printable(cell['example_id'])}: {cell['forgetting']:+.4g} nats per token, "
-        f"{abs(cell['robust_sd']):.0f} robust sd"
-        for cell in found["cells"][:SHOWN]
+        f"  {printable(cell.task)}, {printable(cell.example_id)}: {cell.forgetting:+.4g} nats per token, "
+        f"{abs(cell.robust_sd):.0f} robust sd"
+        for cell in found.cells[:SHOWN]
     ]
-    return [f"\nbeyond belief: {found['n_rows']} rows, {found['n_cells']} cells", *rows, *cells]
+    return [f"\nbeyond belief: {found.n_rows} rows, {found.n_cells} cells", *rows, *cells]
 
 
-def _noise(noise: dict[str, Any]) -> str:
-    cell = f"noise of a cell {noise['cell_sd']:.4f} nats per token"
-    if noise["from"] == "residuals":
-        return f"{cell}, which is what the factors leave: no task was measured twice"
-    return f"{cell}, of a row mean {noise['row_mean_sd']:.4f}, from {len(noise['repeats'])} tasks measured twice"
+def _ceiling(noise: Noise) -> tuple[str, str]:
+    """A bound that fits have passed in sample is not shown."""
+    return "without noise" + (", at least" if noise.at_most else ""), _share(noise.r2_ceiling)
 
 
-def _listed(entries: list[dict[str, Any]], name: str, figure: str) -> str:
-    return ", ".join(f"{printable(entry[name]) or '(none)'} {entry[figure]:+.3f}" for entry in entries)
+def _noise(noise: Noise) -> str:
+    if noise.cell_sd is None:
+        return "noise of a cell: no task was measured twice, and no row has cells enough to bound it"
+    if noise.at_most:
+        return (
+            f"noise of a cell: at most {noise.cell_sd:.4f} nats per token in the middle task, which is what a forecast "
+            "from all other cells is off; measure a task twice to know it"
+        )
+    tasks = f"{len(noise.repeats)} task{'' if len(noise.repeats) == 1 else 's'} measured twice"
+    return f"noise of a cell {noise.cell_sd:.4f} nats per token, of a row mean {noise.row_mean_sd:.4f}, from {tasks}"
+
+
+def _listed(entries: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{printable(name) or '(none)'} {figure:+.3f}" for name, figure in entries)
 
 
 def _share(value: float | None) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forgetcast.cli.options import Rows, names, open_client, rows, url_option
 from forgetcast.cli.output import note, print_json, print_table
+from forgetcast.cli.trust import recall_sentence
+
+if TYPE_CHECKING:
+    from forgetcast.completion import BacktestReport
+    from forgetcast.completion.reports.backtest_report import MethodFigures, PairedRatio, TaskFigures
 
 POPULARITY = "popularity"
 ALL = "all"
@@ -30,6 +34,11 @@ LARGE_SHARE = 0.25  # of all squared error, from which on a task is named
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: 0]")
 @click.option("--train", type=rows, help="Known rows, as 0:5,7 or 46:  [default: all but those left out]")
 @click.option("--test", type=rows, help="Rows to forecast.  [default: each in turn]")
+@click.option(
+    "--leave-out",
+    type=click.Choice(["families", "tasks"]),
+    help="What is left out together.  [default: families where they are known, and single tasks beside them]",
+)
 @url_option
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 def backtest(matrix: str, url: str | None, as_json: bool, **options: Any) -> None:
@@ -40,12 +49,18 @@ def backtest(matrix: str, url: str | None, as_json: bool, **options: Any) -> Non
 
     Probes are chosen among even positions and scored on odd ones, then the reverse. Baselines get random probes. More
     draws make the coverage of intervals surer (20 to 50) and cost little beside fitting.
+
+    A task that is left out with its whole family fares as a new kind of task does; one that is left out alone, as a
+    task that has near relatives among the known ones.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    report: BacktestReport
     if matrix.endswith(".npz") or Path(matrix).is_file():
         report = _of_file(Path(matrix), given)
     elif given:
-        raise click.UsageError(f"--{min(given)} is for .npz files; {matrix!r} is shown as the service back-tested it")
+        raise click.UsageError(
+            f"--{min(given).replace('_', '-')} is for .npz files; {matrix!r} is shown as the service back-tested it"
+        )
     else:
         with open_client(url) as client:
             report = client.matrices.backtest(matrix)
@@ -55,7 +70,7 @@ def backtest(matrix: str, url: str | None, as_json: bool, **options: Any) -> Non
         print_backtest(report)
 
 
-def _of_file(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+def _of_file(path: Path, given: dict[str, Any]) -> BacktestReport:
     from forgetcast.completion import ALL_METHODS, ForgettingMatrix
     from forgetcast.completion import backtest as run
 
@@ -67,7 +82,7 @@ def _of_file(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         options["n_probes"] = options.pop("probes")
     if options.get("methods") == [ALL]:
         options["methods"] = ALL_METHODS
-    return asdict(run(known, on_progress=_progress_notes(), **options))
+    return run(known, on_progress=_progress_notes(), **options)
 
 
 def _progress_notes() -> Callable[[int, int], None]:
@@ -83,70 +98,118 @@ def _progress_notes() -> Callable[[int, int], None]:
     return tell
 
 
-def print_backtest(report: dict[str, Any]) -> None:
-    """A line a method, then how sure the lead of the first or default is, and which tasks carry its error or lag."""
-    from forgetcast.completion import DEFAULT_METHOD
-
-    methods: dict[str, dict[str, Any]] = report["methods"]
-    default = report["default"]
-    n_tasks = len(methods[default]["tasks"])
+def print_backtest(report: BacktestReport) -> None:
+    """Errors and what intervals held, by method; how sure the default's lead is; which tasks carry its error or lag."""
+    default = report.methods[report.default]
+    left_out = {"families": "whole families left out", "tasks": "tasks left out alone", "rows": "training rows named"}
     click.echo(
-        f"{n_tasks} tasks, each forecast from {report['n_probes']} probes ({report['design']}; baselines always "
-        f"random), {report['draws']} draws; RMSE in nats per token; nominal coverage {report['level']:g}\n"
+        f"{len(default.tasks)} tasks, each forecast from {report.n_probes} probes ({report.design}; baselines always "
+        f"random), {report.draws} draws, {left_out.get(report.left_out, report.left_out)}; RMSE in nats per token; "
+        f"nominal coverage {report.level:g}\n"
     )
-    headings = ["method", "RMSE / mean", "90%", "RMSE", "recall 5%", "Spearman", "coverage", "usual", "of row mean"]
-    table = [_method_row(f"{name} (default)" if name == DEFAULT_METHOD else name, of) for name, of in methods.items()]
-    print_table(headings, table, to_the_right=[heading for heading in headings if heading not in ("method", "90%")])
-    click.echo(
-        "\nRMSE (and over that of the known rows' mean) and recall of the highest 5%: cells that could not be probed."
-        "\nSpearman: whole rows. usual: share of tasks whose coverage lies in 0.80 to 0.97."
-    )
-    for line in [*_leads(report), *_carriers(methods[default]["tasks"]), *_lags(default, methods)]:
+    _print_errors(report)
+    _print_coverage(report)
+    click.echo(f"\n{recall_sentence(default.recall_5pct, _popularity(report))}")
+    for line in [*_leads(report.default, report.paired), *_carriers(default.tasks), *_lags(report)]:
         click.echo(line)
 
 
-def _method_row(name: str, of: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        name,
-        _figure(of["rel"], 3),
-        f"{_figure(of['rel_low'], 3)} to {_figure(of['rel_high'], 3)}",
-        _figure(of["rmse_common"], 4),
-        _figure(of["recall_common"], 3),
-        _figure(of["spearman"], 3),
-        _figure(of["coverage_mean"], 3),
-        _figure(of["coverage_tasks"], 2),
-        _figure(of["row_mean_coverage"], 2),
+def _print_errors(report: BacktestReport) -> None:
+    headings = ["method", "left out", "RMSE / mean", "90%", "RMSE", "recall 5%", "Spearman"]
+    table = [
+        (
+            name,
+            left_out,
+            _figure(of.rel, 3),
+            f"{_figure(of.rel_low, 3)} to {_figure(of.rel_high, 3)}",
+            _figure(of.rmse_common, 4),
+            _figure(of.recall_common, 3),
+            _figure(of.spearman, 3),
+        )
+        for name, left_out, of in _lines(report)
+    ]
+    print_table(headings, table, to_the_right=["RMSE / mean", "RMSE", "recall 5%", "Spearman"])
+    click.echo(
+        "\nRMSE (and over that of the known rows' mean) and recall of the highest 5%: cells that could not be probed."
+        "\nSpearman: whole rows.\n"
     )
 
 
-def _leads(report: dict[str, Any]) -> list[str]:
+def _print_coverage(report: BacktestReport) -> None:
+    """Of the methods that give intervals."""
+    headings = ["inside", "left out", "cells", "usual", "top 5%", "bias", "domains", "lowest", "row mean", "by probes"]
+    table = [
+        (
+            name,
+            left_out,
+            _figure(of.coverage_mean, 3),
+            _figure(of.coverage_tasks, 2),
+            _figure(of.top_coverage, 3),
+            "-" if of.top_bias_share is None else f"{100 * of.top_bias_share:+.0f}%",
+            _figure(of.domain_coverage, 3),
+            _figure(of.domain_coverage_worst, 2),
+            _figure(of.row_mean_coverage, 2),
+            _figure(of.mean_interval_coverage, 2),
+        )
+        for name, left_out, of in _lines(report)
+        if of.coverage_mean is not None
+    ]
+    if table:
+        print_table(headings, table, to_the_right=headings[2:])
+        click.echo(
+            "\nShare inside the intervals: of cells (usual: of tasks for which that is 0.80 to 0.97); of the 5% highest"
+            "\nforecasts (bias: what the truth lies above them); of the means of domains (lowest: in the lowest tenth"
+            "\nof the tasks); of the row mean, by the model and by the random probes (mean_interval)."
+        )
+
+
+def _lines(report: BacktestReport) -> Iterator[tuple[str, str, MethodFigures]]:
+    """A line a method, and that of single tasks below it where families were left out too."""
+    from forgetcast.completion import DEFAULT_METHOD
+
+    for name, figures in report.methods.items():
+        yield (f"{name} (default)" if name == DEFAULT_METHOD else name), report.left_out, figures
+        if report.tasks_alone is not None:
+            yield "", "tasks", report.tasks_alone[name]
+
+
+def _leads(default: str, paired: dict[str, PairedRatio]) -> list[str]:
     """The paired ratio of the default's error to every other method's."""
-    paired: dict[str, dict[str, float]] = report["paired"]
-    ratios = [
-        f"  {of['ratio']:.3f} ({of['low']:.3f} to {of['high']:.3f}) of that of {name}" for name, of in paired.items()
-    ]
-    return [f"\nerror of {report['default']}, task by task (90%)", *ratios, ""] if ratios else []
+    ratios = [f"  {of.ratio:.3f} ({of.low:.3f} to {of.high:.3f}) of that of {name}" for name, of in paired.items()]
+    return [f"\nerror of {default}, task by task (90%)", *ratios, ""] if ratios else []
 
 
-def _carriers(tasks: list[dict[str, Any]]) -> list[str]:
+def _carriers(tasks: Sequence[TaskFigures]) -> list[str]:
     """Tasks that have so much of the squared error that the pooled RMSE is theirs."""
-    large = [task for task in tasks if (task["squared_error_share"] or 0) >= LARGE_SHARE and len(tasks) > 1]
+    shares = [(task.task, task.squared_error_share or 0.0) for task in tasks]
     return [
-        f"{100 * task['squared_error_share']:.0f}% of the squared error is that of {task['task']}" for task in large
+        f"{100 * share:.0f}% of the squared error is that of {task}"
+        for task, share in shares
+        if share >= LARGE_SHARE and len(tasks) > 1
     ]
 
 
-def _lags(default: str, methods: dict[str, dict[str, Any]]) -> list[str]:
+def _lags(report: BacktestReport) -> list[str]:
     """Where the default ranks no better than popularity."""
-    if POPULARITY not in methods or default == POPULARITY:
+    default = report.default
+    if POPULARITY not in report.methods or default == POPULARITY:
         return []
-    pairs = list(zip(methods[default]["tasks"], methods[POPULARITY]["tasks"], strict=True))
-    lost = [(mine, theirs) for mine, theirs in pairs if mine["spearman"] <= theirs["spearman"]]
+    pairs = [
+        (mine.task, mine.spearman, theirs.spearman)
+        for mine, theirs in zip(report.methods[default].tasks, report.methods[POPULARITY].tasks, strict=True)
+        if mine.spearman is not None and theirs.spearman is not None
+    ]
+    lost = [(task, mine, theirs) for task, mine, theirs in pairs if mine <= theirs]
     text = f"{default} is better than popularity in Spearman on {len(pairs) - len(lost)} of {len(pairs)} tasks"
     if lost:
-        shown = [f"{mine['task']} ({mine['spearman']:.3f}, {theirs['spearman']:.3f})" for mine, theirs in lost[:SHOWN]]
+        shown = [f"{task} ({mine:.3f}, {theirs:.3f})" for task, mine, theirs in lost[:SHOWN]]
         text += f"; not on {', '.join(shown)}" + (f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else "")
     return [text]
+
+
+def _popularity(report: BacktestReport) -> float | None:
+    found = report.methods.get(POPULARITY)
+    return None if found is None or report.default == POPULARITY else found.recall_5pct
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -12,6 +12,7 @@ from forgetcast.cli.input_files import INPUT_FILE, is_copied
 from forgetcast.cli.options import names
 from forgetcast.cli.output import print_json
 from forgetcast.cli.report import heading, most_forgotten, print_averages, print_forgotten, print_grounds
+from forgetcast.cli.trust import print_trust
 
 if TYPE_CHECKING:
     from forgetcast.completion import CompletedRow, Interval
@@ -102,9 +103,11 @@ def _forgotten(row: CompletedRow, k: int) -> list[ForgottenExample]:
         ForgottenExample(
             **cell._asdict() | {"domain": cell.domain or ""},
             place=place,
-            promised=cell.measured or not row.unlike_known,
+            calibrated=calibrated,
+            promised=calibrated,
         )
         for place, cell in enumerate(row.top(k), 1)
+        for calibrated in [cell.measured or not row.unlike_known]
     ]
 
 
@@ -117,6 +120,7 @@ def _domains(row: CompletedRow) -> list[DomainAverage]:
             domain=domain,
             n_examples=int(row.domain_positions[domain].size),
             n_measured=int(row.measured[row.domain_positions[domain]].sum()),
+            mean_interval=_average_or_none(row.mean_interval(domain=domain)),
         )
         for domain, average in row.domains().items()
     ]
@@ -128,9 +132,15 @@ def _average(interval: Interval) -> Average:
     return Average(**interval._asdict())
 
 
+def _average_or_none(interval: Interval | None) -> Average | None:
+    return None if interval is None else _average(interval)
+
+
 def _document(matrix: Path, method: str, row: CompletedRow, forgotten: list[ForgottenExample]) -> dict[str, Any]:
     """As `forgetcast forecast --json` has it, without what only a service knows."""
-    by_probes = row.mean_interval()
+    from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
+
+    mean_interval = _average_or_none(row.mean_interval())
     forecast = {
         "matrix": str(matrix),
         "method": method,
@@ -140,9 +150,11 @@ def _document(matrix: Path, method: str, row: CompletedRow, forgotten: list[Forg
         "n_measured": int(row.measured.sum()),
         "n_random": row.n_random,
         "row_mean": _average(row.mean),
-        "random_mean": None if by_probes is None else _average(by_probes),
+        "mean_interval": mean_interval,
+        "random_mean": mean_interval,
         "domains": list(_domains(row)),
         "unlike_known": row.unlike_known,
+        "unlike_known_from": FEWEST_PROBES,
         "warnings": row.warnings,
     }
     return {"forecast": forecast, "forgotten": {"level": row.level, "data": list(forgotten)}}
@@ -151,19 +163,23 @@ def _document(matrix: Path, method: str, row: CompletedRow, forgotten: list[Forg
 def _print(
     matrix: Path, cells_file: Path, method: str, row: CompletedRow, forgotten: Sequence[ForgottenExample]
 ) -> None:
-    n_measured = int(row.measured.sum())
+    print_trust(
+        [
+            *(f"warning: {warning}" for warning in row.warnings),
+            f"`forgetcast backtest {matrix}` says what forecasts from these rows are worth",
+        ]
+    )
     heading(most_forgotten("these cells" if is_copied(cells_file) else cells_file.name, row.level))
     print_forgotten(forgotten, {})
     heading("Forgetting by domain")
-    by_probes = row.mean_interval() if row.unlike_known else None
+    n_measured, mean_interval = int(row.measured.sum()), _average_or_none(row.mean_interval())
     print_averages(
-        _domains(row), _average(row.mean), None if by_probes is None else _average(by_probes), len(row), n_measured
+        _domains(row), _average(row.mean), mean_interval, len(row), n_measured, unlike_known=row.unlike_known
     )
     print_grounds(
         [
             f"M = {row.n_tasks} known tasks, N = {len(row)} upstream examples, S = {n_measured} of them measured, "
             f"{row.n_random} at random",
-            f"method {method} on {matrix}; `forgetcast backtest {matrix}` says what its forecasts are worth",
-            *(f"warning: {warning}" for warning in row.warnings),
+            f"method {method} on {matrix}",
         ]
     )

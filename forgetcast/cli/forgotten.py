@@ -7,6 +7,7 @@ import click
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json
 from forgetcast.cli.report import print_forgotten, read_words
+from forgetcast.cli.trust import limits, print_trust
 
 
 @click.command(epilog="Example: forgetcast forgotten squad --k 20 --domain arithmetic")
@@ -37,4 +38,6 @@ def forgotten(
             for example in found.data:
                 click.echo(example.example_id)
         else:
+            print_trust(limits(client.tasks.forecast(task, level=level, as_of=as_of)))
+            click.echo("")
             print_forgotten(found.data, read_words(client, task, found))

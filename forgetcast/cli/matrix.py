@@ -11,6 +11,7 @@ from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.matrix_import import import_npz
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, print_table
+from forgetcast.cli.trust import print_quality
 from forgetcast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
         click.echo(found.id)
     else:
         print_table(["field", "value"], _fields(found))
+        if found.quality is not None:
+            print_quality(found.quality)
 
 
 @matrix.command("import", epilog="Example: forgetcast matrix import rows.npz --spec matrix.json")
@@ -121,7 +124,7 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
 
 def _fields(found: Matrix) -> list[tuple[str, str]]:
     recipe = {name: value for name, value in found.recipe.model_dump(mode="json").items() if value is not None}
-    fields = [
+    return [
         ("matrix", found.id),
         ("upstream set", f"{found.upstream_set}, {found.n_examples} examples"),
         ("model", f"{found.model}, revision {found.model_revision[:12]}"),
@@ -130,12 +133,3 @@ def _fields(found: Matrix) -> list[tuple[str, str]]:
         ("known rows", f"{found.n_tasks}, version {found.version}"),
         ("fitted", "not yet" if found.fitted_version is None else f"version {found.fitted_version}"),
     ]
-    if found.quality is not None:
-        quality = found.quality
-        fields += [
-            ("Spearman", f"{quality.spearman:.3f} (popularity {quality.spearman_popularity:.3f})"),
-            ("recall 5%", f"{quality.recall_5pct:.3f} (popularity {quality.recall_5pct_popularity:.3f})"),
-            ("RMSE", f"{quality.rmse:.4f} (popularity {quality.rmse_popularity:.4f}) nats per token"),
-            ("coverage", f"{quality.coverage:.3f} of unprobed cells in their 90% interval"),
-        ]
-    return fields

@@ -6,6 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -13,6 +14,8 @@ import click
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
+
+    from forgetcast.completion import AnalysisReport, BacktestReport
 
 PIPE_WIDTH = 10_000  # columns: nothing is wrapped or cut
 
@@ -31,7 +34,7 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def print_json(content: BaseModel | dict[str, Any] | list[Any]) -> None:
+def print_json(content: BaseModel | AnalysisReport | BacktestReport | dict[str, Any] | list[Any]) -> None:
     """One JSON document, as the service sends it."""
     click.echo(json.dumps(_plain(content), ensure_ascii=False, indent=2))
 
@@ -70,4 +73,8 @@ def _plain(content: Any) -> Any:
         return {name: _plain(value) for name, value in content.items()}
     if isinstance(content, list):
         return [_plain(value) for value in content]
+    if is_dataclass(content):
+        from forgetcast.completion.reports.json_ready import json_ready
+
+        return json_ready(content)
     return content.model_dump(mode="json") if hasattr(content, "model_dump") else content

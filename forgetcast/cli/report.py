@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forgetcast.cli.output import first_words, print_table, printable
+from forgetcast.cli.output import first_words, print_table
 from forgetcast.cli.progress import PHASES
+from forgetcast.cli.trust import limits, print_quality, print_trust
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         Forgotten,
         ForgottenExample,
         Job,
-        Quality,
         ReplayExample,
         UpstreamExample,
     )
@@ -64,13 +64,22 @@ def read_words(client: ForgetcastClient, task_id: str, forgotten: Forgotten) -> 
 
 
 def print_report(report: Report) -> None:
+    forecast = report.forecast
+    print_trust(limits(forecast))
     heading(most_forgotten(report.task_id, report.forgotten.level))
     print_forgotten(report.forgotten.data, report.words)
     heading("Forgetting by domain")
-    forecast = report.forecast
-    by_probes = forecast.random_mean if forecast.unlike_known else None
-    print_averages(forecast.domains, forecast.row_mean, by_probes, forecast.n_examples, forecast.n_measured)
+    print_averages(
+        forecast.domains,
+        forecast.row_mean,
+        forecast.mean_interval,
+        forecast.n_examples,
+        forecast.n_measured,
+        unlike_known=forecast.unlike_known,
+    )
     print_grounds(_grounds(forecast))
+    if forecast.quality is not None:
+        print_quality(forecast.quality)
     if report.job is not None:
         heading("Time")
         click.echo(f"  {_times(report.job)}")
@@ -97,20 +106,32 @@ def print_forgotten(examples: Sequence[ForgottenExample], words: dict[str, str])
 def _forgetting(example: ForgottenExample) -> tuple[str, str, str]:
     how = "measured" if example.measured else "predicted"
     interval = "" if example.measured else _interval(example.low, example.high)
-    how += "" if example.promised or example.measured else ", not promised"
+    how += "" if example.calibrated or example.measured else ", not calibrated"
     return f"{example.forgetting:+.3f}", interval, how
 
 
 def print_averages(
-    domains: Sequence[DomainAverage], row_mean: Average, by_probes: Average | None, n_examples: int, n_measured: int
+    domains: Sequence[DomainAverage],
+    row_mean: Average,
+    mean_interval: Average | None,
+    n_examples: int,
+    n_measured: int,
+    *,
+    unlike_known: bool | None,
 ) -> None:
-    """The table of domains and of the whole row, with its mean by random probes where that is to be shown."""
-    rows = [(one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured)) for one in domains]
-    rows.append(("all", *_average(row_mean), str(n_examples), str(n_measured)))
-    if by_probes is not None:
-        rows.append(("all, by random probes alone", *_average(by_probes), str(n_examples), ""))
+    """The table of domains and of the whole row.
+
+    Of a row that may be unlike the known ones it also shows what holds whatever the model gets wrong.
+    """
+    rows = [
+        (one.domain or "(none)", *_average(one), str(one.n_examples), str(one.n_measured), _in_short(one.mean_interval))
+        for one in domains
+    ]
+    rows.append(("all", *_average(row_mean), str(n_examples), str(n_measured), _in_short(mean_interval)))
     headings = ["domain", "mean", "interval", "examples", "measured"]
-    print_table(headings, rows, to_the_right=["mean", "examples", "measured"])
+    if unlike_known is not False and any(row[-1] for row in rows):
+        headings.append("by random probes alone")
+    print_table(headings, [row[: len(headings)] for row in rows], to_the_right=["mean", "examples", "measured"])
 
 
 def print_grounds(lines: Sequence[str]) -> None:
@@ -124,26 +145,15 @@ def _average(average: Average) -> tuple[str, str]:
     return f"{average.mean:+.3f}", _interval(average.low, average.high)
 
 
+def _in_short(average: Average | None) -> str:
+    return "" if average is None else ", ".join(_average(average))
+
+
 def _grounds(forecast: Forecast) -> list[str]:
-    lines = [
+    return [
         f"M = {forecast.n_tasks} known tasks, N = {forecast.n_examples} upstream examples, "
         f"S = {forecast.n_measured} of them measured after fine-tuning on this task",
         f"method {forecast.method} on matrix {forecast.matrix}, version {forecast.matrix_version}",
-    ]
-    quality = forecast.quality
-    lines += (
-        [f"not back-tested yet (`forgetcast backtest {forecast.matrix}`)"] if quality is None else _quality(quality)
-    )
-    return lines + [f"warning: {printable(warning)}" for warning in forecast.warnings]
-
-
-def _quality(quality: Quality) -> list[str]:
-    return [
-        f"back-tested by leaving out known tasks and forecasting each from {quality.n_probes} probes, popularity in "
-        f"brackets:",
-        f"  Spearman {quality.spearman:.2f} ({quality.spearman_popularity:.2f}), recall of the most forgotten 5% "
-        f"{quality.recall_5pct:.2f} ({quality.recall_5pct_popularity:.2f}), RMSE {quality.rmse:.3f} "
-        f"({quality.rmse_popularity:.3f}) nats per token; 90% intervals hold {_percent(quality.coverage)}",
     ]
 
 

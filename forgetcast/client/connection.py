@@ -50,7 +50,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Params = Mapping[str, Any]
 Body = bytes | Path
 Content = Path | str | bytes  # as a user gives it: a str is a path
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Connection:
@@ -151,7 +152,7 @@ class Connection:
             return response
 
     def read(self, kind: type[S], method: str, path: str, **options: Any) -> S:
-        """The answer as a wire shape; fields that a newer service adds are left out."""
+        """The answer as a wire shape or a dataclass; fields that a newer service adds are left out."""
         return self.shape(kind, self.request(method, path, **options))
 
     def shape(self, kind: type[S], response: httpx2.Response) -> S:
@@ -208,7 +209,7 @@ def segment(id: str) -> str:
     return quote(id, safe="")
 
 
-def made(kind: type[S], **fields: Any) -> S:
+def made(kind: type[M], **fields: Any) -> M:
     """A wire shape to send. Raises InvalidRequest, before anything is sent, naming what is wrong."""
     try:
         return kind.model_validate(fields)

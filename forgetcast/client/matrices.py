@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetcast.client.connection import Connection, Content, Params, body_of, segment
+from forgetcast.client.connection import Connection, Content, body_of, segment
 from forgetcast.client.upstream_sets import examples_path
-from forgetcast.errors import ConfigurationError, MatrixEmpty, UnexpectedAnswer, VersionChanged
+from forgetcast.errors import ConfigurationError, MatrixEmpty, VersionChanged
 from forgetcast.schemas import (
     Design,
     ImportedMatrix,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forgetcast.completion import ForgettingMatrix
+    from forgetcast.schemas.reports import MatrixAnalysis, MatrixBacktest
 
 
 class Matrices:
@@ -49,13 +50,17 @@ class Matrices:
     def list(self) -> Iterator[Matrix]:
         return self._connection.pages(Matrix, "/v1/matrices")
 
-    def backtest(self, matrix_id: str, *, as_of: int | None = None) -> dict[str, Any]:
+    def backtest(self, matrix_id: str, *, as_of: int | None = None) -> MatrixBacktest:
         """What `forgetcast.completion.backtest` found when the matrix was fitted; `get(...).quality` is its sum."""
-        return self._report(matrix_id, "backtest", {"as_of": as_of})
+        from forgetcast.schemas.reports import MatrixBacktest
 
-    def analysis(self, matrix_id: str, *, as_of: int | None = None) -> dict[str, Any]:
+        return self._connection.read(MatrixBacktest, "GET", f"{_path(matrix_id)}/backtest", params={"as_of": as_of})
+
+    def analysis(self, matrix_id: str, *, as_of: int | None = None) -> MatrixAnalysis:
         """What `forgetcast.completion.analyse` says of the known rows."""
-        return self._report(matrix_id, "analysis", {"as_of": as_of})
+        from forgetcast.schemas.reports import MatrixAnalysis
+
+        return self._connection.read(MatrixAnalysis, "GET", f"{_path(matrix_id)}/analysis", params={"as_of": as_of})
 
     def probe_set(
         self,
@@ -72,12 +77,6 @@ class Matrices:
         """
         query = {"size": size, "design": str(design), "seed": seed, "domain": list(domains) or None}
         return self._connection.read(ProbeSet, "GET", f"{_path(matrix_id)}/probe-set", params=query)
-
-    def _report(self, matrix_id: str, name: str, query: Params) -> dict[str, Any]:
-        report = self._connection.request("GET", f"{_path(matrix_id)}/{name}", params=query).json()
-        if not isinstance(report, dict):
-            raise UnexpectedAnswer(f"the {name} of {matrix_id!r} is not a JSON object")
-        return report
 
     def known(self, matrix_id: str) -> ForgettingMatrix:
         """All known rows with what is known of them and their repeats, for `forgetcast.completion` on this machine.

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S")
 
 OF_A_CHOICE = ("enum", "literal_error")  # pydantic's words for a value that is none of those it knows
 A_KNOWN_VALUE = re.compile(r"'([^']*)'")
@@ -25,7 +25,7 @@ def read_shape(kind: type[S], content: bytes | str) -> S:
     ValidationError
     """
     try:
-        return kind.model_validate_json(content, extra="ignore")
+        return TypeAdapter(kind).validate_json(content, extra="ignore")
     except ValidationError as error:
         unknown = error.errors(include_url=False)
         if not all(one["type"] in OF_A_CHOICE and isinstance(one["input"], str) for one in unknown):
@@ -35,7 +35,7 @@ def read_shape(kind: type[S], content: bytes | str) -> S:
         known = A_KNOWN_VALUE.search(one["ctx"]["expected"])
         assert known is not None
         _put(document, one["loc"], known[1])
-    shape = kind.model_validate(document, extra="ignore")
+    shape = TypeAdapter(kind).validate_python(document, extra="ignore")
     for one in unknown:
         _put_back(shape, one["loc"], one["input"])
     return shape

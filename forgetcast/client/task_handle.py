@@ -12,7 +12,7 @@ from forgetcast.client.following import OnEvent
 from forgetcast.client.jobs import Jobs
 from forgetcast.client.matrices import Matrices
 from forgetcast.client.replay_sets import ReplayQuery, ReplaySet
-from forgetcast.client.task_requests import ForgottenQuery, Reading, TaskRequests
+from forgetcast.client.task_requests import ForecastQuery, ForgottenQuery, TaskRequests
 from forgetcast.errors import JobFailed, JobNotFound
 from forgetcast.schemas import (
     Design,
@@ -117,9 +117,9 @@ class TaskHandle:
         )
         return self._requests.post_measurements(self.id, measured)
 
-    def forecast(self, **reading: Unpack[Reading]) -> Forecast:
+    def forecast(self, **query: Unpack[ForecastQuery]) -> Forecast:
         """The forecast in short."""
-        return self._requests.forecast(self.id, **reading)
+        return self._requests.forecast(self.id, **query)
 
     def forgotten(self, k: int = 20, **query: Unpack[ForgottenQuery]) -> Forgotten:
         """The k most forgotten upstream examples."""

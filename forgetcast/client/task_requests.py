@@ -26,6 +26,12 @@ class Reading(TypedDict, total=False):
     allow_unmeasured: bool | None
 
 
+class ForecastQuery(Reading, total=False):
+    """With `above`, nats per token, `share_above` says how many examples are forgotten by more."""
+
+    above: float | None
+
+
 class ForgottenQuery(Reading, total=False):
     """Examples of one domain, or with at least `min` nats per token."""
 
@@ -55,9 +61,9 @@ class TaskRequests:
             return self._connection.shape(Task, answer)
         return self._connection.shape(Forecast, answer)
 
-    def forecast(self, task_id: str, **reading: Unpack[Reading]) -> Forecast:
+    def forecast(self, task_id: str, **query: Unpack[ForecastQuery]) -> Forecast:
         """The task's forecast in short."""
-        return self._connection.read(Forecast, "GET", f"{task_path(task_id)}/forecast", params=reading)
+        return self._connection.read(Forecast, "GET", f"{task_path(task_id)}/forecast", params=query)
 
     def forgotten(self, task_id: str, k: int = 20, **query: Unpack[ForgottenQuery]) -> Forgotten:
         """The k most forgotten upstream examples."""
@@ -78,7 +84,10 @@ class TaskRequests:
     def to_parquet(
         self, task_id: str, path: Path | str, *, level: float | None = None, as_of: int | None = None
     ) -> None:
-        """Write the whole row into a Parquet file: example_id, domain, forgetting, low, high, measured, promised."""
+        """Write the whole row into a Parquet file: example_id, domain, forgetting, low, high, measured, calibrated.
+
+        A last column `promised` is the same as `calibrated`, for readers of earlier files.
+        """
         query = {"level": level, "as_of": as_of}
         self._connection.request("GET", f"{task_path(task_id)}/forgetting.parquet", params=query, into=Path(path))
 

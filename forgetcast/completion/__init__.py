@@ -12,7 +12,9 @@ from forgetcast.completion.methods.fitted_method import MODEL_VERSION, FittedMet
 from forgetcast.completion.methods.method import Method
 from forgetcast.completion.methods.registry import BASELINES, DEFAULT_METHOD, METHODS
 from forgetcast.completion.reports.analysis import analyse
+from forgetcast.completion.reports.analysis_report import AnalysisReport
 from forgetcast.completion.reports.backtest import ALL_METHODS, backtest
+from forgetcast.completion.reports.backtest_report import BacktestReport
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.selection.probes import Design, ProbeSet, design_probes, expected_error, random_probes
 from forgetcast.completion.selection.replay import ReplaySet, Strategy, default_max_weight, draw_replay_set
@@ -24,6 +26,8 @@ __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
     "MODEL_VERSION",
+    "AnalysisReport",
+    "BacktestReport",
     "CompletedCell",
     "CompletedMatrix",
     "CompletedRow",

@@ -17,6 +17,7 @@ from forgetcast.completion.types import Floats
 
 TOP_SHARE = 0.05
 BOOTSTRAP_DRAWS = 2000
+LEAST_SQUARE = 1e-300  # added to sums of squared errors, whose logarithm is taken
 
 
 def rmse(forecast: Floats, truth: Floats) -> float:
@@ -57,12 +58,39 @@ def coverage(low: Floats, high: Floats, truth: Floats) -> float:
     return float(np.mean((low <= truth) & (truth <= high))) if truth.size else float("nan")
 
 
-def geometric_mean_interval(log_ratio: Floats, seed: int, level: float = 0.9) -> tuple[float, float, float]:
-    """exp(mean) of per-task log ratios with a bootstrap interval over tasks: value, low, high."""
-    chosen = Draws(seed).integers(BOOTSTRAP_DRAWS * log_ratio.size, log_ratio.size)
-    means = log_ratio[chosen].reshape(BOOTSTRAP_DRAWS, log_ratio.size).mean(axis=1)
+def error_ratio_interval(squared: Floats, other: Floats, seed: int, level: float = 0.9) -> tuple[float, float, float]:
+    """Geometric mean over tasks of one RMSE over another, with a bootstrap interval: value, low, high.
+
+    Tasks are resampled, and independently the draws of the probes, the same for every task, for designed probes are
+    the same. Of D draws D - 1 are taken: their mean then varies as that of D draws does. A single draw says nothing of
+    others, and the interval is that of the tasks.
+
+    Parameters
+    ----------
+    squared, other : (T, D) floats, squared errors of every task and draw, added up over the same cells
+
+    Source: Owen (2007), The pigeonhole bootstrap; McCarthy and Snowden (1985), The Bootstrap and Finite Population
+    Sampling, for D - 1.
+    """
+    n_tasks, n_draws = squared.shape
+    draws = Draws(seed)
+    tasks = draws.integers(BOOTSTRAP_DRAWS * n_tasks, n_tasks).reshape(BOOTSTRAP_DRAWS, n_tasks)
+    taken = np.ones((BOOTSTRAP_DRAWS, n_draws))
+    if n_draws > 1:
+        chosen = draws.integers(BOOTSTRAP_DRAWS * (n_draws - 1), n_draws).reshape(BOOTSTRAP_DRAWS, n_draws - 1)
+        taken = np.sum(chosen[:, :, None] == np.arange(n_draws), axis=1, dtype=np.float64)
+    log_ratios = _log_ratios(squared, other, taken)
+    means = np.take_along_axis(log_ratios, tasks, axis=1).mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(np.exp(log_ratio.mean())), float(np.exp(low)), float(np.exp(high))
+    value = _log_ratios(squared, other, np.ones((1, n_draws))).mean()
+    return float(np.exp(value)), float(np.exp(low)), float(np.exp(high))
+
+
+def _log_ratios(squared: Floats, other: Floats, taken: Floats) -> Floats:
+    """ln of the ratio of errors, of every resample and task, for (R, D) numbers of times that a draw is taken; 0 where
+    both are exact. (R, T)
+    """
+    return np.asarray(0.5 * (np.log(taken @ squared.T + LEAST_SQUARE) - np.log(taken @ other.T + LEAST_SQUARE)))
 
 
 def binomial_interval(successes: int, trials: int, level: float = 0.9) -> tuple[float, float]:

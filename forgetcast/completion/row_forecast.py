@@ -60,8 +60,8 @@ class RowForecast:
     mean, sd, low, high : measured cells as measured, with sd 0 and low = high = mean
     measured : which cells were measured
     calibrated : which cells' intervals are vouched for: all, or only the measured ones of a row unlike all known ones
-    unlike_known : the probes say that the row is unlike all known ones; None where they are too few to say. Of a row
-        unlike them only ``mean_interval`` is vouched for beside what was measured
+    unlike_known : the probes say that the row is unlike all known ones; None where they, or the known rows, are too few
+        to say. Of a row unlike them only ``mean_interval`` is vouched for beside what was measured
     level : share of cells that the intervals are meant to cover
     """
 

@@ -15,12 +15,12 @@ def spectrum(matrix: ForgettingMatrix, *, axes: Axes | None = None) -> Axes:
     Beside it stand row means plus column means, and, where tasks were measured twice, what noise leaves to explain.
     """
     found = analyse(matrix)
-    by_rank = found["r2_by_rank"]
+    by_rank = [float("nan") if r2 is None else r2 for r2 in found.r2_by_rank]
     axes = axes_or_new(axes, 6.0, 3.6)
     axes.plot(range(1, len(by_rank) + 1), by_rank, "o-", color=BLUE)
-    levels = [(found["r2_additive"], "row means + column means", ":")]
-    if found["noise"]["from"] == "repeats":
-        levels.append((found["noise"]["r2_ceiling"], "all but noise", "--"))
+    levels = [(found.r2_additive, "row means + column means", ":")]
+    if not found.noise.at_most:
+        levels.append((found.noise.r2_ceiling, "all but noise", "--"))
     for level, name, style in levels:
         if level is not None:
             axes.axhline(level, color=GREY, linestyle=style, linewidth=1)

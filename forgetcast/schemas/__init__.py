@@ -17,9 +17,17 @@ from forgetcast.schemas.base import (
     check_example_id,
     check_text,
 )
-from forgetcast.schemas.forecasts import Average, DomainAverage, Forecast, Forgotten, ForgottenExample, Versions
+from forgetcast.schemas.forecasts import (
+    Average,
+    DomainAverage,
+    Forecast,
+    Forgotten,
+    ForgottenExample,
+    ShareAbove,
+    Versions,
+)
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
-from forgetcast.schemas.matrices import FitError, ImportedMatrix, Matrix, MatrixCreate, Quality
+from forgetcast.schemas.matrices import FitError, ImportedMatrix, Matrix, MatrixCreate, Quality, QualityFigures
 from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
@@ -74,6 +82,7 @@ __all__ = [
     "ProblemField",
     "Progress",
     "Quality",
+    "QualityFigures",
     "Queue",
     "ReadAs",
     "Ready",
@@ -88,6 +97,7 @@ __all__ = [
     "Setting",
     "Sha256",
     "Shape",
+    "ShareAbove",
     "Task",
     "TaskCreate",
     "Text",

@@ -24,10 +24,25 @@ class Average(Shape):
     high: float
 
 
+class ShareAbove(Average):
+    """Share of examples forgotten by more than `limit`; right whatever the model gets wrong."""
+
+    limit: float = Field(description="nats per token")
+    n: int = Field(description="examples above it: the share, of all examples")
+    n_low: int
+    n_high: int
+
+
 class DomainAverage(Average):
     domain: str
     n_examples: int
     n_measured: int
+    mean_interval: Average | None = Field(
+        default=None, description="as that of the row; null with fewer than five random probes in the domain"
+    )
+    share_above: ShareAbove | None = Field(
+        default=None, description="where `mean_interval` is, if `above` is asked for"
+    )
 
 
 class Forecast(Versions):
@@ -38,19 +53,28 @@ class Forecast(Versions):
     n_tasks: int
     n_examples: int
     n_measured: int
-    row_mean: Average
-    random_mean: Average | None = Field(
-        default=None, description="by the randomly drawn probes alone, whatever the model says; null below two of them"
+    row_mean: Average = Field(description="by the model; of a row unlike the known ones read `mean_interval`")
+    mean_interval: Average | None = Field(
+        default=None,
+        description="mean of the row, right whatever the model gets wrong: the forecast and what random probes lie "
+        "above it; null below two of them",
+    )
+    random_mean: Average | None = Field(default=None, deprecated="use mean_interval, which is the same")
+    share_above: ShareAbove | None = Field(
+        default=None, description="if `above` is asked for; null below two random probes"
     )
     domains: list[DomainAverage]
     same_recipe: bool
-    unlike_known: bool
-    warnings: list[str]
+    unlike_known: bool | None = Field(
+        description="whether the probes say that the task forgets unlike all known ones; null where they cannot say"
+    )
+    unlike_known_from: int = Field(description="number of probes from which they can")
+    warnings: list[str] = Field(description="`code: what it means`, what matters most first")
     quality: Quality | None
 
 
 class ForgottenExample(Shape):
-    """A cell of a forecast. A measured one is returned as measured; `promised` says whether its interval is."""
+    """A cell of a forecast; a measured one is returned as measured."""
 
     example_id: str
     domain: str
@@ -59,7 +83,8 @@ class ForgottenExample(Shape):
     high: float
     place: int = Field(description="1 for the most forgotten")
     measured: bool
-    promised: bool
+    calibrated: bool = Field(description="whether the interval is vouched for: not of rows unlike the known ones")
+    promised: bool = Field(deprecated="use calibrated, which is the same")
 
 
 class Forgotten(Versions):

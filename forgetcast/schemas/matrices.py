@@ -19,20 +19,40 @@ class MatrixCreate(Shape):
     setting: Setting = Setting()
 
 
-class Quality(Shape):
-    """What a forecast can be expected to be worth: leaving each known task out and forecasting it from probes."""
+class QualityFigures(Shape):
+    """How near forecasts of left-out tasks came and what their intervals held; popularity ranks all tasks alike."""
+
+    spearman: float
+    spearman_popularity: float
+    recall_5pct: float = Field(
+        description="share of a task's truly most forgotten 5% found among its 5% highest forecasts"
+    )
+    recall_5pct_popularity: float
+    rmse: float = Field(description="nats per token, unprobed cells")
+    rmse_popularity: float
+    coverage: float = Field(description="share of unprobed cells inside their 90% interval")
+    top_coverage: float | None = Field(default=None, description="the same of the 5% highest forecasts")
+    top_bias_share: float | None = Field(
+        default=None, description="what these truly lie above the forecast, over the forecast; below 0 they are lower"
+    )
+    domain_coverage: float | None = Field(default=None, description="share of domains whose mean lies in its interval")
+    row_mean_coverage: float | None = Field(default=None, description="share of rows whose mean lies in `row_mean`")
+
+
+class Quality(QualityFigures):
+    """What a forecast can be expected to be worth: known tasks left out and forecast from probes as new ones are."""
 
     method: str
     matrix_version: int
     n_tasks: int
     n_probes: int
-    spearman: float
-    spearman_popularity: float
-    recall_5pct: float
-    recall_5pct_popularity: float
-    rmse: float = Field(description="nats per token, unprobed cells")
-    rmse_popularity: float
-    coverage: float = Field(description="share of unprobed cells inside their 90% interval")
+    left_out: str = Field(
+        default="tasks",
+        description="`families`: with every task of its family, as a task unlike the known ones fares; `tasks`: alone",
+    )
+    tasks_alone: QualityFigures | None = Field(
+        default=None, description="the same tasks left out alone, where families are known"
+    )
 
 
 class FitError(Shape):

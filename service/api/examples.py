@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.api.contract import JSON_LINES, NPY, NPZ, PARQUET
+from service.api.report_examples import ANALYSIS, BACKTEST
 
 AT = "2026-12-01T09:30:00Z"
 LATER = "2026-12-01T09:31:30Z"
@@ -14,17 +15,35 @@ RECIPE = {"method": "full", "learning_rate": 3e-5, "steps": 25, "batch_size": 8,
 SETTING = {"scored": "response", "max_tokens": 1024, "dtype": "bfloat16"}
 VERSIONS = {"matrix_version": 40, "row_version": 1, "model_version": 1}
 QUALITY = {
-    "method": "local",
+    "method": "blend",
     "matrix_version": 40,
     "n_tasks": 40,
     "n_probes": 30,
-    "spearman": 0.7,
-    "spearman_popularity": 0.46,
-    "recall_5pct": 0.47,
-    "recall_5pct_popularity": 0.23,
+    "spearman": 0.64,
+    "spearman_popularity": 0.45,
+    "recall_5pct": 0.42,
+    "recall_5pct_popularity": 0.24,
     "rmse": 0.095,
     "rmse_popularity": 0.243,
-    "coverage": 0.92,
+    "coverage": 0.91,
+    "top_coverage": 0.9,
+    "top_bias_share": -0.02,
+    "domain_coverage": 0.91,
+    "row_mean_coverage": 0.91,
+    "left_out": "families",
+    "tasks_alone": {
+        "spearman": 0.7,
+        "spearman_popularity": 0.47,
+        "recall_5pct": 0.48,
+        "recall_5pct_popularity": 0.24,
+        "rmse": 0.09,
+        "rmse_popularity": 0.243,
+        "coverage": 0.91,
+        "top_coverage": 0.89,
+        "top_bias_share": 0.02,
+        "domain_coverage": 0.92,
+        "row_mean_coverage": 0.93,
+    },
 }
 KEY = {
     "id": "4f7x2k9q",
@@ -142,6 +161,8 @@ EXAMPLES: dict[str, Any] = {
         "upstream_set_made": False,
         "warnings": [],
     },
+    "MatrixBacktest": BACKTEST,
+    "MatrixAnalysis": ANALYSIS,
     "Dataset": {"sha256": SHA256, "n_lines": 312, "n_bytes": 412_000, "read_as": READ_AS},
     "TaskCreate": {"id": "support-desk", "matrix": "smollm2-135m", "dataset": SHA256, "size": 30},
     "Task": TASK,
@@ -196,18 +217,30 @@ EXAMPLES: dict[str, Any] = {
         **VERSIONS,
         "task": "support-desk",
         "matrix": "smollm2-135m",
-        "method": "local",
+        "method": "blend",
         "level": 0.9,
         "n_tasks": 40,
         "n_examples": 500,
         "n_measured": 30,
         "row_mean": {"mean": 0.123, "low": 0.105, "high": 0.141},
-        "random_mean": {"mean": 0.131, "low": 0.074, "high": 0.188},
+        "mean_interval": {"mean": 0.126, "low": 0.102, "high": 0.153},
+        "random_mean": {"mean": 0.126, "low": 0.102, "high": 0.153},
+        "share_above": None,
         "domains": [
-            {"domain": "geography", "n_examples": 25, "n_measured": 2, "mean": 0.159, "low": 0.114, "high": 0.204}
+            {
+                "domain": "geography",
+                "n_examples": 25,
+                "n_measured": 2,
+                "mean": 0.159,
+                "low": 0.114,
+                "high": 0.204,
+                "mean_interval": None,
+                "share_above": None,
+            }
         ],
         "same_recipe": True,
         "unlike_known": False,
+        "unlike_known_from": 3,
         "warnings": [],
         "quality": QUALITY,
     },
@@ -225,6 +258,7 @@ EXAMPLES: dict[str, Any] = {
                 "high": 0.891,
                 "place": 1,
                 "measured": False,
+                "calibrated": True,
                 "promised": True,
             }
         ],

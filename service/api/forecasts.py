@@ -34,12 +34,15 @@ async def read_forecast(
     level: Level = DEFAULT_LEVEL,
     as_of: AsOf = None,
     allow_unmeasured: Unmeasured = False,
+    above: Annotated[
+        float | None, Query(allow_inf_nan=False, description="nats per token: how many examples are forgotten by more?")
+    ] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     def body(_session: Session, completed: Completed) -> bytes:
-        return forecasts.summary(completed).model_dump_json().encode()
+        return forecasts.summary(completed, above=above).model_dump_json().encode()
 
-    question = Question(Asked(task_id, level, as_of, allow_unmeasured), ("forecast",))
+    question = Question(Asked(task_id, level, as_of, allow_unmeasured), ("forecast", above))
     return await answer(request, parts, question, if_none_match, body)
 
 

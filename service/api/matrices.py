@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from forgetcast import schemas
+from forgetcast.schemas.reports import MatrixAnalysis, MatrixBacktest
 from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.forecasts import AsOf
 from service.api.once import Created, OncePerKey
@@ -44,13 +45,23 @@ def read_matrix(matrix_id: str, parts: ServiceParts) -> schemas.Matrix:
         return matrices.read_matrix(session, matrix_id)
 
 
-@router.get("/{matrix_id}/backtest", dependencies=[Reads], summary="Error on left-out rows, by method")
+@router.get(
+    "/{matrix_id}/backtest",
+    dependencies=[Reads],
+    summary="Error on left-out rows, by method",
+    response_model=MatrixBacktest,
+)
 def read_backtest(matrix_id: str, parts: ServiceParts, as_of: AsOf = None) -> dict[str, Any]:
     with fits.reading_fits(parts.database) as session:
         return fits.read_backtest(session, matrix_id, as_of)
 
 
-@router.get("/{matrix_id}/analysis", dependencies=[Reads], summary="Rank, noise and extremes of the known rows")
+@router.get(
+    "/{matrix_id}/analysis",
+    dependencies=[Reads],
+    summary="Rank, noise and extremes of the known rows",
+    response_model=MatrixAnalysis,
+)
 def read_analysis(matrix_id: str, parts: ServiceParts, as_of: AsOf = None) -> dict[str, Any]:
     with fits.reading_fits(parts.database) as session:
         return fits.read_analysis(session, matrix_id, as_of)

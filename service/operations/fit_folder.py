@@ -6,41 +6,27 @@ names.json      task ids, families, example ids, domains                        
 earlier.npz     the fit of an earlier version, where there is one               "
 repeats.npz     pairs of rows of tasks measured twice, for a back-test          "
 fit.npz         the fit                                                         written by `work_in`
-backtest.json   {"report", "analysis"}                                          "
+backtest.json   {"quality", "report", "analysis"}                               "
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetcast.completion import (
-    BASELINES,
-    DEFAULT_METHOD,
-    FittedMethod,
-    ForgettingMatrix,
-    Repeat,
-    analyse,
-    backtest,
-    fit,
-)
-from forgetcast.completion.methods.refit_per_task import REFIT_PER_TASK
+from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse, fit
+from forgetcast.completion.reports.json_ready import json_ready
 from forgetcast.errors import MatrixEmpty, NotFinite
+from service.operations.backtests import backtest_matrix, quality
 
 ORDER, ROWS, NAMES, EARLIER, REPEATS = "order.json", "rows", "names.json", "earlier.npz", "repeats.npz"
 FIT, BACKTEST = "fit.npz", "backtest.json"
 
-PROBES = 30  # of the paper's protocol, and the default size of a probe
-BACKTEST_DRAWS = 2
-FEWEST_ROWS_FOR_BACKTEST = 3
-MOST_CELLS_REFITTED = 1_000_000  # known cells; methods that are fitted anew for every forecast take too long beyond
-MOST_ROWS_LEFT_OUT = 10  # each is a fit of its own; `forgetcast backtest` leaves out every row
 Row = tuple[str, str | None, NDArray[np.float32]]  # task id, family, values (N,)
 
 
@@ -65,18 +51,13 @@ def _write_fit(folder: Path, known: ForgettingMatrix) -> None:
 
 
 def _write_backtest(folder: Path, known: ForgettingMatrix) -> None:
-    found = {"report": _backtest(known), "analysis": analyse(known, _read_repeats(folder))}
+    report = backtest_matrix(known)
+    found = {
+        "quality": None if report is None else quality(report, known.n_tasks),
+        "report": json_ready(report),
+        "analysis": json_ready(analyse(known, _read_repeats(folder))),
+    }
     (folder / BACKTEST).write_text(json.dumps(found, allow_nan=False), encoding="utf-8")
-
-
-def _backtest(known: ForgettingMatrix) -> dict[str, Any] | None:
-    """Error on left-out rows; None when there are too few rows or too few examples to probe."""
-    if known.n_tasks < FEWEST_ROWS_FOR_BACKTEST or known.n_examples <= 2 * PROBES:
-        return None
-    left_out = np.unique(np.linspace(0, known.n_tasks - 1, MOST_ROWS_LEFT_OUT).round().astype(int)).tolist()
-    refitted = REFIT_PER_TASK if known.observed.size <= MOST_CELLS_REFITTED else ()
-    methods = (DEFAULT_METHOD, *BASELINES, *refitted)
-    return asdict(backtest(known, test=left_out, n_probes=PROBES, methods=methods, draws=BACKTEST_DRAWS))
 
 
 def write_known(folder: Path, example_ids: Sequence[str], domains: Sequence[str], known: Iterable[Row]) -> None:

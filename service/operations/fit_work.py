@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -59,9 +58,9 @@ def keep(database: Database, order: FitOrder, folder: Path) -> bool:
                 matrices.put_fit(session, *order.key[:3], packed, left_out)
         else:
             found = json.loads((folder / fit_folder.BACKTEST).read_bytes())
-            report, analysis = found["report"], found["analysis"]
-            quality = None if report is None else _quality(report, order.matrix_version, analysis["n_tasks"])
-            matrices.put_backtest(session, *order.key[:3], quality, report, analysis)
+            if found["quality"] is not None:
+                found["quality"]["matrix_version"] = order.matrix_version
+            matrices.put_backtest(session, *order.key[:3], found["quality"], found["report"], found["analysis"])
         held = storage.finish(session, order)  # last: while a large fit is written the claim is renewed
         if not held:
             session.rollback()
@@ -121,20 +120,3 @@ def _read_repeats(session: Session, order: FitOrder) -> list[Repeat]:
         if here.size:
             repeats.append(Repeat(task_id, first.forgetting[here], second.forgetting[there]))
     return repeats
-
-
-def _quality(report: dict[str, Any], version: int, n_tasks: int) -> dict[str, Any]:
-    own, popularity = report["methods"][report["default"]], report["methods"]["popularity"]
-    return {
-        "method": report["default"],
-        "matrix_version": version,
-        "n_tasks": n_tasks,
-        "n_probes": fit_folder.PROBES,
-        "spearman": own["spearman"],
-        "spearman_popularity": popularity["spearman"],
-        "recall_5pct": own["recall_5pct"],
-        "recall_5pct_popularity": popularity["recall_5pct"],
-        "rmse": own["rmse_unprobed"],
-        "rmse_popularity": popularity["rmse_unprobed"],
-        "coverage": own["coverage_mean"],
-    }

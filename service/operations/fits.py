@@ -9,7 +9,7 @@ from typing import Any
 from forgetcast import schemas
 from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import FitFailed, FitPending, MatrixEmpty, OutOfRange, TooFewRows
-from service.operations.fit_folder import FEWEST_ROWS_FOR_BACKTEST, PROBES
+from service.operations.backtests import FEWEST_CELLS, FEWEST_ROWS
 from service.operations.job_errors import hint_for_fit
 from service.storage import matrices as storage
 from service.storage.database import Database, Session, moment
@@ -68,7 +68,7 @@ def read_backtest(session: Session, matrix_id: str, as_of: int | None) -> dict[s
     found = _read_tested(session, matrix_id, as_of)
     if found.backtest is None:
         raise TooFewRows(
-            f"a back-test needs {FEWEST_ROWS_FOR_BACKTEST} known rows and more than {2 * PROBES} upstream examples"
+            f"a back-test needs {FEWEST_ROWS} known rows, and one of {FEWEST_CELLS} measured cells or more to forecast"
         )
     return {"matrix": matrix_id, "matrix_version": found.matrix_version, **found.backtest}
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from forgetcast import schemas
-from forgetcast.completion import MODEL_VERSION
+from forgetcast.completion import MODEL_VERSION, Interval, RowForecast
+from forgetcast.completion.forecast_warnings import forecast_warnings
+from forgetcast.completion.types import Indices
+from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
+from forgetcast.completion.uncertainty.probe_mean import FEWEST_IN_PART
 from forgetcast.errors import InvalidRequest, NotMeasured
 from service import metrics
 from service.operations.belief import believable
@@ -17,8 +23,8 @@ from service.storage.jobs import newest_job
 from service.storage.matrices import get_matrix, newest_fits
 from service.storage.tables import Fit, Matrix, Task
 
-FEW_ROWS = 8
 DEFAULT_LEVEL = 0.9
+OTHER_RECIPE = "other_recipe: the probes were measured under another recipe than the matrix"
 
 
 def complete(
@@ -54,17 +60,29 @@ def warm(database: Database, cache: ForecastCache) -> None:
             cache.columns(session, matrix.upstream_set_id)
 
 
-def summary(completed: Completed) -> schemas.Forecast:
-    """The forecast in short: the row's mean, each domain's, and what they rest on."""
+def summary(completed: Completed, *, above: float | None = None) -> schemas.Forecast:
+    """The forecast in short: the row's mean, each domain's, and what they rest on.
+
+    Parameters
+    ----------
+    above : limit, nats per token; how many examples are forgotten by more is said too
+
+    Raises
+    ------
+    OutOfRange : the limit is not a finite number
+    """
     row = completed.row
     of_all = None if completed.measurable is None else np.flatnonzero(completed.measurable)
-    averages, by_probes = row.summary(completed.groups), row.mean_interval(of_all)
+    averages, mean_interval = row.summary(completed.groups), _average(row.mean_interval(of_all))
     row_mean = row.row_mean if of_all is None else row.mean_of(of_all)
+    told = _told_by_probes(completed)
     domains = [
         schemas.DomainAverage(
             domain=name,
             n_examples=int(positions.size),
             n_measured=int(row.measured[positions].sum()),
+            mean_interval=_average(row.mean_interval(positions)) if name in told else None,
+            share_above=_share_above(row, above, positions) if name in told else None,
             **averages[name]._asdict(),
         )
         for name, positions in completed.groups.items()
@@ -79,10 +97,13 @@ def summary(completed: Completed) -> schemas.Forecast:
         n_examples=int(row.mean.size),
         n_measured=int(row.measured.sum()),
         row_mean=schemas.Average(**row_mean._asdict()),
-        random_mean=None if by_probes is None else schemas.Average(**by_probes._asdict()),
+        mean_interval=mean_interval,
+        random_mean=mean_interval,
+        share_above=_share_above(row, above, of_all),
         domains=sorted(domains, key=lambda domain: -domain.mean),
         same_recipe=completed.same_recipe,
-        unlike_known=bool(row.unlike_known),
+        unlike_known=row.unlike_known,
+        unlike_known_from=FEWEST_PROBES,
         warnings=_warnings(completed),
         quality=None if completed.quality is None else schemas.Quality.model_validate(completed.quality),
     )
@@ -116,6 +137,7 @@ def forgotten(
             high=float(row.high[position]),
             place=place,
             measured=bool(row.measured[position]),
+            calibrated=bool(row.calibrated[position]),
             promised=bool(row.calibrated[position]),
         )
         for place, position in enumerate(top.tolist(), 1)
@@ -158,24 +180,36 @@ def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matri
 
 
 def _warnings(completed: Completed) -> list[str]:
-    warnings = []
-    if completed.n_tasks < FEW_ROWS:
-        warnings.append(f"few_rows: the matrix has {completed.n_tasks} known rows; intervals are wide below {FEW_ROWS}")
-    if completed.row.unlike_known:
-        warnings.append(
-            "unlike_known: this task forgets unlike all known ones; only random_mean and what was measured are promised"
-        )
+    """What is said of the forecast anywhere, after what only the service knows of it."""
+    warnings = [] if completed.same_recipe else [OTHER_RECIPE]
     if completed.unmeasurable.size:
         first = completed.columns.example_ids[completed.unmeasurable[0]]
         warnings.append(
             f"unmeasurable: {completed.unmeasurable.size} upstream examples have nothing to score under the matrix's "
             f"setting and no forecast, such as {first!r}"
         )
-    if not completed.same_recipe:
-        warnings.append("other_recipe: the probes were measured under another recipe than the matrix")
-    if not completed.row.measured.any():
-        warnings.append("unmeasured: nothing was measured for this task; this is what tasks forget on average")
-    return warnings
+    return [*warnings, *forecast_warnings(completed.row, completed.n_tasks)]
+
+
+def _told_by_probes(completed: Completed) -> set[str]:
+    """Domains with random probes enough; the others need not be looked at, and most forecasts have no such domain."""
+    probed = completed.row.probed
+    drawn = Counter(completed.columns.domains[place] for place in probed.positions[probed.at_random].tolist())
+    return {name for name, n_probes in drawn.items() if n_probes >= FEWEST_IN_PART}
+
+
+def _average(interval: Interval | None) -> schemas.Average | None:
+    return None if interval is None else schemas.Average(**interval._asdict())
+
+
+def _share_above(row: RowForecast, limit: float | None, among: Indices | None = None) -> schemas.ShareAbove | None:
+    """Of the row or of some positions; None where nobody asks, or where too few random probes can say."""
+    found = None if limit is None else row.share_above(limit, among)
+    if limit is None or found is None:
+        return None
+    size = row.mean.size if among is None else among.size
+    n, n_low, n_high = (round(share * size) for share in found)
+    return schemas.ShareAbove(limit=limit, n=n, n_low=n_low, n_high=n_high, **found._asdict())
 
 
 def _not_measured(session: Session, task: Task) -> NotMeasured:

@@ -29,7 +29,8 @@ FORECAST = pyarrow.schema(
         ("low", pyarrow.float32()),
         ("high", pyarrow.float32()),
         ("measured", pyarrow.bool_()),
-        ("promised", pyarrow.bool_()),
+        ("calibrated", pyarrow.bool_()),
+        ("promised", pyarrow.bool_()),  # deprecated: the same as calibrated
     ]
 )
 
@@ -69,8 +70,9 @@ def forecast_lines(completed: Completed) -> Generator[bytes]:
         )
         yield "".join(
             f'{{"example_id":{encode_basestring(example_id)},"domain":{domains[domain]},"forgetting":{value},'
-            f'"low":{low},"high":{high},"measured":{_json(measured)},"promised":{_json(promised)}}}\n'
-            for example_id, domain, value, low, high, measured, promised in cells
+            f'"low":{low},"high":{high},"measured":{_json(measured)},"calibrated":{_json(calibrated)},'
+            f'"promised":{_json(calibrated)}}}\n'
+            for example_id, domain, value, low, high, measured, calibrated in cells
         ).encode()
 
 
@@ -100,7 +102,15 @@ def _forecast_blocks(completed: Completed) -> Iterator[list[Any]]:
     shown = [completed.shown(values) for values in (row.mean, row.low, row.high)]
     for block in _blocks(row.mean.size, BLOCK):
         numbers = [pyarrow.array(values[block].astype("<f4"), from_pandas=True) for values in shown]
-        yield [columns.example_ids[block], columns.domains[block], *numbers, row.measured[block], row.calibrated[block]]
+        calibrated = row.calibrated[block]
+        yield [
+            columns.example_ids[block],
+            columns.domains[block],
+            *numbers,
+            row.measured[block],
+            calibrated,
+            calibrated,
+        ]
 
 
 def _blocks(size: int, length: int) -> Iterator[slice]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgetcast.completion import DEFAULT_METHOD
+from forgetcast.completion import DEFAULT_METHOD, MODEL_VERSION
 from forgetcast.errors import NotFinite
-from service.operations import fit_folder
+from service.operations import backtests
 from service.operations.fit_work import fit_here
+from service.storage.tables import Fit
 from tests.api.conftest import World
 from tests.fits import backtest_due_matrix
 
@@ -18,7 +19,7 @@ from tests.fits import backtest_due_matrix
 def test_an_analysis_is_made_with_the_back_test_and_has_the_repeats(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_folder, "MOST_ROWS_LEFT_OUT", 1)
+    monkeypatch.setattr(backtests, "MOST_LEFT_OUT", 1)
     path = "/v1/matrices/m/analysis"
     pending = world.client.get(path)
     assert (pending.status_code, pending.json()["code"]) == (503, "fit_pending")
@@ -65,6 +66,20 @@ def test_a_matrix_that_cannot_be_fitted_says_so_until_it_is(empty_world: World) 
     empty_world.fit()
     assert empty_world.client.get("/v1/matrices/m").json()["fit_error"] is None
     assert empty_world.client.get("/v1/matrices/m/analysis").json()["code"] == "fit_pending"
+
+
+def test_what_an_earlier_model_version_found_is_never_read(world: World) -> None:
+    """Its keys may be others; the fit of this version is tested anew."""
+    old = {"a": "key of then"}
+    with world.database.transaction() as session:
+        newest = session.get_one(Fit, ("m", 12, MODEL_VERSION))
+        earlier = Fit(matrix_id="m", matrix_version=12, model_version=MODEL_VERSION - 1, tested=True)
+        earlier.arrays_sha256 = newest.arrays_sha256
+        earlier.quality = earlier.backtest = earlier.analysis = old
+        session.add(earlier)
+    assert world.client.get("/v1/matrices/m").json()["quality"] is None
+    for report in ("backtest", "analysis"):
+        assert world.client.get(f"/v1/matrices/m/{report}").json()["code"] == "fit_pending"
 
 
 def test_an_empty_matrix_has_nothing_to_describe(empty_world: World) -> None:

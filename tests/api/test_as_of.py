@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.operations import fit_folder
+from service.operations import backtests
 from service.storage.database import Database
 from service.storage.fit_requests import MOST_ASKED
 from tests.api.conftest import World, low_rank_rows
@@ -70,7 +70,7 @@ def test_the_longest_unasked_makes_room(measured: World) -> None:
 
 
 def test_a_back_test_of_an_older_version_is_made_on_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_folder, "MOST_ROWS_LEFT_OUT", 1)
+    monkeypatch.setattr(backtests, "MOST_LEFT_OUT", 1)
     add_versions(world, 0, 1)
     path, query = "/v1/matrices/m/backtest", {"as_of": 12}
     assert world.client.get(path, params=query).status_code == 503

@@ -50,9 +50,53 @@ def test_the_summary_says_what_it_rests_on(measured: World) -> None:
     forecast = measured.client.get("/v1/tasks/new/forecast").json()
     assert (forecast["n_tasks"], forecast["n_examples"], forecast["n_measured"]) == (12, N_EXAMPLES, 20)
     assert forecast["row_mean"]["low"] < NEW_ROW.mean() < forecast["row_mean"]["high"]
-    assert forecast["random_mean"]["low"] < forecast["random_mean"]["mean"] < forecast["random_mean"]["high"]
+    assert forecast["mean_interval"]["low"] < forecast["mean_interval"]["mean"] < forecast["mean_interval"]["high"]
+    assert forecast["unlike_known"] is False
+    assert forecast["share_above"] is None
     assert {domain["domain"] for domain in forecast["domains"]} == {"cooking", "history", "code", "poems"}
     assert forecast["same_recipe"] is True
+
+
+def test_old_names_of_a_forecast_have_the_same_values_for_one_version(measured: World) -> None:
+    forecast = measured.client.get("/v1/tasks/new/forecast").json()
+    assert forecast["mean_interval"] is not None
+    assert forecast["random_mean"] == forecast["mean_interval"]
+    cells = measured.client.get("/v1/tasks/new/forgotten").json()["data"]
+    assert all(cell["promised"] is cell["calibrated"] is True for cell in cells)
+    table = pyarrow.parquet.read_table(io.BytesIO(measured.client.get("/v1/tasks/new/forgetting.parquet").content))
+    assert table["promised"].equals(table["calibrated"])
+    line = json.loads(measured.client.get("/v1/tasks/new/forgetting.jsonl").text.splitlines()[0])
+    assert line["promised"] is line["calibrated"] is True
+
+
+def test_too_few_probes_to_know_are_said_to_be(world: World) -> None:
+    world.post_task(id="hardly", measure="none")
+    forecast = world.measure("hardly", NEW_ROW, n_probes=2).json()
+    assert (forecast["n_measured"], forecast["unlike_known"], forecast["unlike_known_from"]) == (2, None, 3)
+    assert forecast["warnings"][0].startswith("too_few_probes: fewer than 3 probes cannot say")
+
+
+def test_how_many_examples_lie_above_a_limit_is_said_on_request(measured: World) -> None:
+    limit = 0.1
+    found = measured.client.get("/v1/tasks/new/forecast", params={"above": limit}).json()
+    share, truly = found["share_above"], int(np.sum(limit < NEW_ROW))
+    assert share["limit"] == limit
+    assert share["n_low"] <= truly <= share["n_high"] and abs(share["n"] - truly) <= 8
+    assert share["low"] <= share["mean"] <= share["high"]
+    assert share["n"] == round(share["mean"] * N_EXAMPLES)
+    # Every fourth example is probed: all twenty probes lie in one domain, the others have none.
+    said = {domain["domain"]: domain for domain in found["domains"]}
+    assert [name for name, domain in said.items() if domain["share_above"]] == ["cooking"]
+    assert [name for name, domain in said.items() if domain["mean_interval"]] == ["cooking"]
+    cooking = NEW_ROW[::4]
+    assert said["cooking"]["share_above"]["n"] == int(np.sum(cooking > limit))
+    assert said["cooking"]["mean_interval"]["mean"] == pytest.approx(float(cooking.mean()), abs=1e-6)
+
+
+@pytest.mark.parametrize("above", ["nan", "inf", "much"])
+def test_a_limit_is_a_number(measured: World, above: str) -> None:
+    refused = measured.client.get("/v1/tasks/new/forecast", params={"above": above})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
 
 
 def test_the_whole_row_is_the_same_in_every_format(measured: World) -> None:

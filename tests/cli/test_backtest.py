@@ -21,6 +21,18 @@ def rows(tmp_path):
 
 
 @pytest.fixture
+def families(rows, tmp_path):
+    with np.load(rows) as arrays:
+        np.savez(
+            tmp_path / "families.npz",
+            **arrays,
+            family=["a", "a", "b", "b", "c", "c"],
+            domain=["poems", "code"] * 20,
+        )
+    return tmp_path / "families.npz"
+
+
+@pytest.fixture
 def report(run, rows):
     options = ["--probes", 5, "--draws", 1, "--methods", "factor,popularity", "--seed", 3]
     return json.loads(run("backtest", rows, *options, "--json").stdout)
@@ -29,6 +41,44 @@ def report(run, rows):
 def test_options_reach_the_back_test(report):
     assert (report["n_probes"], report["draws"], report["design"], report["seed"]) == (5, 1, "mixed", 3)
     assert list(report["methods"]) == ["factor", "popularity"]
+
+
+def test_families_are_left_out_where_they_are_known_and_tasks_beside_them(run, families):
+    options = ["--probes", 5, "--draws", 1, "--methods", "blend,popularity,mf"]
+    report = json.loads(run("backtest", families, *options, "--json").stdout)
+    assert report["left_out"] == "families"
+    assert set(report["tasks_alone"]) == {"blend", "popularity", "mf"}
+    lines = [line.split() for line in run("backtest", families, *options).stdout.splitlines()]
+    (errors, coverage) = (place for place, line in enumerate(lines) if line[:2] == ["blend", "(default)"])
+    assert lines[errors][2] == lines[coverage][2] == "families"
+    assert lines[errors + 1][0] == lines[coverage + 1][0] == "tasks"
+    figures = report["methods"]["blend"]
+    assert f"{figures['spearman']:.3f}" == lines[errors][-1]
+    assert [f"{figures[name]:.3f}" for name in ("coverage_mean", "top_coverage")] == [
+        lines[coverage][3],
+        lines[coverage][5],
+    ]
+    assert f"{figures['domain_coverage']:.3f}" in lines[coverage]
+    assert [line[0] for line in lines if line].count("mf") == 1, "a method without intervals covers nothing"
+
+
+@pytest.mark.parametrize("leave_out", ["families", "tasks"])
+def test_what_is_left_out_can_be_chosen(run, families, leave_out):
+    options = ["--probes", 5, "--draws", 1, "--methods", "popularity", "--leave-out", leave_out, "--json"]
+    report = json.loads(run("backtest", families, *options).stdout)
+    assert (report["left_out"], report["tasks_alone"]) == (leave_out, None)
+
+
+def test_families_that_are_not_known_cannot_be_left_out(run, rows):
+    result = run("backtest", rows, "--leave-out", "families")
+    assert result.exit_code == 1
+    assert "leave tasks out" in result.stderr
+
+
+def test_the_recall_that_a_reader_may_expect_is_one_sentence(run, rows, report):
+    shown = run("backtest", rows, "--probes", 5, "--draws", 1, "--methods", "factor,popularity", "--seed", 3).stdout
+    own, popularity = (round(20 * report["methods"][name]["recall_5pct"]) for name in ("factor", "popularity"))
+    assert f"of 20 examples on a list of the 5% highest forecasts, about {own} (by popularity {popularity})" in shown
 
 
 def test_all_methods_are_asked_for_by_a_word(run, rows):
@@ -63,7 +113,7 @@ def test_work_that_takes_long_says_how_far_it_is(run, rows, monkeypatch):
 
 def test_the_table_has_a_line_a_method_and_names_what_was_lost(run, service, report):
     report["methods"]["factor"]["tasks"][2]["spearman"] = -1.0
-    service.answers["GET", "/v1/matrices/m/backtest"] = ok(report)
+    service.answers["GET", "/v1/matrices/m/backtest"] = ok({**report, "matrix": "m", "matrix_version": 4})
     shown = run("backtest", "m").stdout
     assert "(default)" not in shown
     assert "factor is better than popularity in Spearman on" in shown
@@ -113,3 +163,4 @@ def test_options_of_a_file_are_refused_for_a_matrix_of_the_service(run, service)
     result = run("backtest", "m", "--draws", 3)
     assert result.exit_code == 2
     assert "--draws is for .npz files" in result.stderr
+    assert "--leave-out is for .npz files" in run("backtest", "m", "--leave-out", "tasks").stderr

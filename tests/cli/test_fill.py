@@ -78,15 +78,16 @@ def test_most_forgotten_examples_domains_and_grounds_are_printed(run, rows, cell
     assert (result.exit_code, result.stderr) == (0, "")
     sections = [part.splitlines() for part in result.stdout.strip().split("\n\n")]
     assert [section[0] for section in sections] == [
+        "How far to trust this",
         "Most forgotten under cells.jsonl (nats per token, 90% interval)",
         "Forgetting by domain",
         "What this rests on",
     ]
-    assert sections[0][1].split() == ["example", "domain", "forgetting", "interval"]
-    assert len(sections[0]) == 2 + 5
-    assert [line.split()[0] for line in sections[1][2:]] in (["poems", "code", "all"], ["code", "poems", "all"])
-    assert "M = 12 known tasks, N = 60 upstream examples, S = 20 of them measured, 10 at random" in sections[2][1]
-    assert f"`forgetcast backtest {rows}`" in sections[2][2]
+    assert f"`forgetcast backtest {rows}`" in sections[0][-1]
+    assert sections[1][1].split() == ["example", "domain", "forgetting", "interval"]
+    assert len(sections[1]) == 2 + 5
+    assert [line.split()[0] for line in sections[2][2:]] in (["poems", "code", "all"], ["code", "poems", "all"])
+    assert "M = 12 known tasks, N = 60 upstream examples, S = 20 of them measured, 10 at random" in sections[3][1]
 
 
 def test_what_is_printed_is_what_the_completer_says(run, rows, cells, completer):
@@ -99,7 +100,7 @@ def test_what_is_printed_is_what_the_completer_says(run, rows, cells, completer)
     assert forecast["row_mean"] == row.mean._asdict()
     by_probes = row.mean_interval()
     assert by_probes is not None
-    assert forecast["random_mean"] == by_probes._asdict()
+    assert forecast["mean_interval"] == by_probes._asdict() == forecast["random_mean"]
     assert {one["domain"]: one["mean"] for one in forecast["domains"]} == {
         name: average.mean for name, average in row.domains().items()
     }
@@ -165,19 +166,19 @@ def test_help_names_every_method(run):
     assert f"[default: {fitted_by_default}]" in shown
 
 
-def test_a_row_unlike_all_known_ones_is_not_promised(run, rows, write, matrix):
+def test_a_row_unlike_all_known_ones_is_not_calibrated(run, rows, write, matrix):
     wild = np.random.default_rng(1).normal(0.5, 3.0, N_EXAMPLES)
     lines = [{"example_id": matrix.example_ids[j], "forgetting": float(wild[j])} for j in range(0, N_EXAMPLES, 2)]
     shown = run("fill", rows, "--cells", write(lines), "-k", 40).stdout
-    assert "predicted, not promised" in shown
-    assert "all, by random probes alone" in shown
+    assert "predicted, not calibrated" in shown
+    assert "by random probes alone" in shown
     assert "warning: unlike_known: this task forgets unlike all known ones" in shown
 
 
 def test_without_domains_there_is_no_such_column(run, tmp_path, write):
     np.savez(tmp_path / "plain.npz", forgetting=forgetting_of(12))
     shown = run("fill", tmp_path / "plain.npz", "--cells", write([{"example_id": "3", "forgetting": 0.1}])).stdout
-    assert shown.splitlines()[2].split() == ["example", "forgetting", "interval"]
+    assert shown.partition("Most forgotten")[2].splitlines()[1].split() == ["example", "forgetting", "interval"]
     assert [line.split()[0] for line in shown.partition("Forgetting by domain\n")[2].splitlines()[1:2]] == ["all"]
 
 

@@ -17,6 +17,13 @@ def test_forgotten_asks_for_what_the_options_say(run, service):
     assert "The rain falls softly" in result.stdout
 
 
+def test_forgotten_begins_with_how_far_to_trust_it(run, service):
+    shown = run("forgotten", "t", "--level", 0.8, "--as-of", 3).stdout
+    assert shown.strip().startswith("How far to trust this\n  warning: unlike_known")
+    (asked,) = service.asked("GET", "/v1/tasks/t/forecast")
+    assert dict(asked.url.params) == {"level": "0.8", "as_of": "3"}
+
+
 def test_forgotten_quietly_prints_ids_one_a_line(run, service):
     assert run("forgotten", "t", "-q").stdout == "poems-01\npoems-02\ncode-01\n"
 
@@ -105,7 +112,7 @@ def test_matrices_are_listed(run, service):
 
 def test_a_matrix_is_shown_with_what_its_forecasts_are_worth(run, service):
     shown = run("matrix", "show", "m").stdout
-    assert "Spearman" in shown and "0.840 (popularity 0.710)" in shown
+    assert "with their families     0.840" in shown and "by popularity" in shown
     assert "method full, learning_rate 0.0001, steps 12" in shown
 
 

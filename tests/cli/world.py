@@ -22,6 +22,20 @@ QUALITY: dict[str, Any] = {
     "rmse": 0.081,
     "rmse_popularity": 0.102,
     "coverage": 0.9,
+    "top_coverage": 0.88,
+    "top_bias_share": -0.03,
+    "domain_coverage": 0.91,
+    "row_mean_coverage": None,
+    "left_out": "families",
+    "tasks_alone": {
+        "spearman": 0.87,
+        "spearman_popularity": 0.72,
+        "recall_5pct": 0.58,
+        "recall_5pct_popularity": 0.32,
+        "rmse": 0.075,
+        "rmse_popularity": 0.101,
+        "coverage": 0.91,
+    },
 }
 MATRIX: dict[str, Any] = {
     "id": "m",
@@ -71,6 +85,7 @@ FORECAST: dict[str, Any] = {
     "n_examples": 3,
     "n_measured": 1,
     "row_mean": {"mean": 0.1, "low": 0.05, "high": 0.15},
+    "mean_interval": {"mean": 0.2, "low": -0.1, "high": 0.5},
     "random_mean": {"mean": 0.2, "low": -0.1, "high": 0.5},
     "domains": [
         {"domain": "poems", "mean": 0.2, "low": 0.1, "high": 0.3, "n_examples": 2, "n_measured": 1},
@@ -78,7 +93,8 @@ FORECAST: dict[str, Any] = {
     ],
     "same_recipe": True,
     "unlike_known": True,
-    "warnings": ["unlike_known: only what was measured is promised"],
+    "unlike_known_from": 3,
+    "warnings": ["unlike_known: this task forgets unlike all known ones; only what was measured can be trusted"],
     "quality": QUALITY,
 }
 
@@ -92,6 +108,7 @@ def _cell(example_id: str, place: int, forgetting: float, **changes: Any) -> dic
         "high": forgetting + 0.05,
         "place": place,
         "measured": False,
+        "calibrated": True,
         "promised": True,
         **changes,
     }
@@ -105,7 +122,7 @@ FORGOTTEN: dict[str, Any] = {
     "data": [
         _cell("poems-01", 1, 0.4),
         _cell("poems-02", 2, 0.25, measured=True, low=0.25, high=0.25),
-        _cell("code-01", 3, -0.01, promised=False),
+        _cell("code-01", 3, -0.01, calibrated=False, promised=False),
     ],
 }
 REPLAY_SET: dict[str, Any] = {

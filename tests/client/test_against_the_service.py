@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from forgetcast import ForgetcastClient, errors
 from forgetcast.schemas import Cell, Event, JobState, MatrixCreate, MeasurementsCreate, Recipe, Setting, Task
+from forgetcast.schemas.reports import MatrixAnalysis, MatrixBacktest
 from service.app import create_app
 from service.queue import NoQueue
 from service.settings import Settings
@@ -133,8 +134,12 @@ def test_a_removed_row_is_gone(client):
 def test_the_back_test_of_a_matrix_has_the_form_of_that_of_a_file(client, sqlite_database):
     assert backtest_due_matrix(sqlite_database)
     report = client.matrices.backtest("m")
-    assert {"default", "design", "n_probes", "draws", "level", "methods"} <= report.keys()
-    assert report["methods"]["popularity"]["tasks"][0]["spearman"] is not None
+    assert isinstance(report, MatrixBacktest)
+    assert (report.matrix, report.default, report.left_out) == ("m", "blend", "families")
+    assert report.methods["popularity"].tasks[0].spearman is not None
+    analysis = client.matrices.analysis("m")
+    assert isinstance(analysis, MatrixAnalysis)
+    assert (analysis.n_tasks, analysis.n_examples) == (len(ROWS), N_EXAMPLES)
 
 
 def test_a_task_that_posts_its_own_measurements_is_forecast(client):

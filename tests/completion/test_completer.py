@@ -191,7 +191,8 @@ def test_a_row_says_in_a_line_how_far_it_may_be_trusted(completer, truth):
         r"mean [+-]0\.\d{3}, 90% [+-]0\.\d{3} to [+-]0\.\d{3}; like known tasks\)",
         repr(row),
     )
-    assert row.warnings == []
+    assert [warning.partition(":")[0] for warning in row.warnings] == ["few_random_probes"]
+    assert completer.predict(measured(truth, completer.probes(30))).warnings == []
 
 
 def test_a_row_unlike_all_known_ones_says_what_is_left_to_trust(completer, matrix):
@@ -208,8 +209,8 @@ def test_a_row_unlike_all_known_ones_says_what_is_left_to_trust(completer, matri
 def test_too_few_probes_to_say_is_said(completer, truth, matrix):
     row = completer.predict(measured(truth, matrix.example_ids[:1]))
     assert row.unlike_known is None
-    assert "too few measured to say whether like known tasks" in repr(row)
-    assert "few_probes" in row.warnings[0]
+    assert "not known whether like known tasks" in repr(row)
+    assert "too_few_probes" in row.warnings[0]
 
 
 def test_few_known_rows_are_warned_of(everything, truth):

@@ -15,13 +15,11 @@ import numpy as np
 
 from forgetcast.completion.by_id.data_frame import data_frame
 from forgetcast.completion.by_id.example_ids import ExampleIds
+from forgetcast.completion.forecast_warnings import forecast_warnings
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.types import Floats, Indices, Mask
-from forgetcast.completion.uncertainty.novelty import FEWEST_PROBES
 from forgetcast.completion.uncertainty.probe_mean import Interval
 from forgetcast.errors import UnknownReference
-
-FEW_ROWS = 8
 
 
 class CompletedCell(NamedTuple):
@@ -82,7 +80,7 @@ class CompletedRow:
 
     @property
     def unlike_known(self) -> bool | None:
-        """Whether the task forgets unlike all known ones; None where too few cells were measured to say.
+        """Whether the task forgets unlike all known ones; None where too few cells, or rows, are known to say.
 
         Of a row unlike them only `mean_interval`, `share_above` and what was measured can be trusted.
         """
@@ -95,22 +93,8 @@ class CompletedRow:
 
     @property
     def warnings(self) -> list[str]:
-        """Why this row may be trusted less than another."""
-        found = []
-        if self.n_tasks < FEW_ROWS:
-            found.append(f"few_rows: the matrix has {self.n_tasks} known rows; below {FEW_ROWS} intervals are wide")
-        if self.unlike_known:
-            found.append(
-                "unlike_known: this task forgets unlike all known ones; only mean_interval, share_above and what was "
-                "measured can be trusted"
-            )
-        if not self.measured.any():
-            found.append("unmeasured: nothing was measured for this task; this is what tasks forget on average")
-        elif self.unlike_known is None:
-            found.append(
-                f"few_probes: below {FEWEST_PROBES} measured examples nothing says whether this task is like known ones"
-            )
-        return found
+        """Why this row may be trusted less than another, what matters most first."""
+        return forecast_warnings(self.forecast, self.n_tasks)
 
     def top(self, k: int = 20, *, domain: str | None = None) -> list[CompletedCell]:
         """The k most forgotten examples, the most forgotten first; of one domain if asked.
@@ -198,7 +182,7 @@ class CompletedRow:
             parts.append("unlike all known tasks: trust mean_interval() alone")
             parts += [] if by_probes is None else [_said(by_probes, self.level)]
         else:
-            likeness = "too few measured to say whether like known tasks"
+            likeness = "not known whether like known tasks"
             parts += [_said(self.mean, self.level), likeness if self.unlike_known is None else "like known tasks"]
         return f"CompletedRow({'; '.join(parts)})"
 

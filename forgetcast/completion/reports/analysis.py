@@ -14,18 +14,34 @@ Source: Jin and Ren, arXiv:2406.14026, for R2 by rank and the additive and multi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from forgetcast.completion.blocks import column_blocks
 from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix, check_matrix
 from forgetcast.completion.matrix.known_rows import KnownRows, known_rows
-from forgetcast.completion.matrix.noise_floor import Repeat, r2_ceiling, repeat_noise
+from forgetcast.completion.matrix.noise_floor import Repeat
 from forgetcast.completion.matrix.outliers import find_outliers
-from forgetcast.completion.models.factor_model import LARGEST_RANK, fit_factor_model
+from forgetcast.completion.models.factor_model import LARGEST_RANK
+from forgetcast.completion.reports.analysis_report import (
+    AnalysisReport,
+    DomainLoading,
+    ExampleEnds,
+    ExampleMean,
+    Factor,
+    Outliers,
+    OutlyingCell,
+    OutlyingRow,
+    ScoreEnds,
+    TaskEnds,
+    TaskMean,
+    TaskScore,
+)
+from forgetcast.completion.reports.noise import noise_at_most, noise_by_repeats
 from forgetcast.completion.types import Floats, Indices, Mask
 
 RANKS = 10  # at most
@@ -33,75 +49,48 @@ FACTORS = 3  # that are described
 DOMAINS = 20  # of a factor, at most
 EXTREMES = 10  # tasks and examples of each end
 
+R2 = float | None
+T = TypeVar("T")
 
-def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] | None = None) -> dict[str, Any]:
+
+def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] | None = None) -> AnalysisReport:
     """Describe known rows.
 
     Parameters
     ----------
-    repeats : tasks measured twice, those of the matrix by default; without any the noise is what the factor model
-        leaves, which is an estimate
-
-    Returns
-    -------
-    JSON-ready dict: ``n_tasks``, ``n_examples``, ``share_observed``, ``mean``, ``sd``, ``r2_by_rank``, ``r2_additive``,
-    ``r2_multiplicative``, ``noise``, ``factors`` (share, domains, tasks of each), ``tasks`` and ``examples`` (``most``
-    and ``least`` forgetting), ``outliers`` (cells and rows beyond belief, in robust sd, see outliers.py). Nats per
-    token; a figure that cannot be formed is None.
+    repeats : tasks measured twice, those of the matrix by default; without any the noise is bounded, not estimated
     """
     check_matrix(matrix)
     repeats = matrix.measured_twice() if repeats is None else repeats
-    rank = min(LARGEST_RANK, matrix.n_tasks // 4)
-    rows = known_rows(matrix, rank)
+    rows = known_rows(matrix, min(LARGEST_RANK, matrix.n_tasks // 4))
     moments = _moments(rows)
     vectors = _directions(moments.products)
     variance = moments.total / moments.n_cells
-    noise = float(fit_factor_model(rows, rank).noise.mean(dtype=np.float64))
-    return {
-        "n_tasks": matrix.n_tasks,
-        "n_examples": matrix.n_examples,
-        "share_observed": moments.n_cells / (matrix.n_tasks * matrix.n_examples),
-        "mean": moments.mean,
-        "sd": variance**0.5,
-        **_r2(rows, moments, vectors[:, :RANKS]),
-        "noise": repeat_noise(repeats, variance) if repeats else _residual_noise(noise, variance),
-        "factors": _factors(matrix, rows, moments, vectors[:, :FACTORS]),
-        "tasks": _ends("task", matrix.task_ids, {"mean": moments.row_mean, "sd": moments.row_sd}),
-        "examples": _ends(
-            "example_id",
-            matrix.example_ids,
-            {"mean": moments.column_mean, "sd": moments.column_sd},
-            {} if matrix.domains is None else {"domain": matrix.domains},
-        ),
-        "outliers": _outliers(matrix),
-    }
+    r2_by_rank, r2_additive, r2_multiplicative = _r2(rows, moments, vectors[:, :RANKS])
+    highest = max((r2 for r2 in (*r2_by_rank, r2_additive, r2_multiplicative) if r2 is not None), default=None)
+    return AnalysisReport(
+        n_tasks=matrix.n_tasks,
+        n_examples=matrix.n_examples,
+        share_observed=moments.n_cells / (matrix.n_tasks * matrix.n_examples),
+        mean=moments.mean,
+        sd=variance**0.5,
+        r2_by_rank=r2_by_rank,
+        r2_additive=r2_additive,
+        r2_multiplicative=r2_multiplicative,
+        noise=noise_by_repeats(repeats, variance) if repeats else noise_at_most(matrix, variance, highest),
+        factors=_factors(matrix, rows, moments, vectors[:, :FACTORS]),
+        tasks=TaskEnds(*_ends(moments.row_mean, partial(_task_mean, matrix, moments))),
+        examples=ExampleEnds(*_ends(moments.column_mean, partial(_example_mean, matrix, moments))),
+        outliers=_outliers(matrix),
+    )
 
 
-def _outliers(matrix: ForgettingMatrix) -> dict[str, Any]:
+def _outliers(matrix: ForgettingMatrix) -> Outliers:
     """How many cells and rows are beyond belief, and the most surprising of them."""
-    found = find_outliers(matrix)
-    return {
-        "n_cells": found.n_cells,
-        "cells": [
-            {
-                "task": matrix.task_ids[cell.row],
-                "example_id": matrix.example_ids[cell.column],
-                "forgetting": cell.value,
-                "robust_sd": cell.robust_sd,
-            }
-            for cell in found.cells
-        ],
-        "n_rows": found.n_rows,
-        "rows": [
-            {
-                "task": matrix.task_ids[row.row],
-                "shift": row.shift,
-                "robust_sd": row.robust_sd,
-                "spread": row.spread,
-            }
-            for row in found.rows
-        ],
-    }
+    found, tasks, examples = find_outliers(matrix), matrix.task_ids, matrix.example_ids
+    cells = [OutlyingCell(tasks[one.row], examples[one.column], one.value, one.robust_sd) for one in found.cells]
+    rows = [OutlyingRow(tasks[one.row], one.shift, one.robust_sd, one.spread) for one in found.rows]
+    return Outliers(found.n_cells, tuple(cells), found.n_rows, tuple(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +140,8 @@ def _directions(products: Floats) -> Floats:
     return np.asarray(vectors[:, ::-1][:, kept])
 
 
-def _r2(rows: KnownRows, moments: _Moments, vectors: Floats) -> dict[str, Any]:
-    """``r2_by_rank`` 1, 2, ...; ``r2_additive``, of row and column means; ``r2_multiplicative``, of one product."""
+def _r2(rows: KnownRows, moments: _Moments, vectors: Floats) -> tuple[tuple[R2, ...], R2, R2]:
+    """Of ranks 1, 2, ...; of row and column means; of one product."""
     deviation, n_examples = moments.row_mean - moments.mean, rows.n_examples
     across = np.outer(deviation, np.ones(rows.n_tasks)) * n_examples
     uncentred = moments.products + moments.mean * (across + across.T) + moments.mean**2 * n_examples
@@ -168,21 +157,10 @@ def _r2(rows: KnownRows, moments: _Moments, vectors: Floats) -> dict[str, Any]:
             cells -= np.outer(vectors[:, place], scores[place])
             left[place] += float(np.sum(cells**2, where=seen))
     r2 = [1.0 - residual / moments.total if moments.total > 0 else None for residual in left.tolist()]
-    return {"r2_by_rank": r2[:-2], "r2_additive": r2[-2], "r2_multiplicative": r2[-1]}
+    return tuple(r2[:-2]), r2[-2], r2[-1]
 
 
-def _residual_noise(cell_variance: float, variance: float) -> dict[str, Any]:
-    """What the factors leave unexplained, corrected for the numbers that were fitted."""
-    return {
-        "from": "residuals",
-        "cell_sd": cell_variance**0.5,
-        "row_mean_sd": None,
-        "r2_ceiling": r2_ceiling(cell_variance, variance),
-        "repeats": [],
-    }
-
-
-def _factors(matrix: ForgettingMatrix, rows: KnownRows, moments: _Moments, vectors: Floats) -> list[dict[str, Any]]:
+def _factors(matrix: ForgettingMatrix, rows: KnownRows, moments: _Moments, vectors: Floats) -> tuple[Factor, ...]:
     """The first factors, each turned so that its loadings add up to more forgetting."""
     loadings = np.zeros((vectors.shape[1], rows.n_examples))
     for block, cells, _ in _blocks(rows):
@@ -192,43 +170,42 @@ def _factors(matrix: ForgettingMatrix, rows: KnownRows, moments: _Moments, vecto
     scores = vectors * signs * np.sqrt(rows.n_tasks)
     share = rows.n_tasks * np.sum(loadings**2, axis=1) / max(float(np.trace(moments.products)), 1e-300)
     groups = matrix.domain_positions()
-    return [
-        {
-            "factor": place + 1,
-            "share": float(share[place]),
-            "domains": _domains(loadings[place], groups),
-            "tasks": _ends("task", matrix.task_ids, {"score": scores[:, place]}),
-        }
+    return tuple(
+        Factor(
+            factor=place + 1,
+            share=float(share[place]),
+            domains=_domains(loadings[place], groups),
+            tasks=ScoreEnds(*_ends(scores[:, place], partial(_task_score, matrix, scores[:, place]))),
+        )
         for place in range(vectors.shape[1])
-    ]
+    )
 
 
-def _domains(loading: Floats, groups: dict[str, Indices]) -> list[dict[str, Any]]:
+def _domains(loading: Floats, groups: dict[str, Indices]) -> tuple[DomainLoading, ...]:
     """Mean loading of every domain and its share of the squared loadings, the largest first."""
     total = float(np.sum(loading**2))
-    domains: list[dict[str, Any]] = [
-        {
-            "domain": name,
-            "mean_loading": float(loading[positions].mean()),
-            "share": float(np.sum(loading[positions] ** 2)) / total,
-        }
+    domains = [
+        DomainLoading(name, float(loading[positions].mean()), float(np.sum(loading[positions] ** 2)) / total)
         for name, positions in groups.items()
     ]
-    return sorted(domains, key=lambda domain: -abs(domain["mean_loading"]))[:DOMAINS]
+    return tuple(sorted(domains, key=lambda domain: -abs(domain.mean_loading))[:DOMAINS])
 
 
-def _ends(
-    name: str, ids: Sequence[str], figures: dict[str, Floats], words: dict[str, Sequence[str]] | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """``most`` and ``least`` by the first figure, at most ten each and none in both; ties in order."""
-    values = next(iter(figures.values()))
-    order, n = np.argsort(-values, kind="stable"), min(EXTREMES, (len(ids) + 1) // 2)
-    entries = [
-        {
-            name: ids[i],
-            **{word: of[i] for word, of in (words or {}).items()},
-            **{figure: float(of[i]) for figure, of in figures.items()},
-        }
-        for i in [*order[:n].tolist(), *order[max(n, order.size - n) :][::-1].tolist()]
-    ]
-    return {"most": entries[:n], "least": entries[n:]}
+def _ends(values: Floats, named: Callable[[int], T]) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Most and least by these values, at most ten each and none in both; ties in order."""
+    order, n = np.argsort(-values, kind="stable").tolist(), min(EXTREMES, (values.size + 1) // 2)
+    return tuple(named(i) for i in order[:n]), tuple(named(i) for i in order[max(n, len(order) - n) :][::-1])
+
+
+def _task_mean(matrix: ForgettingMatrix, moments: _Moments, task: int) -> TaskMean:
+    return TaskMean(matrix.task_ids[task], float(moments.row_mean[task]), float(moments.row_sd[task]))
+
+
+def _example_mean(matrix: ForgettingMatrix, moments: _Moments, example: int) -> ExampleMean:
+    domain = None if matrix.domains is None else matrix.domains[example]
+    mean, sd = float(moments.column_mean[example]), float(moments.column_sd[example])
+    return ExampleMean(matrix.example_ids[example], domain, mean, sd)
+
+
+def _task_score(matrix: ForgettingMatrix, scores: Floats, task: int) -> TaskScore:
+    return TaskScore(matrix.task_ids[task], float(scores[task]))

@@ -157,9 +157,10 @@ def _scores(
             model = RefitPerTask(method, known, run.seed) if refitted else fit(known, method, run.seed)
             folds = ProbeFolds(run.matrix, model, run.n_probes, run.design, run.seed)
             for row in forecast:
-                chosen = folds.of(row, _draws(method, run.draws))
+                draws = _draws(method, run.draws)
+                chosen = folds.of(row, draws)
                 most_probes = max([most_probes, *(fold.probes.positions.size for fold in chosen)])
-                found[method][row] = _score_task(run, row, model, means, chosen)
+                found[method][row] = _score_task(run, row, model, means, chosen, draws)
                 tell()
     return {method: [tasks[row] for row in rows] for method, tasks in found.items()}, most_probes
 
@@ -216,9 +217,9 @@ def column_mean(known: ForgettingMatrix) -> Floats:
 
 
 def _score_task(
-    run: _Run, row: int, model: FittedMethod | RefitPerTask, means: Floats, folds: list[Fold]
+    run: _Run, row: int, model: FittedMethod | RefitPerTask, means: Floats, folds: list[Fold], draws: int
 ) -> TaskScores:
-    task = TaskScores(run.matrix.task_ids[row])
+    task = TaskScores(run.matrix.task_ids[row], draws)
     truth, observed = run.matrix.row(row), run.matrix.observed[row]
     domains = run.matrix.domain_positions()
     for fold in folds:

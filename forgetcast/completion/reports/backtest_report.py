@@ -37,7 +37,8 @@ class TaskFigures:
 class MethodFigures:
     """One method over all tasks, every task weighing the same.
 
-    rel, rel_low, rel_high : geometric mean over tasks of RMSE over that of the known rows' mean, 90% interval
+    rel, rel_low, rel_high : geometric mean over tasks of RMSE over that of the known rows' mean, with its 90% interval
+        over tasks and draws of the probes; two draws or three say roughly how these differ, and one says nothing
     rmse_common, recall_common : of scored cells      rmse_unprobed, rmse_row, recall_5pct, spearman : of whole rows
     coverage_mean : share of scored cells inside their intervals
     coverage_tasks : share of tasks for which that lies in 0.80 to 0.97
@@ -85,7 +86,7 @@ class MethodFigures:
 
 @dataclass(frozen=True)
 class PairedRatio:
-    """The default's error over another method's on the same cells and draws, with its 90% interval over tasks."""
+    """The default's error over another method's on the same cells, with its 90% interval over tasks and draws."""
 
     ratio: float
     low: float

@@ -15,10 +15,11 @@ import numpy as np
 
 from forgetcast.completion.methods.refit_per_task import PointForecast
 from forgetcast.completion.metrics import (
+    LEAST_SQUARE,
     TOP_SHARE,
     binomial_interval,
     coverage,
-    geometric_mean_interval,
+    error_ratio_interval,
     recall,
     rmse,
     spearman,
@@ -35,9 +36,10 @@ FEWEST_CELLS = 3  # scored, of a domain whose cells are looked at
 
 @dataclass
 class TaskScores:
-    """One entry per fold and draw in every list; by_domain: coverage of the scored cells of every domain."""
+    """One entry per draw and fold in every list; by_domain: coverage of the scored cells of every domain."""
 
     task_id: str
+    draws: int = 1
     squared: list[float] = field(default_factory=list)  # sum of squared error over the scored cells
     squared_mean: list[float] = field(default_factory=list)  # the same for the training column mean
     n_scored: list[int] = field(default_factory=list)
@@ -67,10 +69,9 @@ class TaskScores:
         for name, value in {**found, "seconds": seconds}.items():
             self.scores.setdefault(name, []).append(value)
 
-    def log_ratio(self, first: int | None = None) -> float:
-        """ln(RMSE / RMSE of the training column mean) over the first entries; 0 when both are exact."""
-        own, column = sum(self.squared[:first]), sum(self.squared_mean[:first])
-        return 0.5 * float(np.log((own + 1e-300) / (column + 1e-300)))
+    def by_draw(self, squared: list[float]) -> Floats:
+        """Squared errors of every draw, its folds added up. (draws,)"""
+        return np.asarray(np.reshape(squared, (self.draws, -1)).sum(axis=1))
 
     def mean(self, name: str) -> float:
         """Mean over folds and draws; NaN where the method gives nothing to score, as a point no interval."""
@@ -90,7 +91,8 @@ class TaskScores:
 
 def method_figures(tasks: list[TaskScores], draws: int, seed: int) -> MethodFigures:
     """Figures of one method over all tasks."""
-    rel, low, high = geometric_mean_interval(np.array([task.log_ratio() for task in tasks]), seed)
+    own, column = _by_draw(tasks, "squared"), _by_draw(tasks, "squared_mean")
+    rel, low, high = error_ratio_interval(own, column, seed)
     squared = sum(sum(task.squared) for task in tasks)
     n_scored = sum(sum(task.n_scored) for task in tasks)
     covered = _of_tasks(tasks, "coverage")
@@ -131,7 +133,7 @@ def method_figures(tasks: list[TaskScores], draws: int, seed: int) -> MethodFigu
 def _task_figures(task: TaskScores, all_squared: float) -> TaskFigures:
     return TaskFigures(
         task=task.task_id,
-        rel=float(np.exp(task.log_ratio())),
+        rel=float(np.sqrt((sum(task.squared) + LEAST_SQUARE) / (sum(task.squared_mean) + LEAST_SQUARE))),
         squared_error_share=_number(sum(task.squared) / max(all_squared, 1e-300)),
         rmse=_number(np.sqrt(sum(task.squared) / max(sum(task.n_scored), 1))),
         recall_5pct=_number(task.mean("recall_5pct")),
@@ -149,12 +151,16 @@ def paired_figures(scores: Mapping[str, list[TaskScores]], default: str, seed: i
     paired: dict[str, PairedRatio] = {}
     for method, tasks in scores.items():
         if method != default:
-            pairs = zip(scores[default], tasks, strict=True)
+            own, other = _by_draw(scores[default], "squared"), _by_draw(tasks, "squared")
             # The first of both: draws come in order, and some methods have fewer.
-            shared = [(own, other, min(len(own.squared), len(other.squared))) for own, other in pairs]
-            log_ratio = np.array([own.log_ratio(n) - other.log_ratio(n) for own, other, n in shared])
-            paired[method] = PairedRatio(*geometric_mean_interval(log_ratio, seed))
+            shared = min(own.shape[1], other.shape[1])
+            paired[method] = PairedRatio(*error_ratio_interval(own[:, :shared], other[:, :shared], seed))
     return paired
+
+
+def _by_draw(tasks: Sequence[TaskScores], name: str) -> Floats:
+    """(T, D)"""
+    return np.array([task.by_draw(getattr(task, name)) for task in tasks])
 
 
 def _row_scores(forecast: RowForecast | PointForecast, truth: Floats, observed: Mask, scored: Mask) -> dict[str, float]:

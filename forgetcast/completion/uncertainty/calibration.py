@@ -44,8 +44,7 @@ class ExpectedErrors:
     cell_shape, top_shape : quantiles of a cell's error beside the row's scale; those of the 5% highest forecasts
     domain_shape, row_shape : the same of the mean of a domain and of the row
     unlike_bar, unlike_step : novelty beyond which a row is called unlike the known ones, and how much more or less
-        makes the odds e to 1; no bar is reached where no row can be left out, and there is none with too few probes to
-        say
+        makes the odds e to 1; no bar with too few probes to say, or where no row could be left out to learn it from
     """
 
     prior: ScalePrior
@@ -57,7 +56,7 @@ class ExpectedErrors:
     unlike_step: float
 
     def is_unlike(self, found: float) -> bool | None:
-        """Whether a row of this novelty is unlike the known ones; None where its probes are too few to say."""
+        """Whether a row of this novelty is unlike the known ones; None where nobody can say."""
         return None if self.unlike_bar is None else found > self.unlike_bar
 
     def probability_unlike(self, found: float) -> float:
@@ -99,13 +98,16 @@ class Calibration:
         def at(table: Floats) -> float:
             return float(by_count @ table @ by_share)
 
+        # Novelty of rows like the known ones falls by so much with every probe: with ln S between the counts a third of
+        # them were flagged at S = 20 (rank 2, little noise), where 3% to 6% are at 10 and 30.
+        bar = float(_weights(self.probe_counts.astype(np.float64), n_probes) @ self.unlike_bar @ by_share)
         return ExpectedErrors(
             prior=ScalePrior(at(self.location), self.spread, at(self.probe_ratio)),
             cell_shape=self.cell_shape,
             top_shape=self.top_shape,
             domain_shape=at(self.domain_ratio) * self.domain_shape,
             row_shape=at(self.row_ratio) * student_shape(),
-            unlike_bar=at(self.unlike_bar) if n_probes >= FEWEST_PROBES else None,
+            unlike_bar=bar if n_probes >= FEWEST_PROBES and bar < NO_BAR / 2 else None,
             unlike_step=at(self.unlike_step),
         )
 

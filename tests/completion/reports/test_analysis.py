@@ -1,9 +1,18 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
-from forgetcast.completion import ForgettingMatrix, Repeat, analyse
+from forgetcast.completion import ForgettingMatrix
+from forgetcast.completion import analyse as run
+from forgetcast.completion.reports.json_ready import json_ready
+
+
+def analyse(*arguments: Any) -> dict[str, Any]:
+    """The report as it is written as JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(json_ready(run(*arguments)), allow_nan=False))
+    return found
 
 
 def low_rank(rank=2, n_tasks=12, n_examples=60, seed=0):
@@ -14,7 +23,7 @@ def low_rank(rank=2, n_tasks=12, n_examples=60, seed=0):
 def test_r2_by_rank_is_that_of_the_singular_values_without_the_grand_mean(make_matrix):
     matrix = make_matrix(n_tasks=12, n_examples=60)
     squared = np.linalg.svd(matrix.forgetting - matrix.forgetting.mean(), compute_uv=False) ** 2
-    found = json.loads(json.dumps(analyse(matrix)))["r2_by_rank"]
+    found = analyse(matrix)["r2_by_rank"]
     assert found == pytest.approx(np.cumsum(squared)[:10] / squared.sum())
 
 
@@ -48,29 +57,6 @@ def test_missing_cells_change_little_and_are_never_read():
     assert holes["r2_additive"] == pytest.approx(whole["r2_additive"], abs=0.05)
 
 
-def test_noise_comes_from_tasks_that_were_measured_twice():
-    generator, Z = np.random.default_rng(0), low_rank(n_examples=2000)
-    repeats = [
-        Repeat(f"task-{i}", Z[i] + 0.01 * generator.normal(size=2000), Z[i] + 0.01 * generator.normal(size=2000))
-        for i in range(5)
-    ]
-    noise = analyse(ForgettingMatrix.from_arrays(Z), repeats)["noise"]
-    assert noise["from"] == "repeats"
-    assert noise["cell_sd"] == pytest.approx(0.01, rel=0.05)
-    assert noise["row_mean_sd"] < 0.001
-    assert noise["r2_ceiling"] == pytest.approx(1 - 0.01**2 / Z.var(), rel=0.02)
-    for task, repeat in zip(noise["repeats"], repeats, strict=True):
-        assert (task["task"], task["n_cells"]) == (repeat.task_id, 2000)
-        assert task["correlation"] == pytest.approx(np.corrcoef(repeat.first, repeat.second)[0, 1])
-
-
-def test_without_repeats_noise_is_what_the_factors_leave():
-    Z = low_rank(n_tasks=40, n_examples=500) + 0.01 * np.random.default_rng(1).normal(size=(40, 500))
-    noise = analyse(ForgettingMatrix.from_arrays(Z))["noise"]
-    assert noise["from"] == "residuals"
-    assert noise["cell_sd"] == pytest.approx(0.01, rel=0.1)
-
-
 def test_a_factor_names_the_domains_and_tasks_that_load_on_it():
     Z = np.full((8, 40), 0.01) + 0.001 * np.random.default_rng(0).normal(size=(8, 40))
     Z[2, :10] += 0.5  # the first factor: the poems under task-2
@@ -99,7 +85,7 @@ def test_the_most_and_least_forgetful_are_named_with_their_mean(make_matrix):
 
 @pytest.mark.parametrize("Z", [[[0.1, 0.2, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[0.1], [0.2]], [[0.3]]])
 def test_the_smallest_matrices_are_described(Z):
-    found = json.loads(json.dumps(analyse(ForgettingMatrix.from_arrays(Z)), allow_nan=False))
+    found = analyse(ForgettingMatrix.from_arrays(Z))
     named = [entry["task"] for end in ("most", "least") for entry in found["tasks"][end]]
     assert sorted(named) == [f"task-{i}" for i in range(len(Z))]
 
@@ -118,7 +104,7 @@ def test_cells_and_rows_beyond_belief_are_named():
     Z = np.random.default_rng(0).normal(0.1, 0.1, (8, 60))
     assert analyse(ForgettingMatrix.from_arrays(Z))["outliers"] == {"n_cells": 0, "cells": [], "n_rows": 0, "rows": []}
     Z[2, 7], Z[5] = 50.0, Z[5] + 9.0
-    found = json.loads(json.dumps(analyse(ForgettingMatrix.from_arrays(Z))["outliers"]))
+    found = analyse(ForgettingMatrix.from_arrays(Z))["outliers"]
     (cell,), (row,) = found["cells"], found["rows"]
     assert (found["n_cells"], cell["task"], cell["example_id"], cell["forgetting"]) == (1, "task-2", "7", 50.0)
     assert cell["robust_sd"] > 50
