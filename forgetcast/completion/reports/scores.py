@@ -107,7 +107,7 @@ def method_figures(tasks: list[TaskScores], draws: int, seed: int) -> MethodFigu
         rmse_row=_pooled(tasks, "rmse_row"),
         recall_5pct=_average(tasks, "recall_5pct"),
         spearman=_average(tasks, "spearman"),
-        coverage_mean=_number(covered.mean()),
+        coverage_mean=_average(tasks, "coverage"),
         coverage_tasks=_usual_share(covered),
         coverage_worst_domain=_worst_domain(tasks),
         row_mean_error=_pooled(tasks, "row_mean_error"),
@@ -117,7 +117,7 @@ def method_figures(tasks: list[TaskScores], draws: int, seed: int) -> MethodFigu
         mean_interval_coverage=_average(tasks, "mean_interval_covered"),
         mean_interval_halfwidth=_median(tasks, "mean_interval_halfwidth"),
         top_coverage=_average(tasks, "top_coverage"),
-        top_coverage_worst=_number(np.min(_of_tasks(tasks, "top_coverage"))),
+        top_coverage_worst=_number(min(_of_tasks(tasks, "top_coverage"), default=np.nan)),
         top_bias=top_bias,
         top_bias_share=top_bias / top_mean if top_bias is not None and top_mean else None,
         domain_coverage=_average(tasks, "domain_coverage"),
@@ -225,7 +225,7 @@ def _half_width(interval: Interval | None) -> float:
 def _usual_share(covered: Floats) -> float | None:
     """Share of tasks whose coverage is as it should be; None for a method without intervals."""
     usual = (covered >= USUAL_COVERAGE[0]) & (covered <= USUAL_COVERAGE[1])
-    return None if np.isnan(covered).any() else float(usual.mean())
+    return float(usual.mean()) if usual.size else None
 
 
 def _worst_domain(tasks: Sequence[TaskScores]) -> float | None:
@@ -237,29 +237,35 @@ def _worst_domain(tasks: Sequence[TaskScores]) -> float | None:
 
 def _lowest(of_tasks: Floats) -> float | None:
     """Mean over the lowest tenth of the tasks, at least one."""
-    return _number(np.sort(of_tasks)[: max(1, round(LOWEST_TASKS * of_tasks.size))].mean())
+    return _number(np.sort(of_tasks)[: max(1, round(LOWEST_TASKS * of_tasks.size))].mean()) if of_tasks.size else None
 
 
 def _row_mean_interval(tasks: list[TaskScores]) -> tuple[float, float] | None:
     """Exact 90% interval of the row mean's coverage, the tasks being what is sampled; None without intervals."""
-    covered = sum(task.mean("row_mean_covered") for task in tasks)
-    return None if np.isnan(covered) else binomial_interval(round(covered), len(tasks))
+    covered = _of_tasks(tasks, "row_mean_covered")
+    return binomial_interval(round(float(covered.sum())), covered.size) if covered.size else None
 
 
 def _of_tasks(tasks: Sequence[TaskScores], name: str) -> Floats:
-    return np.array([task.mean(name) for task in tasks])
+    """Of the tasks that have it: none with a method without intervals, and not one with a cell or two."""
+    values = np.array([task.mean(name) for task in tasks])
+    return np.asarray(values[~np.isnan(values)])
 
 
 def _average(tasks: list[TaskScores], name: str) -> float | None:
-    return _number(_of_tasks(tasks, name).mean())
+    values = _of_tasks(tasks, name)
+    return _number(values.mean()) if values.size else None
 
 
 def _median(tasks: list[TaskScores], name: str) -> float | None:
-    return _number(np.median(_of_tasks(tasks, name)))
+    values = _of_tasks(tasks, name)
+    return _number(np.median(values)) if values.size else None
 
 
 def _pooled(tasks: list[TaskScores], name: str) -> float | None:
-    return _number(np.sqrt(np.mean([task.root_mean_square(name) ** 2 for task in tasks])))
+    squares = np.square([task.root_mean_square(name) for task in tasks])
+    squares = squares[~np.isnan(squares)]
+    return _number(np.sqrt(squares.mean())) if squares.size else None
 
 
 def _number(value: Any) -> float | None:

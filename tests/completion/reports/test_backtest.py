@@ -145,6 +145,15 @@ def test_unobserved_entries_are_never_read(make_matrix):
     assert first == second
 
 
+def test_a_row_of_a_cell_or_two_does_not_take_the_figures_of_the_others(make_matrix):
+    values = make_matrix(n_tasks=6, n_examples=40).forgetting.copy()
+    values[2, 2:] = np.nan
+    domains = ["poems", "code"] * 20
+    matrix = ForgettingMatrix.from_arrays(values, domains=domains)
+    figures = backtest(matrix, n_probes=10, draws=2, design="random", methods=["factor"])["methods"]["factor"]
+    assert [name for name, value in figures.items() if value is None] == []
+
+
 def test_fewer_examples_than_probes_are_answered(make_matrix):
     report = backtest(make_matrix(n_tasks=4, n_examples=5), n_probes=30, draws=1)
     assert report["methods"]["local"]["rmse_common"] is not None
