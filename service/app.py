@@ -28,12 +28,14 @@ from service.api import (
     tasks,
     upstream_sets,
 )
-from service.api.access import Access, KnownKeys
+from service.api.access import Access
 from service.api.access_log import AccessLog
 from service.api.compression import compressed
 from service.api.dependencies import Parts
+from service.api.known_keys import KnownKeys
 from service.api.limits import Limits
 from service.api.openapi import add_openapi
+from service.api.places import Places
 from service.api.problems import add_problem_handlers
 from service.api.rates import Rates
 from service.api.versions import VersionReader
@@ -83,6 +85,7 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
         ended.set()
         await run_in_threadpool(reaping.join, LAST_TURN)
         await versions.close()
+        parts.known_keys.close()
         database.close()
 
     app = FastAPI(
@@ -91,6 +94,8 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
         summary="Which upstream examples will a language model forget when it is fine-tuned on a new task?",
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
+        openapi_url=None,  # openapi.py answers
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect is no problem document, and clients would repeat the body
     )
@@ -105,9 +110,10 @@ def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastA
 
 
 def _layers(app: Any, parts: Parts, rates: Rates) -> AccessLog:
-    """From the outside in: a request's log line, its limits, who asks, known questions, compression of the answer."""
+    """From the outside in: a request's log line, its limits, who asks, its place, known questions, compression."""
     known = WarmReads(compressed(app), parts)
-    return AccessLog(Limits(Access(known, parts.settings, parts.known_keys, rates), parts.settings))
+    admitted = Access(Places(known, parts.settings), parts.known_keys, rates)
+    return AccessLog(Limits(admitted, parts.settings))
 
 
 def _warm(parts: Parts) -> None:

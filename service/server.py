@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from service.server_protocol import LONGEST_HEAD, Protocol
 
+MOST_FILES = 65_536  # connections are files too
 LONGEST_DRAIN = 10  # seconds that requests in flight may take after a signal
 
 
@@ -39,8 +40,19 @@ class DrainingServer(uvicorn.Server):
         later.start()
 
 
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files to the hard one; 1,024, the usual one, is fewer than the waiting requests."""
+    with suppress(ImportError, ValueError, OSError):  # not everywhere, and not always allowed
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
 def serve_app(app: FastAPI, host: str, port: int, draining: threading.Event, delay: timedelta) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Ends the process with 128 + SIGTERM after the former."""
+    _allow_many_connections()
     config = uvicorn.Config(
         app,
         host=host,
@@ -49,6 +61,7 @@ def serve_app(app: FastAPI, host: str, port: int, draining: threading.Event, del
         access_log=False,
         timeout_graceful_shutdown=LONGEST_DRAIN,
         http=Protocol,
+        ws="none",
         h11_max_incomplete_event_size=LONGEST_HEAD,
     )
     # uvicorn raises the signal again after its own shutdown; as an exit it lets whoever called us clean up as well.

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     concurrent_requests: int = Field(default=64, description="beyond this a request is answered 503")
     waiting_requests: int = Field(default=1000, description="event streams and ?wait=; beyond this 503")
     body_idle: timedelta = Field(default=timedelta(seconds=10), description="a body may pause for so long")
+    body_rate: int = Field(default=1000, ge=1, description="bytes a second that a body brings, after its first 30 s")
     rate_limit: str = Field(default="300000/minute", description="requests of one API key")
     failed_logins: str = Field(default="20/minute", description="wrong keys from one address")
 

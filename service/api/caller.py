@@ -6,9 +6,10 @@ from fastapi import APIRouter
 
 from forgetcast import schemas
 from service.api.dependencies import Reads, ServiceParts, WhoAsks
+from service.api.routes import Route
 from service.operations import keys
 
-router = APIRouter(prefix="/v1", tags=["keys"])
+router = APIRouter(route_class=Route, prefix="/v1", tags=["keys"])
 
 
 @router.get("/caller", dependencies=[Reads], summary="Your own API key and what it may do")

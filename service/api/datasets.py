@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request, Response
 
 from forgetcast import schemas
 from service.api.dependencies import ServiceParts, Submits
+from service.api.routes import Route
 from service.api.streaming import spooled
 from service.api.upstream_sets import media_type_of
 from service.operations.datasets import store_dataset
 
-router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
+router = APIRouter(route_class=Route, prefix="/v1/datasets", tags=["data sets"])
 
 # What a data set may be called; what it is, its first bytes say.
 MEDIA_TYPES = {

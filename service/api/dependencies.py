@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from forgetcast.errors import Forbidden
 from forgetcast.schemas import Scope
-from service.api.access import KnownKeys
+from service.api.known_keys import KnownKeys
 from service.api.questions import KnownQuestions
 from service.api.versions import VersionReader
 from service.models import Models

@@ -11,6 +11,7 @@ from service.api.answers import IfNoneMatch, answer, completed, validators
 from service.api.dependencies import Reads, ServiceParts
 from service.api.downloads import Download
 from service.api.questions import Asked, Question
+from service.api.routes import Route
 from service.api.rows import NPY
 from service.api.upstream_sets import JSON_LINES, PARQUET
 from service.operations import forecasts
@@ -19,7 +20,7 @@ from service.operations.forecasts import DEFAULT_LEVEL
 from service.operations.whole_rows import forecast_lines, forecast_parquet, npy_bytes, npy_chunks
 from service.storage.database import Session
 
-router = APIRouter(prefix="/v1/tasks/{task_id}", tags=["forecasts"])
+router = APIRouter(route_class=Route, prefix="/v1/tasks/{task_id}", tags=["forecasts"])
 
 Level = Annotated[float, Query(ge=0.01, le=0.9999, description="share of cells the intervals are meant to cover")]
 AsOf = Annotated[int | None, Query(ge=0, lt=2**31, description="a matrix version; the newest fitted one by default")]

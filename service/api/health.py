@@ -11,12 +11,13 @@ from forgetcast.errors import ForgetcastError
 from service import metrics
 from service.api.dependencies import Parts, Reads, ServiceParts
 from service.api.looking import Look
+from service.api.routes import Route
 from service.operations.fits import count_failures
 from service.operations.queue import read_queue
 from service.operations.workers import list_workers
 from service.storage.schema import check_schema
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(route_class=Route, tags=["operation"])
 
 NO_ANSWER = "the database does not answer within 2 s"
 NO_QUEUE = "the queue (Redis) does not answer: workers find jobs in the database, some seconds later"

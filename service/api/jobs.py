@@ -6,9 +6,10 @@ from fastapi import APIRouter, Response
 
 from forgetcast import schemas
 from service.api.dependencies import ServiceParts, Submits
+from service.api.routes import Route
 from service.operations import jobs
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(route_class=Route, prefix="/v1/jobs", tags=["jobs"])
 
 POLL_AFTER = "2"  # seconds, for clients that poll instead of waiting
 

@@ -11,10 +11,11 @@ from forgetcast import schemas
 from service.api.dependencies import Administers, ServiceParts, WhoAsks
 from service.api.once import Created, OncePerKey
 from service.api.pages import after, after_position, page
+from service.api.routes import Route
 from service.operations import audit, keys
 from service.storage.database import Session
 
-router = APIRouter(prefix="/v1", tags=["keys"], dependencies=[Administers])
+router = APIRouter(route_class=Route, prefix="/v1", tags=["keys"], dependencies=[Administers])
 
 SECRET = frozenset({"key"})
 

@@ -12,11 +12,12 @@ from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.forecasts import AsOf
 from service.api.once import Created, OncePerKey
 from service.api.pages import after, page
+from service.api.routes import Route
 from service.operations import audit, fits, matrices
 from service.operations.probe_sets import read_probe_set as read_designed
 from service.storage.database import Session
 
-router = APIRouter(prefix="/v1/matrices", tags=["matrices"])
+router = APIRouter(route_class=Route, prefix="/v1/matrices", tags=["matrices"])
 
 
 @router.post("", status_code=201, dependencies=[Administers], summary="Create a matrix", response_model=schemas.Matrix)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 
 from forgetcast import errors
 from forgetcast.errors import ForgetcastError
 from forgetcast.schemas import Problem, ProblemField
 from service.api.access import OPEN_PATHS
+from service.api.compression import accepts_gzip, packed
 from service.api.contract import JSON, JSON_LINES, OPERATIONS, Operation
 from service.api.examples import FILES, example_of
 from service.api.problems import MEDIA_TYPE, STATUS, problem_body
 
 Document = dict[str, Any]
+
+DOCUMENT, DOCUMENTATION = "/openapi.json", "/docs"
 
 SHARED = (errors.LimitExceeded, errors.Internal, errors.Busy, errors.DatabaseUnavailable)
 WITH_KEY = (errors.Unauthenticated, errors.Forbidden, errors.RateLimited)
@@ -39,14 +45,32 @@ HEADERS = {
 
 
 def add_openapi(app: FastAPI) -> None:
-    """Let the app answer /openapi.json with its full contract, made once."""
+    """Let the app answer /openapi.json with its full contract, and /docs with a page that shows it.
+
+    Anybody may ask for the contract, so its bytes are made once.
+    """
 
     def document() -> Document:
         if app.openapi_schema is None:
             app.openapi_schema = full_document(app)
         return app.openapi_schema
 
+    @cache
+    def body(is_packed: bool) -> bytes:
+        plain = json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+        return packed(plain) if is_packed else plain
+
+    async def contract(request: Request) -> Response:
+        is_packed = accepts_gzip(request.scope)
+        headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": "gzip"} if is_packed else {})
+        return Response(body(is_packed), media_type=JSON, headers=headers)
+
+    async def documentation(_request: Request) -> Response:
+        return get_swagger_ui_html(openapi_url=DOCUMENT, title=app.title)
+
     app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation has it
+    app.add_route(DOCUMENT, contract, include_in_schema=False)
+    app.add_route(DOCUMENTATION, documentation, include_in_schema=False)
 
 
 def full_document(app: FastAPI) -> Document:

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 
 from forgetcast import schemas
 from service.api.dependencies import Reads, ServiceParts
+from service.api.routes import Route
 from service.operations import queue, workers
 
-router = APIRouter(prefix="/v1", tags=["operation"])
+router = APIRouter(route_class=Route, prefix="/v1", tags=["operation"])
 
 
 @router.get("/models", dependencies=[Reads], summary="Base models that tasks can be fine-tuned from")

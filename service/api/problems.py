@@ -103,8 +103,18 @@ STATUS: dict[type[ForgetcastError], int] = {
 }
 
 
+class Refused(Exception):
+    """The request is broken off, with this error and HTTP status."""
+
+    def __init__(self, error: ForgetcastError, status: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.status = status
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Make every error of the app a problem, also those of the framework."""
+    app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(ForgetcastError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
@@ -150,6 +160,11 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
     if STATUS[type(error)] == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request %s failed: %s", request.scope.get("request_id"), error)
     return _respond(request, error)
+
+
+async def _on_refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return _respond(request, error.error, error.status)
 
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:

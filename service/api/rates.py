@@ -6,6 +6,7 @@ import logging
 import time
 
 import limits
+from cachetools import TTLCache
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 0.2  # seconds; a slow count must not slow the service
 SHARES = 1000  # of a rate, that a process takes one by one
+WRONG_KEYS = "an address may try {} wrong keys"
+MOST_SLOWED = 10_000  # addresses that are remembered
 WITHOUT_REDIS = 5.0  # seconds for which the process counts alone after Redis did not answer
 
 
@@ -30,6 +33,8 @@ class Rates:
         self._shared = _shared(settings.redis_url)
         self._alone_until = 0.0
         self._granted: dict[str, int] = {}  # by key, what is counted already and not used yet
+        # Addresses that have failed too often, so that none of their further failures has to be counted.
+        self._slowed: TTLCache[str, None] = TTLCache(MOST_SLOWED, self._failure_rate.get_expiry())
 
     async def count_request(self, key_id: str) -> None:
         """Count a request of this key; a thousandth of the rate at a time, for a count may be a way to Redis.
@@ -44,9 +49,18 @@ class Rates:
             self._granted[key_id] = self._granted.get(key_id, 0) + share
         self._granted[key_id] -= 1
 
+    def check_failures(self, address: str) -> None:
+        """Raises RateLimited where an address has tried too many wrong keys already."""
+        if address in self._slowed:
+            raise self._too_many(self._failure_rate, WRONG_KEYS)
+
     async def count_failure(self, address: str) -> None:
         """Count a wrong key. Raises RateLimited; requests with a valid key are not affected."""
-        await self._count(self._failure_rate, "failure", address, "an address may try {} wrong keys")
+        try:
+            await self._count(self._failure_rate, "failure", address, WRONG_KEYS)
+        except RateLimited:
+            self._slowed[address] = None
+            raise
 
     async def _count(self, rate: limits.RateLimitItem, kind: str, who: str, sentence: str, cost: int = 1) -> None:
         names = ("forgetcast", kind, who)
@@ -61,7 +75,11 @@ class Rates:
         if limiter is self._own:
             admitted = limiter.hit(rate, *names, cost=cost)
         if not admitted:
-            raise RateLimited(sentence.format(rate), retry_after=rate.get_expiry())
+            raise self._too_many(rate, sentence)
+
+    @staticmethod
+    def _too_many(rate: limits.RateLimitItem, sentence: str) -> RateLimited:
+        return RateLimited(sentence.format(rate), retry_after=rate.get_expiry())
 
 
 def _rate(text: str, setting: str) -> limits.RateLimitItem:

@@ -12,13 +12,14 @@ from service.api.answers import IfNoneMatch, answer
 from service.api.dependencies import Reads, ServiceParts
 from service.api.forecasts import AsOf
 from service.api.questions import Asked, Question
+from service.api.routes import Route
 from service.api.upstream_sets import JSON_LINES, PARQUET
 from service.operations import replay_sets
 from service.operations.forecast_cache import Completed
 from service.operations.replay_sets import ReplayQuery
 from service.storage.database import Session
 
-router = APIRouter(prefix="/v1/tasks/{task_id}", tags=["replay sets"])
+router = APIRouter(route_class=Route, prefix="/v1/tasks/{task_id}", tags=["replay sets"])
 
 
 def asked(

@@ -13,6 +13,7 @@ from service.api.answers import IfNoneMatch, unchanged, validators
 from service.api.compression import matches
 from service.api.dependencies import Administers, Parts, Reads, ServiceParts, WhoAsks
 from service.api.downloads import Download
+from service.api.routes import Route
 from service.api.streaming import spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
 from service.operations import audit, matrix_import, rows
@@ -20,7 +21,7 @@ from service.operations.npy import read_floats
 from service.operations.row_warnings import row_warnings
 from service.operations.whole_rows import npy_bytes, npy_chunks
 
-router = APIRouter(prefix="/v1/matrices/{matrix_id}", tags=["rows"])
+router = APIRouter(route_class=Route, prefix="/v1/matrices/{matrix_id}", tags=["rows"])
 
 NPY = "application/x-npy"
 NPZ = "application/x-npz"

@@ -17,10 +17,11 @@ from forgetcast import schemas
 from forgetcast.errors import InvalidRequest
 from service.api.dependencies import Parts, Reads, ServiceParts
 from service.api.pages import after_position, page
+from service.api.routes import Route
 from service.operations import jobs
 from service.storage.events import newest_event
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(route_class=Route, tags=["jobs"])
 T = TypeVar("T")
 
 IN_MEMORY = 1 << 20
@@ -95,7 +96,7 @@ async def read_job(
         left = deadline - time.monotonic()
         if job.terminal or left <= 0 or parts.draining.is_set() or await request.is_disconnected():
             return job
-        request.scope["slot"].wait()
+        request.scope["place"].wait()
         # A state may change between the read and the wait; a second bounds what that can cost.
         await _watch(request, parts).next_change(min(left, 1.0))
 
@@ -122,7 +123,7 @@ async def list_events(
                 raise InvalidRequest("Last-Event-ID is the id of an event of this job")
             after = int(last_event_id)
         await run_in_threadpool(_job, parts, job_id)
-        request.scope["slot"].wait()
+        request.scope["place"].wait()
         return StreamingResponse(
             _follow(request, parts, job_id, after),
             media_type="text/event-stream",
@@ -149,7 +150,7 @@ async def _follow(request: Request, parts: Parts, job_id: str, after: int) -> As
         if job.terminal and not events:
             yield f"event: done\ndata: {json.dumps({'state': job.state})}\n\n"
             return
-        if parts.draining.is_set() or not await run_in_threadpool(request.scope["still_admitted"]):
+        if parts.draining.is_set() or not await request.scope["still_admitted"]():
             return
         if events:
             quiet_since = time.monotonic()

@@ -13,12 +13,13 @@ from service.api.dependencies import Measures, Reads, ServiceParts, Submits, Who
 from service.api.jobs import POLL_AFTER
 from service.api.once import REPLAYED, Created, OncePerKey
 from service.api.pages import after, page
+from service.api.routes import Route
 from service.operations import forecasts, jobs, tasks
 from service.operations.measurements import post_measurements
 from service.operations.workers import order_warnings
 from service.storage.database import Session
 
-router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+router = APIRouter(route_class=Route, prefix="/v1/tasks", tags=["tasks"])
 
 
 @router.post(

@@ -13,12 +13,13 @@ from forgetcast.layouts.parquet import read_rows
 from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.once import Created, OncePerKey
 from service.api.pages import after_position, page
+from service.api.routes import Route
 from service.api.streaming import spooled
 from service.operations import audit, upstream_sets
 from service.operations.json_lines import parse_lines
 from service.storage.database import Session
 
-router = APIRouter(prefix="/v1/upstream-sets", tags=["upstream sets"])
+router = APIRouter(route_class=Route, prefix="/v1/upstream-sets", tags=["upstream sets"])
 
 JSON_LINES = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"

@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from forgetcast import schemas
-from forgetcast.errors import ApiKeyEnded, Unauthenticated
+from forgetcast.errors import ApiKeyEnded
 from forgetcast.schemas import Scope
 from service.storage import keys as storage
 from service.storage.database import Session, moment
@@ -19,8 +20,6 @@ from service.storage.tables import ApiKey
 
 FORM = re.compile(r"fck_([a-z0-9]{8})_([0-9A-Za-z]{43})")
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-NO_ID = "-" * 8  # of no key: what is malformed costs the same look-up as what is unknown
-NO_KEY = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,40 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Whether the caller holds this scope; `admin` holds all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class Known(NamedTuple):
+    """A key as it is remembered: the sha256 of its secret, and whose it is."""
+
+    secret_sha256: str
+    caller: Caller
+
+
+NOBODY = Known("0" * 64, Caller(None, frozenset()))
+
+
+@dataclass(frozen=True)
+class LiveKeys:
+    """The keys of one moment by id; `any_made`: whether there ever was one, also if none is live."""
+
+    by_id: Mapping[str, Known]
+    any_made: bool
+
+    @staticmethod
+    def cannot_be(presented: str) -> bool:
+        """Whether no key looks like this, whichever keys there are."""
+        return FORM.fullmatch(presented) is None
+
+    def caller(self, presented: str) -> Caller | None:
+        """Whose key this is.
+
+        One comparison whether it is missing, malformed, unknown, expired, revoked or right, and one answer for all that
+        is wrong.
+        """
+        form = FORM.fullmatch(presented)
+        found = self.by_id.get(form[1], NOBODY) if form else NOBODY
+        matches = hmac.compare_digest(_digest(form[2] if form else ""), found.secret_sha256)
+        return found.caller if matches and found is not NOBODY else None
 
 
 ANYBODY = Caller(None, frozenset(Scope))
@@ -83,23 +116,13 @@ def list_keys(session: Session, after: str, limit: int) -> list[schemas.ApiKey]:
     return [view(found) for found in storage.list_keys(session, after, limit)]
 
 
-def authenticate(session: Session, presented: str) -> Caller:
-    """The caller whose key this is.
-
-    One look-up and one comparison whether the key is missing, malformed, unknown, expired, revoked or right, and one
-    error for all that is wrong.
-
-    Raises
-    ------
-    Unauthenticated
-    """
-    form = FORM.fullmatch(presented)
-    found = storage.find_live_key(session, form[1] if form else NO_ID)
-    expected = found.secret_sha256 if found is not None else NO_KEY
-    matches = hmac.compare_digest(_digest(form[2] if form else ""), expected)
-    if found is None or not matches:
-        raise Unauthenticated
-    return Caller(found.id, frozenset(Scope(scope) for scope in found.scopes), found.id)
+def live_keys(session: Session) -> LiveKeys:
+    """Every key that is neither revoked nor expired."""
+    found = {
+        key_id: Known(digest, Caller(key_id, frozenset(map(Scope, scopes)), key_id))
+        for key_id, digest, scopes in storage.live_keys(session)
+    }
+    return LiveKeys(found, any_made=bool(found) or has_keys(session))
 
 
 def has_keys(session: Session) -> bool:

@@ -27,8 +27,12 @@ def insert_key(
 
 def find_live_key(session: Session, key_id: str) -> ApiKey | None:
     """The key with this id, unless it is revoked or has expired."""
-    live = sa.select(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
-    return session.scalar(live.where(sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now())))
+    return session.scalar(sa.select(ApiKey).where(ApiKey.id == key_id, *_live()))
+
+
+def live_keys(session: Session) -> Sequence[sa.Row[str, str, list[str]]]:
+    """Id, sha256 of the secret and scopes of every key that is neither revoked nor expired."""
+    return session.execute(sa.select(ApiKey.id, ApiKey.secret_sha256, ApiKey.scopes).where(*_live())).all()
 
 
 def get_key(session: Session, key_id: str, *, lock: bool = False) -> ApiKey:
@@ -53,6 +57,10 @@ def end_key(session: Session, key: ApiKey, within: float) -> None:
         ending = ending.where(would_outlive).values(expires_at=now() + within)
     session.execute(ending)
     session.refresh(key)
+
+
+def _live() -> tuple[sa.ColumnElement[bool], ...]:
+    return ApiKey.revoked_at.is_(None), sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now())
 
 
 def any_key(session: Session) -> bool:

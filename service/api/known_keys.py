@@ -1,0 +1,65 @@
+"""The live API keys, in memory: read as a whole, so that nobody who asks costs a look-up of his own."""
+
+from __future__ import annotations
+
+import time
+
+from forgetcast.errors import Unauthenticated
+from service.api.shared_looks import SharedLook
+from service.operations.keys import ANYBODY, Caller, LiveKeys, live_keys
+from service.storage.database import Database
+
+REMEMBERED = 4.0  # seconds; a revoked key works for no longer, in whichever process it was revoked
+LOOKS = 0.1  # seconds between two, however many ask with keys that are unknown
+
+
+class KnownKeys:
+    """Callers by the key they present. While no key was ever made everybody is admitted; a first key closes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._look = SharedLook(self._read, at_most_every=LOOKS)
+        self._keys = LiveKeys({}, any_made=True)
+        self._read_at = -REMEMBERED
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what is remembered may still be believed."""
+        return time.monotonic() - self._read_at < REMEMBERED
+
+    def remembered(self, presented: str) -> Caller | None:
+        """The caller, where that can be told without a look."""
+        return self._of(presented) if self.fresh else None
+
+    async def caller(self, presented: str) -> Caller:
+        """The caller, by a look that many share where it takes one. Raises Unauthenticated, DatabaseUnavailable."""
+        found = self.remembered(presented)
+        if found is None and not (self.fresh and LiveKeys.cannot_be(presented)):
+            await self._look()
+            found = self._of(presented)
+        if found is None:
+            raise Unauthenticated
+        return found
+
+    async def admits(self, presented: str) -> bool:
+        """Whether this key still is a caller's, for a stream that outlives its first look."""
+        try:
+            return await self.caller(presented) is not None
+        except Unauthenticated:
+            return False
+
+    def forget(self) -> None:
+        """After a change of keys by this process, which then holds at once."""
+        self._read_at = -REMEMBERED
+
+    def close(self) -> None:
+        self._look.close()
+
+    def _of(self, presented: str) -> Caller | None:
+        return self._keys.caller(presented) if self._keys.any_made else ANYBODY
+
+    def _read(self) -> None:
+        began = time.monotonic()
+        with self._database.read() as session:
+            self._keys = live_keys(session)
+        self._read_at = began
