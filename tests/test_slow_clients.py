@@ -172,3 +172,11 @@ def test_keys_that_could_be_one_cost_nothing_either_once_their_address_is_slowed
     assert {ask(served.port, "GET", "/v1/tasks", key=key)[0] for key in wrong[10:]} == {429}
     assert len(looks) <= 2
     assert served.answers(), "right keys of that address are not slowed down"
+
+
+@pytest.mark.parametrize("scope", [Scope.READ, Scope.SUBMIT])
+def test_a_caller_without_the_scope_is_answered_before_the_body(served: Served, scope: Scope) -> None:
+    begin = head("POST", "/v1/tasks/x/measurements", key=served.keys[scope], **BODY | {"Content_Length": "60000000"})
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(begin)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 403")

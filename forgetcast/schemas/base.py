@@ -37,6 +37,8 @@ def check_text(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(check_text)]
+# Of a long list the first element that is wrong is named: a sentence about each would be larger than the list.
+FirstError = Field(fail_fast=True)
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 ExampleId = Annotated[str, AfterValidator(check_example_id)]
 

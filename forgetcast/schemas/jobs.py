@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from forgetcast.schemas.base import ExampleId, Id, Seed, Shape
+from forgetcast.schemas.base import ExampleId, FirstError, Id, Seed, Shape
 from forgetcast.schemas.probes import Design, Measure
 
 
@@ -17,7 +17,7 @@ class JobCreate(Shape):
     design: Design = Design.MIXED
     size: int = Field(default=30, ge=1, le=100_000)
     probe_seed: Seed = 0
-    examples: list[ExampleId] | None = Field(default=None, min_length=1, max_length=100_000)
+    examples: Annotated[list[ExampleId], FirstError, Field(min_length=1, max_length=100_000)] | None = None
     priority: int = Field(default=0, ge=-100, le=100)
     hardware: Id = "any"
     deadline: AwareDatetime | None = None

@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from forgetcast.schemas.base import Sha256, Shape, Text
+from forgetcast.schemas.base import FirstError, Sha256, Shape, Text
 
 
 class Dtype(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+
+
+Module = Annotated[Text, Field(max_length=128)]
 
 
 class Lora(Shape):
@@ -21,7 +24,7 @@ class Lora(Shape):
     rank: int = Field(ge=1, le=1024)
     alpha: float = Field(gt=0, allow_inf_nan=False)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: Annotated[Text, Field(max_length=128)] | list[Annotated[Text, Field(max_length=128)]] = "all-linear"
+    target_modules: Module | Annotated[list[Module], FirstError, Field(max_length=1024)] = "all-linear"
 
 
 class Recipe(Shape):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from forgetcast.schemas.base import ExampleId, Id, Sha256, Shape, Text
+from forgetcast.schemas.base import ExampleId, FirstError, Id, Sha256, Shape, Text
 
 
 class Message(Shape):
@@ -20,7 +20,7 @@ class UpstreamExample(Shape):
 
     id: ExampleId
     text: Text | None = None
-    messages: list[Message] | None = None
+    messages: Annotated[list[Message], FirstError] | None = None
     domain: Text = Field(default="", max_length=128)
     tags: list[Annotated[Text, Field(max_length=128)]] = Field(default_factory=list, max_length=64)
     held_out: bool = False

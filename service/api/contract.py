@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from forgetcast import errors
+from forgetcast import errors, schemas
 from forgetcast.errors import ForgetcastError
 
 JSON = "application/json"
@@ -26,14 +26,16 @@ class Operation:
     """One operation's promises.
 
     raises: errors of its own; also: further statuses with the same body as the main one; sends and takes: media types
-    of files beside or instead of JSON; location: the answer names where to look; next: operation -> parameters by
-    runtime expression; etag: the answer carries one, and If-None-Match is answered 304.
+    of files beside or instead of JSON; document: the shape of a JSON body that is read as an upload; location: the
+    answer names where to look; next: operation -> parameters by runtime expression; etag: the answer carries one, and
+    If-None-Match is answered 304.
     """
 
     raises: tuple[type[ForgetcastError], ...] = ()
     also: dict[int, str] = field(default_factory=dict)
     sends: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
+    document: type[schemas.Shape] | None = None
     location: bool = False
     next: dict[str, dict[str, str]] = field(default_factory=dict)
     etag: bool = False
@@ -169,6 +171,7 @@ OPERATIONS: dict[str, Operation] = {
             errors.RepeatedExample,
             errors.BeyondBelief,
         ),
+        document=schemas.MeasurementsCreate,
         next={"read_forgotten": {"task_id": "$request.path.task_id"}},
     ),
     # jobs

@@ -63,10 +63,16 @@ def _check_head(scope: Scope) -> None:
         raise Refused(error, 431)
     if header(scope, b"content-encoding") not in ("", "identity"):
         raise UnsupportedMediaType("a compressed body is not read here; send it as it is")
-    _check_length(scope)
+    check_length(scope)
 
 
-def _check_length(scope: Scope) -> None:
+def admit(scope: Scope, most_bytes: int) -> None:
+    """Admit a body of at most so many bytes. Raises Refused where more are declared already."""
+    scope["most_bytes"] = min(most_bytes, scope["most_bytes"])
+    check_length(scope)
+
+
+def check_length(scope: Scope) -> None:
     declared = header(scope, b"content-length")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > scope["most_bytes"]):
         raise _too_large(scope)

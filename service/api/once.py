@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -95,19 +95,42 @@ class Once:
         return kept
 
 
-async def once(
+@dataclass(frozen=True)
+class Unread:
+    """A creating request whose body is still to be read."""
+
+    parts: Parts
+    owner: str
+    key: str | None
+    about: bytes  # method and URL
+
+    def read(self, pieces: Iterable[bytes]) -> Once:
+        """The request with this body."""
+        digest = hashlib.sha256(self.about)
+        for piece in pieces:
+            digest.update(piece)
+        return Once(self.parts, self.owner, self.key, digest.hexdigest())
+
+
+async def unread(
     request: Request,
     parts: ServiceParts,
     idempotency_key: Annotated[
         str | None, Header(description="the same key again: the first answer again, for 24 hours", max_length=255)
     ] = None,
-) -> Once:
+) -> Unread:
     if idempotency_key is not None and not FORM.fullmatch(idempotency_key):
         detail = "1 to 255 visible ASCII characters"
         raise InvalidRequest(f"Idempotency-Key: {detail}", errors=(FieldError("Idempotency-Key", detail),))
-    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
-    digest.update(await request.body())
-    return Once(parts, request.scope["caller"].key_id or "", idempotency_key, digest.hexdigest())
+    about = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    return Unread(parts, request.scope["caller"].key_id or "", idempotency_key, about)
+
+
+OnceRead = Annotated[Unread, Depends(unread)]
+
+
+async def once(request: Request, unread: OnceRead) -> Once:
+    return unread.read([await request.body()])
 
 
 OncePerKey = Annotated[Once, Depends(once)]

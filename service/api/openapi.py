@@ -21,6 +21,7 @@ from service.api.problems import MEDIA_TYPE, STATUS, problem_body
 
 Document = dict[str, Any]
 
+REFERENCE = "#/components/schemas/{model}"
 DOCUMENT, DOCUMENTATION = "/openapi.json", "/docs"
 
 SHARED = (errors.LimitExceeded, errors.Internal, errors.Busy, errors.DatabaseUnavailable)
@@ -86,7 +87,7 @@ def full_document(app: FastAPI) -> Document:
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     components["schemas"]["ProblemField"] = ProblemField.model_json_schema()
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    problem = Problem.model_json_schema(ref_template=REFERENCE)
     problem.pop("$defs", None)
     components["schemas"]["Problem"] = problem
     components["securitySchemes"] = {
@@ -95,6 +96,9 @@ def full_document(app: FastAPI) -> Document:
     components["examples"] = {kind.code: _problem_example(kind) for kind in STATUS}
     components["responses"] = {}
     document["security"] = [{"key": []}]
+    for shape in filter(None, (operation.document for operation in OPERATIONS.values())):
+        found = shape.model_json_schema(ref_template=REFERENCE)
+        components["schemas"] |= found.pop("$defs", {}) | {shape.__name__: found}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             _complete(components["responses"], path, method, operation)
@@ -107,6 +111,9 @@ def _complete(shared: Document, path: str, method: str, operation: Document) -> 
     responses = operation["responses"]
     responses.pop("422", None)
     main = next(iter(responses))
+    if promised.document is not None:
+        schema = {"$ref": REFERENCE.format(model=promised.document.__name__)}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     takes_body = bool(promised.takes) or "requestBody" in operation
     has_key = path not in OPEN_PATHS
     if not has_key:

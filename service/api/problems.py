@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = {"less_than", "less_than_equal", "too_long", "string_too_long"}  # pydantic's words
+MOST_NAMED = 32  # of all that is wrong with a request
 SOON = "5"  # seconds, where an error does not say when to ask again
 
 STATUS: dict[type[ForgetcastError], int] = {
@@ -169,13 +171,24 @@ async def _on_refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    if any(found["loc"] == ("body",) for found in error.errors()) and _sends_other_than_json(request):
+    found = error.errors()
+    if any(one["loc"] == ("body",) for one in found[:MOST_NAMED]) and _sends_other_than_json(request):
         sent = request.headers.get("content-type", "without a media type")
         return _respond(request, errors.UnsupportedMediaType(f"the body is {sent}; send application/json"))
-    fields = tuple(_field(found) for found in error.errors())
+    return _respond(request, _invalid(found))
+
+
+def invalid_body(found: Sequence[Any]) -> ForgetcastError:
+    """What is said of a body in which pydantic found these things wrong."""
+    return _invalid([{**one, "loc": ("body", *one["loc"])} for one in found[:MOST_NAMED]])
+
+
+def _invalid(found: Sequence[Any]) -> ForgetcastError:
+    named = found[:MOST_NAMED]
+    fields = tuple(_field(one) for one in named)
     first = fields[0] if fields else FieldError("", "the request cannot be read")
-    kind = errors.LimitExceeded if fields and all(map(_is_too_large, error.errors())) else errors.InvalidRequest
-    return _respond(request, kind(f"{first.pointer or 'body'}: {first.detail}", errors=fields))
+    kind = errors.LimitExceeded if fields and all(map(_is_too_large, named)) else errors.InvalidRequest
+    return kind(f"{first.pointer or 'body'}: {first.detail}", errors=fields)
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -14,11 +15,12 @@ from service.api.compression import matches
 from service.api.dependencies import Administers, Parts, Reads, ServiceParts, WhoAsks
 from service.api.downloads import Download
 from service.api.routes import Route
-from service.api.streaming import spooled
+from service.api.streaming import bounded_by, spooled
 from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
 from service.operations import audit, matrix_import, rows
 from service.operations.npy import read_floats
 from service.operations.row_warnings import row_warnings
+from service.operations.sizes import n_examples_of_matrix
 from service.operations.whole_rows import npy_bytes, npy_chunks
 
 router = APIRouter(route_class=Route, prefix="/v1/matrices/{matrix_id}", tags=["rows"])
@@ -49,6 +51,7 @@ async def put_row(
     setting: Annotated[str | None, Query(description="JSON of the setting, to be checked")] = None,
 ) -> schemas.ImportedRow:
     media_type = media_type_of(request, set(READERS))
+    await bounded_by(request, parts, partial(n_examples_of_matrix, matrix_id=matrix_id))
     origin = rows.RowOrigin(
         family=family,
         n_examples=n_examples,

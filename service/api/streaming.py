@@ -16,18 +16,33 @@ from starlette.concurrency import run_in_threadpool
 from forgetcast import schemas
 from forgetcast.errors import InvalidRequest
 from service.api.dependencies import Parts, Reads, ServiceParts
+from service.api.limits import admit
 from service.api.pages import after_position, page
 from service.api.routes import Route
 from service.operations import jobs
+from service.storage.database import Session
 from service.storage.events import newest_event
 
 router = APIRouter(route_class=Route, tags=["jobs"])
 T = TypeVar("T")
 
 IN_MEMORY = 1 << 20
+BYTES_AN_EXAMPLE = 1 << 10  # of a row or of cells, whatever the form
 PING_EVERY = 15.0
 POLL_EVERY = 0.25
 LONGEST_WAIT = 30
+
+
+async def bounded_by(request: Request, parts: Parts, n_examples: Callable[[Session], int]) -> int:
+    """Let the body be as large as so many examples may need, and say how many they are."""
+
+    def count() -> int:
+        with parts.database.read() as session:
+            return n_examples(session)
+
+    found = await run_in_threadpool(count)
+    admit(request.scope, parts.settings.max_body_bytes + BYTES_AN_EXAMPLE * found)
+    return found
 
 
 async def spooled(request: Request, operation: Callable[[BinaryIO], T]) -> T:

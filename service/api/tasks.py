@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from forgetcast import schemas
 from forgetcast.errors import ForgetcastError
-from service.api.dependencies import Measures, Reads, ServiceParts, Submits, WhoAsks
+from service.api.dependencies import Measures, Parts, Reads, ServiceParts, Submits, WhoAsks
 from service.api.jobs import POLL_AFTER
-from service.api.once import REPLAYED, Created, OncePerKey
+from service.api.large_documents import LargeDocument
+from service.api.once import REPLAYED, Created, OncePerKey, OnceRead
 from service.api.pages import after, page
 from service.api.routes import Route
+from service.api.streaming import bounded_by, spooled
+from service.api.upstream_sets import media_type_of
 from service.operations import forecasts, jobs, tasks
 from service.operations.measurements import post_measurements
+from service.operations.sizes import n_examples_of_task
 from service.operations.workers import order_warnings
 from service.storage.database import Session
 
 router = APIRouter(route_class=Route, prefix="/v1/tasks", tags=["tasks"])
+
+JSON = "application/json"
+PIECE = 1 << 16
+MEASUREMENTS = LargeDocument(schemas.MeasurementsCreate, "cells", schemas.Cell)
 
 
 @router.post(
@@ -93,22 +102,33 @@ def create_job(
     response_model=schemas.Forecast,
     responses={202: {"model": schemas.Task, "description": "The cells are stored; `warnings` says why no forecast is"}},
 )
-def create_measurements(
-    task_id: str, posted: schemas.MeasurementsCreate, parts: ServiceParts, once: OncePerKey
-) -> Response:
-    with parts.database.transaction() as session:
-        is_replay = once.is_replay(session)
-        if not is_replay:
-            post_measurements(session, task_id, posted)
-        task = tasks.read_task(session, task_id)
-    headers = REPLAYED if is_replay else {}
+async def create_measurements(task_id: str, request: Request, parts: ServiceParts, once: OnceRead) -> Response:
+    media_type_of(request, {JSON})
+    n_examples = await bounded_by(request, parts, partial(n_examples_of_task, task_id=task_id))
+
+    def store(body: BinaryIO) -> Response:
+        this = once.read(iter(partial(body.read, PIECE), b""))
+        body.seek(0)
+        posted = MEASUREMENTS.read(body, most=n_examples)
+        with parts.database.transaction() as session:
+            is_replay = this.is_replay(session)
+            if not is_replay:
+                post_measurements(session, task_id, posted)
+            task = tasks.read_task(session, task_id)
+        return _measured(parts, task, REPLAYED if is_replay else {})
+
+    return await spooled(request, store)
+
+
+def _measured(parts: Parts, task: schemas.Task, headers: dict[str, str]) -> Response:
+    """The forecast, else that the cells are there all the same and must not be sent again."""
     try:
         with parts.database.read() as session:
-            forecast = forecasts.summary(forecasts.complete(session, parts.cache, task_id))
-        return Response(forecast.model_dump_json(), headers=headers, media_type="application/json")
-    except ForgetcastError as error:  # the cells are there all the same, and must not be sent again
+            forecast = forecasts.summary(forecasts.complete(session, parts.cache, task.id))
+        return Response(forecast.model_dump_json(), headers=headers, media_type=JSON)
+    except ForgetcastError as error:
         stored = task.model_copy(update={"warnings": [f"{error.code}: {error}"]})
-        location = {"Location": f"/v1/tasks/{task_id}/forecast", "Retry-After": POLL_AFTER}
+        location = {"Location": f"/v1/tasks/{task.id}/forecast", "Retry-After": POLL_AFTER}
         return JSONResponse(stored.model_dump(mode="json"), 202, headers | location)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from forgetcast import strict_json
 from forgetcast.errors import FieldError, InvalidRequest, LimitExceeded
 
 T = TypeVar("T", bound=BaseModel)
@@ -34,12 +34,11 @@ def parse_lines(source: BinaryIO, shape: type[T]) -> Iterator[tuple[int, T]]:
 
 
 def load_json(line: bytes, number: int) -> Any:
-    """One line of JSON. Raises InvalidRequest, also for NaN and infinity, which are not JSON."""
+    """One line of JSON. Raises InvalidRequest, also for NaN and infinity, which are not JSON, and repeated names."""
     try:
-        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        wrong_line(number, "", f"not a JSON value: {reason}")
+        return strict_json.load(line)
+    except ValueError as error:
+        wrong_line(number, "", f"not a JSON value: {error}")
 
 
 def parse_value(value: Any, shape: type[T], number: int) -> T:
@@ -56,7 +55,3 @@ def wrong_line(number: int, field: str, detail: str) -> NoReturn:
     where = f"line {number}" + (f", field {field}" if field else "")
     pointer = f"/{number - 1}" + (f"/{field}" if field else "")
     raise InvalidRequest(f"{where}: {detail}", errors=(FieldError(pointer, detail),))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number in JSON")
