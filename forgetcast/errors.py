@@ -14,7 +14,7 @@ ForgetcastError
   Conflict          IdInUse, UpstreamSetSealed, UpstreamSetOpen, TextsMissing, ApiKeyEnded, RowKnown, TaskExists,
                     RecipeMismatch, JobActive, JobEnded, NotMeasured, FitFailed, VersionChanged, WriteConflict,
                     IdempotencyConflict, IdempotencyInFlight
-  AccessDenied      Unauthenticated, Forbidden
+  AccessDenied      Unauthenticated, Forbidden, CrossSite
   TooManyRequests   RateLimited, TooManyJobs
   Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
   WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NothingToScore, NotReproducible,
@@ -373,6 +373,12 @@ class Forbidden(AccessDenied):
     """The API key lacks the scope for this."""
 
     code = "forbidden"
+
+
+class CrossSite(AccessDenied):
+    """A service without API keys is for this machine alone, and for no page of another site."""
+
+    code = "cross_site"
 
 
 class TooManyRequests(ForgetcastError):

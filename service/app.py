@@ -70,11 +70,11 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, database: Database, queue: JobQueue) -> FastAPI:
-    """The HTTP service over a migrated database."""
+def create_app(settings: Settings, database: Database, queue: JobQueue, token: str | None = None) -> FastAPI:
+    """The HTTP service over a migrated database; `token`: what a caller has to show while there are no API keys."""
     cache = ForecastCache(settings.cache_dir, settings.forecast_memory_bytes)
     versions = VersionReader(versions_statement(database, MODEL_VERSION))
-    parts = Parts(settings, database, queue, KnownKeys(database), cache, versions)
+    parts = Parts(settings, database, queue, KnownKeys(database, token), cache, versions)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

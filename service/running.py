@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import click
 
 from forgetcast.errors import ConfigurationError
+from service.api.embedded import is_loopback
 from service.app import create_app
 from service.logs import configure_logs
 from service.operations import keys
 from service.queue import open_queue
+from service.seclusion import seclude
 from service.server import serve_app
 from service.settings import Settings, read_settings
+from service.start_token import kept_in, new_token
 from service.storage import schema
 from service.storage.database import Database
 
@@ -29,6 +31,7 @@ GIVES_BACK_WITHIN = timedelta(seconds=15)  # a worker whose child has saved what
 
 def run_everything(host: str, port: int) -> None:
     """Database, API and one worker, until a signal. Raises ConfigurationError."""
+    seclude()
     settings = read_settings()
     database = Database(settings.database, patience=settings.database_timeout)
     schema.migrate(database)
@@ -40,6 +43,7 @@ def run_everything(host: str, port: int) -> None:
 
 def run_api(host: str, port: int) -> None:
     """The API, until a signal. Raises ConfigurationError, SchemaMismatch."""
+    seclude()
     settings = read_settings()
     database = Database(settings.database, patience=settings.database_timeout)
     schema.check_schema(database)
@@ -55,11 +59,13 @@ def migrate_database() -> str:
 def _ready(settings: Settings, database: Database, host: str, port: int) -> Callable[[], None]:
     """What serves until a signal. Raises ConfigurationError."""
     configure_logs(settings.log_format)
-    app = create_app(settings, database, open_queue(settings.redis_url))
+    token = None if _has_keys(database) else new_token()
+    app = create_app(settings, database, open_queue(settings.redis_url), token)
 
     def serve() -> None:
         click.echo(f"Forgetcast at http://{host}:{port}, documentation at http://{host}:{port}/docs", err=True)
-        serve_app(app, host, port, app.state.parts.draining, settings.drain_delay)
+        with nullcontext() if token is None else kept_in(settings.home, port, token):
+            serve_app(app, host, port, app.state.parts.draining, settings.drain_delay)
 
     return serve
 
@@ -84,9 +90,7 @@ def _worker(drain_grace: timedelta) -> Iterator[None]:
 
 def _check_address(database: Database, host: str, port: int) -> None:
     """Beyond loopback only with API keys; and a port that is taken is said before anything starts."""
-    with database.read() as session:
-        guarded = keys.has_keys(session)
-    if not guarded and not _is_loopback(host):
+    if not is_loopback(host) and not _has_keys(database):
         raise ConfigurationError(
             f"{host} is reachable from other machines and there are no API keys; make one first: "
             f"forgetcast key create --name admin --scope admin"
@@ -99,8 +103,6 @@ def _check_address(database: Database, host: str, port: int) -> None:
             raise ConfigurationError(f"cannot bind {host}:{port}: {error.strerror}; choose another --port") from error
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _has_keys(database: Database) -> bool:
+    with database.read() as session:
+        return keys.has_keys(session)

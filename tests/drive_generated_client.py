@@ -1,6 +1,6 @@
 """A whole task through a client that openapi-python-client generated as `forgetcast_api`; run where it is installed.
 
-python drive_generated_client.py URL
+python drive_generated_client.py URL TOKEN
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from forgetcast_api import Client
+from forgetcast_api import AuthenticatedClient as Client
 from forgetcast_api.api.data_sets import put_dataset
 from forgetcast_api.api.forecasts import read_forecast, read_forgotten
 from forgetcast_api.api.jobs import read_job
@@ -29,8 +29,8 @@ RECIPE = {"method": "full", "learning_rate": 1e-3, "steps": 2, "batch_size": 2, 
 SETTING = {"scored": "all", "max_tokens": 64, "dtype": "float32"}
 
 
-def main(url: str) -> None:
-    with Client(base_url=url, raise_on_unexpected_status=True, timeout=60.0) as client:
+def main(url: str, token: str) -> None:
+    with Client(base_url=url, token=token, raise_on_unexpected_status=True, timeout=60.0) as client:
         register_matrix(client)
         data = b"".join(b'{"text": "a task of its own, line %d"}\n' % line for line in range(8))
         sha256 = hashlib.sha256(data).hexdigest()
@@ -85,4 +85,4 @@ def a_file(content: bytes) -> File:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from forgetcast.start_token import read_token
 from service.storage.database import Database
 from service.storage.schema import migrate
 from tests.storage.rows import add_job
@@ -43,6 +44,7 @@ def test_sigterm_turns_readyz_503_answers_what_is_in_flight_and_lets_go_of_what_
         ThreadPoolExecutor() as threads,
     ):
         eventually(lambda: answers(client))
+        client.headers["Authorization"] = f"Bearer {read_token(int(port))}"
 
         def body() -> Iterator[bytes]:
             yield LINES[0]

@@ -157,7 +157,7 @@ def wait_until_fitted(client: ForgetcastClient) -> None:
 
 @contextmanager
 def forgetcast(home: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the command line, ended with SIGTERM; its log is in the home folder."""
+    """A process of the command line, ended with SIGTERM; its log is in the home folder, which clients here know."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORGETCAST_")}
     own = {"FORGETCAST_HOME": str(home), "FORGETCAST_CACHE_DIR": str(home / "cache")}
     with (home / f"{arguments[0]}.log").open("ab") as output:
@@ -169,7 +169,9 @@ def forgetcast(home: Path, *arguments: str, **settings: str) -> Iterator[subproc
             stderr=output,
         )
     try:
-        yield process
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("FORGETCAST_HOME", str(home))
+            yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from forgetcast.client import ForgetcastClient
+from forgetcast.start_token import read_token
 from service.models import BaseModelFiles, write_models
 from tests.environments import environment_with, run_in
 from tests.test_end_to_end import forgetcast, free_port, wait_until_ready
@@ -30,12 +31,13 @@ def test_a_generated_client_drives_a_task_to_its_replay_set(tmp_path: Path) -> N
     with forgetcast(tmp_path, "up", "--port", url.rpartition(":")[2]):
         with ForgetcastClient(url=url) as client:
             wait_until_ready(client)
+        token = str(read_token(int(url.rpartition(":")[2])))
         (tmp_path / "configuration.json").write_text(json.dumps(CONFIGURATION))
         options = ["--meta", "none", "--config", str(tmp_path / "configuration.json")]
         package = str(tmp_path / "forgetcast_api")
         source = ["--url", f"{url}/openapi.json", "--output-path", package]
         run_in(environment, "openapi-python-client", "generate", *source, *options)
-        said = json.loads(run_in(environment, "python", str(DRIVER), url, PYTHONPATH=str(tmp_path)).stdout)
+        said = json.loads(run_in(environment, "python", str(DRIVER), url, token, PYTHONPATH=str(tmp_path)).stdout)
     assert said["job"]["state"] == "succeeded"
     assert (said["forecast"]["n_tasks"], said["forecast"]["n_measured"]) == (4, 6)
     replayed = [example["id"] for example in said["replay_set"]["data"]]

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from forgetcast.schemas import Progress
+from service.seclusion import seclude
 from service.storage.attempts import ChildEnd
 from service.storage.events import Level
 
@@ -44,10 +45,14 @@ GIVEN = {
 
 # Asks Linux to kill the process when the thread that started it ends, then becomes the command. Beside it stays a guard
 # that waits for the same end on stdin and kills what the command has started, which the kernel's signal does not reach.
-# As a program of its own because a preexec_fn may deadlock beside other threads; PR_SET_PDEATHSIG is 1.
+# As a program of its own because a preexec_fn may deadlock beside other threads; PR_SET_PDEATHSIG is 1. Also root gives
+# up, by PR_CAPBSET_DROP (24), the capabilities SYS_PTRACE (19), SYS_ADMIN (21) and PERFMON (38): they open what
+# service/seclusion.py shuts.
 DIE_WITH_PARENT = """\
 import ctypes, os, resource, signal, sys
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the user's texts
+for capability in 19, 21, 38:
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
 if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.closerange(1, 65536)
@@ -84,6 +89,7 @@ class Child:
         held: Sequence[int] = (),
     ) -> None:
         """`also`: variables of this child alone; `held`: descriptors of locks that it keeps as long as it lives."""
+        seclude()
         with (folder / LOG).open("wb") as log:
             self._process = subprocess.Popen(
                 _with_parent([*command, str(folder)]),

@@ -19,6 +19,7 @@ from service.logs import configure_logs
 from service.models import Models
 from service.operations.reaping import Reaper
 from service.queue import JobQueue, open_queue
+from service.seclusion import seclude
 from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.storage.schema import check_schema
@@ -47,6 +48,7 @@ def run_worker(
     until_eof: bool,
 ) -> None:
     """Run what `forgetcast worker` asks for until it is stopped; parameters are its options."""
+    seclude()
     settings = read_settings()
     configure_logs(settings.log_format)
     database = Database(settings.database, patience=settings.database_timeout)

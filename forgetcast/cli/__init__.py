@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": Command("forgetcast.cli.doctor:doctor", "Check service, key, workers and this machine."),
     "login": Command("forgetcast.cli.login:login", "Store a service's URL and your API key for it."),
     "logout": Command("forgetcast.cli.login:logout", "Delete what login stored."),
+    "token": Command("forgetcast.cli.token:token", "Print what a service without API keys asks other programs for."),
     "completion": Command("forgetcast.cli.completion:completion", "Make a shell complete commands and options."),
     # Server commands live outside the wheel; a string is not an import.
     "up": Command("service.commands:up", "Run everything on this machine: API and one worker, nothing to configure."),

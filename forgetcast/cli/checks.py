@@ -111,7 +111,7 @@ def _matrix(matrix: Matrix) -> Check:
 def _key(caller: Caller) -> Check:
     scopes = ", ".join(caller.scopes)
     if caller.key is None:
-        return Check("key", State.OK, f"the service has none; anybody on its machine may {scopes}")
+        return Check("key", State.OK, f"the service has none; who can read its state folder may {scopes}")
     said = f"{caller.key.id} ({caller.key.name}) may {scopes}"
     ends = caller.key.expires_at
     if ends is None:

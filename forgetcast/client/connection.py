@@ -7,7 +7,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
@@ -31,6 +31,7 @@ from forgetcast.errors import (
     UnexpectedAnswer,
 )
 from forgetcast.schemas import ID_PATTERN, Page
+from forgetcast.start_token import read_token
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
@@ -46,6 +47,7 @@ PARQUET_NAMES = (".parquet", ".pq")
 CHUNK = 1 << 20
 PAGE_SIZE = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DEFAULT_PORT = 80  # of a URL without one
 
 Params = Mapping[str, Any]
 Body = bytes | Path
@@ -62,13 +64,16 @@ class Connection:
     ) -> None:
         self.url, key = _address(url, api_key)
         self.timeout = timeout.total_seconds()
+        address = httpx2.URL(_checked(self.url))
+        is_local = address.host in LOOPBACK
         self.http = httpx2.Client(
-            base_url=_checked(self.url),
+            base_url=address,
             headers=_headers(key),
+            auth=_StartToken(address.port or DEFAULT_PORT) if is_local and not key else None,
             timeout=self.timeout,
             transport=transport,
             # A proxy for the world outside cannot reach a service on this machine.
-            trust_env=httpx2.URL(self.url).host not in LOOPBACK,
+            trust_env=not is_local,
         )
 
     def request(
@@ -188,6 +193,19 @@ class Connection:
         if isinstance(error, httpx2.TimeoutException):
             return ServiceUnreachable(f"{self.url} did not answer within {self.timeout:g} s")
         return ServiceUnreachable(f"nothing answers at {self.url} ({str(error) or type(error).__name__})")
+
+
+class _StartToken(httpx2.Auth):
+    """Shows a service without keys on this machine its start-up token, which another start replaces."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response]:
+        token = read_token(self._port)
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
+        yield request
 
 
 class _Failure(NamedTuple):

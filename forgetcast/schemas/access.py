@@ -46,7 +46,7 @@ class ApiKeyCreated(ApiKey):
 class Caller(Shape):
     """Who asks, as the service sees it."""
 
-    key: ApiKey | None = Field(description="null: a service without keys, which only this machine can reach")
+    key: ApiKey | None = Field(description="null: a service without keys, for this machine alone")
     scopes: list[Scope] = Field(description="what may be done; `admin` includes the others")
 
 

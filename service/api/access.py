@@ -9,15 +9,17 @@ from functools import partial
 
 from forgetcast.errors import Unauthenticated
 from service.api.asgi import App, Receive, Scope, Send, header
+from service.api.embedded import check_local
 from service.api.known_keys import KnownKeys
 from service.api.rates import Rates
 from service.operations.keys import Caller
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
+OPEN_WITHOUT_KEYS = frozenset({"/docs"})  # where a start-up token is typed; with keys it is closed like the rest
 
 
 class Access:
-    """ASGI layer that sets scope["caller"] or raises Unauthenticated or RateLimited."""
+    """ASGI layer that sets scope["caller"] or raises Unauthenticated, CrossSite or RateLimited."""
 
     def __init__(self, app: App, keys: KnownKeys, rates: Rates) -> None:
         self._app = app
@@ -26,10 +28,18 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            scope["caller"] = await self._admitted(scope)
+            await self._admit(scope)
         await self._app(scope, receive, send)
 
-    async def _admitted(self, scope: Scope) -> Caller:
+    async def _admit(self, scope: Scope) -> None:
+        await self._keys.refresh()
+        if not self._keys.any_made:
+            check_local(scope)
+            if scope["path"] in OPEN_WITHOUT_KEYS:
+                return
+        scope["caller"] = await self._caller(scope)
+
+    async def _caller(self, scope: Scope) -> Caller:
         kind, _, key = header(scope, b"authorization").partition(" ")
         presented = key.strip() if kind.lower() == "bearer" else ""
         caller = self._keys.remembered(presented)
@@ -43,7 +53,7 @@ class Access:
     async def _looked_for(self, presented: str, scope: Scope) -> Caller:
         address = (scope.get("client") or ("",))[0]
         guesses = header(scope, b"authorization") != ""  # without one nobody guesses at keys
-        if guesses and self._keys.fresh:
+        if guesses:
             self._rates.check_failures(address)
         try:
             return await self._keys.caller(presented)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 
 from forgetcast.errors import Unauthenticated
@@ -13,14 +14,27 @@ REMEMBERED = 4.0  # seconds; a revoked key works for no longer, in whichever pro
 LOOKS = 0.1  # seconds between two, however many ask with keys that are unknown
 
 
-class KnownKeys:
-    """Callers by the key they present. While no key was ever made everybody is admitted; a first key closes it."""
+START_UP = (
+    "this service has no API keys yet and asks for its start-up token, which `forgetcast` finds in the service's state "
+    "folder: run it as the user who started the service, with the same FORGETCAST_HOME"
+)
 
-    def __init__(self, database: Database) -> None:
+
+class KnownKeys:
+    """Callers by the key they present. While no key was ever made, whoever has the start-up token is admitted."""
+
+    def __init__(self, database: Database, token: str | None = None) -> None:
+        """Without a `token` everybody is admitted until there is a key."""
         self._database = database
+        self._token = token
         self._look = SharedLook(self._read, at_most_every=LOOKS)
         self._keys = LiveKeys({}, any_made=True)
         self._read_at = -REMEMBERED
+
+    @property
+    def any_made(self) -> bool:
+        """Whether there was ever a key, as it was seen last."""
+        return self._keys.any_made
 
     @property
     def fresh(self) -> bool:
@@ -38,8 +52,13 @@ class KnownKeys:
             await self._look()
             found = self._of(presented)
         if found is None:
-            raise Unauthenticated
+            raise Unauthenticated(*([] if self.any_made else [START_UP]))
         return found
+
+    async def refresh(self) -> None:
+        """Look again where what is remembered is too old. Raises DatabaseUnavailable."""
+        if not self.fresh:
+            await self._look()
 
     async def admits(self, presented: str) -> bool:
         """Whether this key still is a caller's, for a stream that outlives its first look."""
@@ -56,7 +75,10 @@ class KnownKeys:
         self._look.close()
 
     def _of(self, presented: str) -> Caller | None:
-        return self._keys.caller(presented) if self._keys.any_made else ANYBODY
+        if self._keys.any_made:
+            return self._keys.caller(presented)
+        shows_token = self._token is None or hmac.compare_digest(presented.encode(), self._token.encode())
+        return ANYBODY if shows_token else None
 
     def _read(self) -> None:
         began = time.monotonic()

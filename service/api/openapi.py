@@ -25,7 +25,7 @@ REFERENCE = "#/components/schemas/{model}"
 DOCUMENT, DOCUMENTATION = "/openapi.json", "/docs"
 
 SHARED = (errors.LimitExceeded, errors.Internal, errors.Busy, errors.DatabaseUnavailable)
-WITH_KEY = (errors.Unauthenticated, errors.Forbidden, errors.RateLimited)
+WITH_KEY = (errors.Unauthenticated, errors.Forbidden, errors.CrossSite, errors.RateLimited)
 WITH_BODY = (errors.LimitExceeded, errors.RequestTimeout, errors.UnsupportedMediaType, errors.InvalidRequest)
 LINE_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE = 414, 431, 413
 BINARY = {"type": "string", "format": "binary"}

@@ -28,6 +28,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     # 401, 403: who asks
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.CrossSite: 403,
     # 404: an unknown id in the path
     errors.UpstreamSetNotFound: 404,
     errors.MatrixNotFound: 404,

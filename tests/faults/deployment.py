@@ -24,6 +24,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from forgetcast import schemas
+from forgetcast.start_token import token_file
 from service.app import create_app
 from service.operations.datasets import store_dataset
 from service.operations.tasks import register_task
@@ -103,12 +104,17 @@ class Api(Running):
 
     url = ""
     key = ""
+    token_file = Path()  # of the start-up token, which takes the place of a key while there is none
 
     def request(
         self, method: str, path: str, *, timeout: float = 10.0, headers: Mapping[str, str] | None = None, **given: Any
     ) -> httpx2.Response:
-        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        return httpx2.request(method, self.url + path, timeout=timeout, headers={**own, **(headers or {})}, **given)
+        headers = {**self.credentials(), **(headers or {})}
+        return httpx2.request(method, self.url + path, timeout=timeout, headers=headers, **given)
+
+    def credentials(self) -> dict[str, str]:
+        key = self.key or (self.token_file.read_text() if self.token_file.is_file() else "")
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def get(self, path: str, **given: Any) -> httpx2.Response:
         return self.request("GET", path, **given)
@@ -202,6 +208,7 @@ class Deployment:
         command = [*before, *FORGETCAST, "serve", "--host", host, "--port", str(port), *options]
         api = self._start(Api, command, "api", settings)
         api.url = f"http://{host}:{port}"
+        api.token_file = token_file(self.home, port)
         return api
 
     def command(self, *arguments: str, **settings: str) -> Running:

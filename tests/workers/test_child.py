@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 import time
 from datetime import timedelta
@@ -53,6 +54,32 @@ def test_the_started_process_sees_only_that_environment(tmp_path):
     seen = json.loads(dump.read_text())
     assert not {"FORGETCAST_DATABASE_URL", "MY_PASSWORD"} & seen.keys()
     assert seen["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+
+
+READS_PARENT = """
+import json, os, sys
+from pathlib import Path
+found = {}
+for name in ("environ", "mem"):
+    try:
+        with open(f"/proc/{os.getppid()}/{name}", "rb") as file:
+            found[name] = file.read(1 << 20).decode("utf-8", "replace").strip(chr(0)) if name == "environ" else "open"
+    except OSError:
+        found[name] = ""
+scratch = Path(sys.argv[1], "found.tmp")
+scratch.write_text(json.dumps(found))
+scratch.rename(scratch.with_suffix(".json"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a way in")
+def test_a_child_reads_neither_environment_nor_memory_of_its_parent(tmp_path):
+    with Child(tmp_path, (sys.executable, "-c", READS_PARENT)):
+        eventually((tmp_path / "found.json").exists)
+    assert json.loads((tmp_path / "found.json").read_text()) == {"environ": "", "mem": ""}
+    assert "PATH" in os.environ, "the parent itself goes on to know its environment"
+    shown = subprocess.run(["/bin/sh", "-c", "echo $PATH"], capture_output=True, text=True).stdout
+    assert shown.strip() == os.environ["PATH"], "and gives it to what it starts"
 
 
 def test_leaving_kills_the_child_and_what_it_started(tmp_path):
