@@ -280,8 +280,9 @@ class Event(Table):
     """What happened to a job, in order; read by lists and by the event stream alike."""
 
     __tablename__ = "event"
+    __table_args__ = (sa.Index("ix_event_order", "job_id", "id"),)
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
-    job_id: Mapped[str] = mapped_column(sa.ForeignKey("job.id"), index=True)
+    job_id: Mapped[str] = mapped_column(sa.ForeignKey("job.id"))
     type: Mapped[str] = mapped_column(sa.String(16))
     level: Mapped[str] = mapped_column(sa.String(8))
     message: Mapped[str]
