@@ -86,6 +86,7 @@ def create_app(settings: Settings, database: Database, queue: JobQueue, token: s
         await run_in_threadpool(reaping.join, LAST_TURN)
         await versions.close()
         parts.known_keys.close()
+        parts.watch.close()
         database.close()
 
     app = FastAPI(

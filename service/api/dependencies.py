@@ -13,6 +13,7 @@ from forgetcast.schemas import Scope
 from service.api.known_keys import KnownKeys
 from service.api.questions import KnownQuestions
 from service.api.versions import VersionReader
+from service.api.watching import JobWatch
 from service.models import Models
 from service.operations.forecast_cache import ForecastCache
 from service.operations.keys import Caller
@@ -34,10 +35,12 @@ class Parts:
     versions: VersionReader
     questions: KnownQuestions = field(default_factory=KnownQuestions)
     probe_sets: ProbeSets = field(init=False)
+    watch: JobWatch = field(init=False)
     draining: threading.Event = field(default_factory=threading.Event)  # set when this process is to end
 
     def __post_init__(self) -> None:
         self.probe_sets = ProbeSets(self.cache)
+        self.watch = JobWatch(self.database, self.known_keys, self.draining)
 
     def models(self) -> Models:
         """Read anew each time: an operator adds a model without a restart."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Sequence
 
 from forgetcast.errors import Unauthenticated
 from service.api.shared_looks import SharedLook
@@ -27,9 +28,9 @@ class KnownKeys:
         """Without a `token` everybody is admitted until there is a key."""
         self._database = database
         self._token = token
-        self._look = SharedLook(self._read, at_most_every=LOOKS)
+        self._look = SharedLook[None, None](self._read, at_most_every=LOOKS)
         self._keys = LiveKeys({}, any_made=True)
-        self._read_at = -REMEMBERED
+        self.read_at = -REMEMBERED
 
     @property
     def any_made(self) -> bool:
@@ -39,7 +40,7 @@ class KnownKeys:
     @property
     def fresh(self) -> bool:
         """Whether what is remembered may still be believed."""
-        return time.monotonic() - self._read_at < REMEMBERED
+        return time.monotonic() - self.read_at < REMEMBERED
 
     def remembered(self, presented: str) -> Caller | None:
         """The caller, where that can be told without a look."""
@@ -49,7 +50,7 @@ class KnownKeys:
         """The caller, by a look that many share where it takes one. Raises Unauthenticated, DatabaseUnavailable."""
         found = self.remembered(presented)
         if found is None and not (self.fresh and LiveKeys.cannot_be(presented)):
-            await self._look()
+            await self._look(None)
             found = self._of(presented)
         if found is None:
             raise Unauthenticated(*([] if self.any_made else [START_UP]))
@@ -58,7 +59,7 @@ class KnownKeys:
     async def refresh(self) -> None:
         """Look again where what is remembered is too old. Raises DatabaseUnavailable."""
         if not self.fresh:
-            await self._look()
+            await self._look(None)
 
     async def admits(self, presented: str) -> bool:
         """Whether this key still is a caller's, for a stream that outlives its first look."""
@@ -69,7 +70,7 @@ class KnownKeys:
 
     def forget(self) -> None:
         """After a change of keys by this process, which then holds at once."""
-        self._read_at = -REMEMBERED
+        self.read_at = -REMEMBERED
 
     def close(self) -> None:
         self._look.close()
@@ -80,8 +81,9 @@ class KnownKeys:
         shows_token = self._token is None or hmac.compare_digest(presented.encode(), self._token.encode())
         return ANYBODY if shows_token else None
 
-    def _read(self) -> None:
+    def _read(self, asked: Sequence[None]) -> dict[None, None]:
         began = time.monotonic()
         with self._database.read() as session:
             self._keys = live_keys(session)
-        self._read_at = began
+        self.read_at = began
+        return dict.fromkeys(asked)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from service import metrics
 from service.storage.database import after_commit
-from service.storage.tables import Event
+from service.storage.tables import Event, Job
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +44,16 @@ def list_events(session: Session, job_id: str, after: int, limit: int) -> Sequen
     return session.scalars(found.order_by(Event.id).limit(limit)).all()
 
 
-def newest_event(session: Session) -> int:
-    """The id of the newest event of any job; 0 when there is none."""
-    return session.scalar(sa.select(sa.func.max(Event.id))) or 0
+def newest_event(session: Session, job_id: str) -> int:
+    """The id of the newest event of a job; 0 when there is none."""
+    return session.scalar(sa.select(sa.func.max(Event.id)).where(Event.job_id == job_id)) or 0
+
+
+def newest_events(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """The id of the newest event of each of these jobs that is there."""
+    newest = sa.select(sa.func.max(Event.id)).where(Event.job_id == Job.id).scalar_subquery()
+    found = session.execute(sa.select(Job.id, newest).where(Job.id.in_(job_ids)))
+    return {job_id: event_id or 0 for job_id, event_id in found}
 
 
 def _note_change(job_id: str, level: Level, data: dict[str, Any]) -> None:
