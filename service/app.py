@@ -32,6 +32,7 @@ from service.api.access import Access
 from service.api.access_log import AccessLog
 from service.api.compression import compressed
 from service.api.dependencies import Parts
+from service.api.head import Head
 from service.api.known_keys import KnownKeys
 from service.api.limits import Limits
 from service.api.openapi import add_openapi
@@ -111,8 +112,8 @@ def create_app(settings: Settings, database: Database, queue: JobQueue, token: s
 
 
 def _layers(app: Any, parts: Parts, rates: Rates) -> AccessLog:
-    """From the outside in: a request's log line, its limits, who asks, its place, known questions, compression."""
-    known = WarmReads(compressed(app), parts)
+    """From the outside in: log line, limits, who asks, a place, HEAD, known questions, compression of the answer."""
+    known = Head(WarmReads(compressed(app), parts))
     admitted = Access(Places(known, parts.settings), parts.known_keys, rates)
     return AccessLog(Limits(admitted, parts.settings))
 

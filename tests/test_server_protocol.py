@@ -24,7 +24,7 @@ from service.storage.database import Database, Session
 from service.storage.jobs import insert_job
 from service.storage.tables import Matrix, Task, UpstreamSet
 from tests.api_keys import create_key
-from tests.slow_clients import serving
+from tests.slow_clients import answer_of, head, serving
 
 
 @pytest.fixture
@@ -164,3 +164,13 @@ def waiting_job(session: Session) -> str:
     session.add(Task(id="task", matrix_id="m", measure="probe", seed=1))
     session.flush()
     return insert_job(session, task_id="task", measure="probe", positions=b"\0\0\0\0").id
+
+
+def test_the_answer_to_head_ends_with_its_head(port: int) -> None:
+    """Whatever length it names: the next answer follows at once."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(head("HEAD", "/openapi.json") + head("GET", "/healthz", Connection="close"))
+        answers = answer_of(connection)
+    first, second, body = answers.split(b"\r\n\r\n")
+    assert b"content-length: " in first and int(first.partition(b"content-length: ")[2].split()[0]) > 10_000
+    assert second.startswith(b"HTTP/1.1 200") and body == b'{"status":"ok"}'

@@ -9,12 +9,8 @@ from dataclasses import dataclass, field
 
 from forgetcast import errors, schemas
 from forgetcast.errors import ForgetcastError
+from service.api.media_types import JSON_LINES, NPY, NPZ, PARQUET
 
-JSON = "application/json"
-JSON_LINES = "application/x-ndjson"
-NPY = "application/x-npy"
-NPZ = "application/x-npz"
-PARQUET = "application/vnd.apache.parquet"
 EVENT_STREAM = "text/event-stream"
 PLAIN = "text/plain"
 

@@ -8,24 +8,15 @@ from fastapi import APIRouter, Request, Response
 
 from forgetcast import schemas
 from service.api.dependencies import ServiceParts, Submits
+from service.api.media_types import GZIP, JSON, JSON_LINES, PARQUET, ZSTD, media_type_of
 from service.api.routes import Route
 from service.api.streaming import spooled
-from service.api.upstream_sets import media_type_of
 from service.operations.datasets import store_dataset
 
 router = APIRouter(route_class=Route, prefix="/v1/datasets", tags=["data sets"])
 
 # What a data set may be called; what it is, its first bytes say.
-MEDIA_TYPES = {
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/x-jsonlines",
-    "application/json",
-    "application/gzip",
-    "application/zstd",
-    "application/vnd.apache.parquet",
-    "text/plain",
-}
+WRAPPED = (JSON_LINES, JSON, GZIP, ZSTD, PARQUET)
 
 
 @router.put(
@@ -34,7 +25,7 @@ MEDIA_TYPES = {
 async def put_dataset(
     sha256: schemas.Sha256, request: Request, response: Response, parts: ServiceParts
 ) -> schemas.Dataset:
-    media_type_of(request, MEDIA_TYPES)
+    media_type_of(request, WRAPPED)
 
     def store(body: BinaryIO) -> tuple[schemas.Dataset, bool]:
         with parts.database.transaction() as session:

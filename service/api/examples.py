@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.api.contract import JSON_LINES, NPY, NPZ, PARQUET
+from service.api.media_types import JSON_LINES, NPY, NPZ, PARQUET
 from service.api.report_examples import ANALYSIS, BACKTEST
 
 AT = "2026-12-01T09:30:00Z"

@@ -10,10 +10,9 @@ from forgetcast import schemas
 from service.api.answers import IfNoneMatch, answer, completed, validators
 from service.api.dependencies import Reads, ServiceParts
 from service.api.downloads import Download
+from service.api.media_types import JSON_LINES, NPY, PARQUET
 from service.api.questions import Asked, Question
 from service.api.routes import Route
-from service.api.rows import NPY
-from service.api.upstream_sets import JSON_LINES, PARQUET
 from service.operations import forecasts
 from service.operations.forecast_cache import Completed
 from service.operations.forecasts import DEFAULT_LEVEL

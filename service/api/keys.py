@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from forgetcast import schemas
 from service.api.dependencies import Administers, ServiceParts, WhoAsks
 from service.api.once import Created, OncePerKey
-from service.api.pages import after, after_position, page
+from service.api.pages import Paged
 from service.api.routes import Route
 from service.operations import audit, keys
 from service.storage.database import Session
@@ -34,12 +33,10 @@ def create_api_key(wanted: schemas.ApiKeyCreate, caller: WhoAsks, parts: Service
 
 
 @router.get("/api-keys", summary="List API keys, without their secrets")
-def list_api_keys(
-    parts: ServiceParts, limit: Annotated[int, Query(ge=1, le=1000)] = 20, cursor: str | None = None
-) -> schemas.Page[schemas.ApiKey]:
+def list_api_keys(parts: ServiceParts, paging: Paged) -> schemas.Page[schemas.ApiKey]:
     with parts.database.read() as session:
-        found = keys.list_keys(session, after(cursor), limit + 1)
-    return page([(key.id, key) for key in found], limit)
+        found = keys.list_keys(session, paging.after, paging.limit + 1)
+    return paging.page([(key.id, key) for key in found])
 
 
 @router.get("/api-keys/{key_id}", summary="Read an API key, without its secret")
@@ -77,13 +74,11 @@ def revoke_api_key(key_id: str, caller: WhoAsks, parts: ServiceParts) -> schemas
 
 
 @router.get("/audit", summary="What administrators did, newest first")
-def list_audit(
-    parts: ServiceParts, limit: Annotated[int, Query(ge=1, le=1000)] = 20, cursor: str | None = None
-) -> schemas.Page[schemas.AuditEntry]:
-    before = after_position(cursor)
+def list_audit(parts: ServiceParts, paging: Paged) -> schemas.Page[schemas.AuditEntry]:
+    before = paging.after_position
     with parts.database.read() as session:
-        found = audit.list_audit(session, None if before < 0 else before, limit + 1)
-    return page([(str(entry.id), entry) for entry in found], limit)
+        found = audit.list_audit(session, None if before < 0 else before, paging.limit + 1)
+    return paging.page([(str(entry.id), entry) for entry in found])
 
 
 def _created(created: schemas.ApiKeyCreated) -> Created:

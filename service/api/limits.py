@@ -8,9 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 
-from forgetcast.errors import ForgetcastError, Internal, LimitExceeded, RequestTimeout, UnsupportedMediaType
-from service.api.asgi import App, Message, Receive, Scope, Send, header
+from forgetcast.errors import (
+    ForgetcastError,
+    Internal,
+    InvalidRequest,
+    LimitExceeded,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from service.api.asgi import LISTS, SINGLE, App, Message, Receive, Scope, Send, header
 from service.api.problems import Refused, problem_response
 from service.settings import Settings
 
@@ -61,9 +69,21 @@ def _check_head(scope: Scope) -> None:
     if header_bytes > MOST_HEADER_BYTES:
         error = LimitExceeded(f"the headers have {header_bytes} bytes, at most {MOST_HEADER_BYTES} are read")
         raise Refused(error, 431)
+    _check_lines(scope)
     if header(scope, b"content-encoding") not in ("", "identity"):
         raise UnsupportedMediaType("a compressed body is not read here; send it as it is")
     check_length(scope)
+
+
+def _check_lines(scope: Scope) -> None:
+    """Make one line of several that are one list (RFC 9110, 5.3). Raises InvalidRequest where only one may be."""
+    times = Counter(name for name, _value in scope["headers"])
+    for name in [name for name, count in times.items() if count > 1]:
+        if name in SINGLE:
+            raise InvalidRequest(f"the header {name.decode()} stands there {times[name]} times; send it once")
+        if name in LISTS:
+            joined = b", ".join(value for found, value in scope["headers"] if found == name)
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != name] + [(name, joined)]
 
 
 def admit(scope: Scope, most_bytes: int) -> None:

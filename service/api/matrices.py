@@ -11,7 +11,7 @@ from forgetcast.schemas.reports import MatrixAnalysis, MatrixBacktest
 from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
 from service.api.forecasts import AsOf
 from service.api.once import Created, OncePerKey
-from service.api.pages import after, page
+from service.api.pages import Paged
 from service.api.routes import Route
 from service.operations import audit, fits, matrices
 from service.operations.probe_sets import read_probe_set as read_designed
@@ -32,12 +32,10 @@ def create_matrix(wanted: schemas.MatrixCreate, caller: WhoAsks, parts: ServiceP
 
 
 @router.get("", dependencies=[Reads], summary="List matrices")
-def list_matrices(
-    parts: ServiceParts, limit: Annotated[int, Query(ge=1, le=1000)] = 20, cursor: str | None = None
-) -> schemas.Page[schemas.Matrix]:
+def list_matrices(parts: ServiceParts, paging: Paged) -> schemas.Page[schemas.Matrix]:
     with parts.database.read() as session:
-        found = matrices.list_matrices(session, after(cursor), limit + 1)
-    return page([(matrix.id, matrix) for matrix in found], limit)
+        found = matrices.list_matrices(session, paging.after, paging.limit + 1)
+    return paging.page([(matrix.id, matrix) for matrix in found])
 
 
 @router.get("/{matrix_id}", dependencies=[Reads], summary="Read a matrix")

@@ -15,8 +15,9 @@ from forgetcast.errors import ForgetcastError
 from forgetcast.schemas import Problem, ProblemField
 from service.api.access import OPEN_PATHS
 from service.api.compression import accepts_gzip, packed
-from service.api.contract import JSON, JSON_LINES, OPERATIONS, Operation
+from service.api.contract import OPERATIONS, Operation
 from service.api.examples import FILES, example_of
+from service.api.media_types import JSON, JSON_LINES
 from service.api.problems import MEDIA_TYPE, STATUS, problem_body
 
 Document = dict[str, Any]
@@ -134,8 +135,7 @@ def _complete(shared: Document, path: str, method: str, operation: Document) -> 
     if takes_body:
         kinds.update(WITH_BODY)
     says = bool(operation.get("parameters")) or takes_body
-    if says:
-        kinds.add(errors.InvalidRequest)
+    kinds.add(errors.InvalidRequest)  # a query that nobody reads, if nothing else
     if method != "get":
         kinds.add(errors.WriteConflict)
     if _has_parameter(operation, "Idempotency-Key"):

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from forgetcast import schemas
 from service.api.dependencies import Reads, ServiceParts
+from service.api.pages import Paged
 from service.api.routes import Route
 from service.operations import queue, workers
 
@@ -13,17 +14,17 @@ router = APIRouter(route_class=Route, prefix="/v1", tags=["operation"])
 
 
 @router.get("/models", dependencies=[Reads], summary="Base models that tasks can be fine-tuned from")
-def list_models(parts: ServiceParts) -> schemas.Page[schemas.Model]:
-    entries = sorted(parts.models().entries.items())
-    models = [schemas.Model(id=model_id, revision=files.revision or None) for model_id, files in entries]
-    return schemas.Page(data=models, has_more=False, next_cursor=None)
+def list_models(parts: ServiceParts, paging: Paged) -> schemas.Page[schemas.Model]:
+    entries = parts.models().entries
+    models = {name: schemas.Model(id=name, revision=files.revision or None) for name, files in entries.items()}
+    return paging.page_of_all(models)
 
 
 @router.get("/workers", dependencies=[Reads], summary="Workers, with what they work on")
-def list_workers(parts: ServiceParts) -> schemas.Page[schemas.Worker]:
+def list_workers(parts: ServiceParts, paging: Paged) -> schemas.Page[schemas.Worker]:
     with parts.database.read() as session:
         found = workers.list_workers(session, parts.settings.lease)
-    return schemas.Page(data=found, has_more=False, next_cursor=None)
+    return paging.page_of_all({worker.id: worker for worker in found})
 
 
 @router.get("/queue", dependencies=[Reads], summary="What waits, what runs, when the next job would start")

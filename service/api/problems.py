@@ -210,7 +210,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 def _methods(app: FastAPI, path: str) -> list[str]:
     """What a path answers to, by the contract; the framework names the methods of the first route at it alone."""
     found = [methods for template, methods in app.openapi()["paths"].items() if compile_path(template)[0].match(path)]
-    return sorted({method.upper() for methods in found for method in methods})
+    allowed = {method.upper() for methods in found for method in methods}
+    return sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))
 
 
 def _sends_other_than_json(request: Request) -> bool:

@@ -11,9 +11,9 @@ from forgetcast.replay_formats import replay_parquet
 from service.api.answers import IfNoneMatch, answer
 from service.api.dependencies import Reads, ServiceParts
 from service.api.forecasts import AsOf
+from service.api.media_types import JSON_LINES, PARQUET
 from service.api.questions import Asked, Question
 from service.api.routes import Route
-from service.api.upstream_sets import JSON_LINES, PARQUET
 from service.operations import replay_sets
 from service.operations.forecast_cache import Completed
 from service.operations.replay_sets import ReplayQuery

@@ -14,6 +14,7 @@ from forgetcast import strict_json
 from forgetcast.errors import ForgetcastError, InvalidRequest
 from service.api.dependencies import Requires
 from service.api.problems import Refused
+from service.api.query import QueryNames
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -32,15 +33,18 @@ class StrictRequest(Request):
 
 
 class Route(APIRoute):
-    """Asks for the caller's scope before the body, and says what broke a body off where FastAPI says its own."""
+    """Checks the caller's scope and the query before the body, and says what broke a body off as it is."""
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         required = [found.dependency for found in self.dependencies if isinstance(found.dependency, Requires)]
 
+        names = QueryNames.of(self.dependant)
+
         async def handled(request: Request) -> Response:
             for requires in required:
                 await requires(request.scope["caller"])
+            names.check(request)
             try:
                 return await handle(StrictRequest(request.scope, request.receive))
             except HTTPException as error:

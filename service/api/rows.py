@@ -14,9 +14,9 @@ from service.api.answers import IfNoneMatch, unchanged, validators
 from service.api.compression import matches
 from service.api.dependencies import Administers, Parts, Reads, ServiceParts, WhoAsks
 from service.api.downloads import Download
+from service.api.media_types import JSON_LINES, NPY, NPZ, PARQUET, media_type_of
 from service.api.routes import Route
 from service.api.streaming import bounded_by, spooled
-from service.api.upstream_sets import JSON_LINES, PARQUET, media_type_of
 from service.operations import audit, matrix_import, rows
 from service.operations.npy import read_floats
 from service.operations.row_warnings import row_warnings
@@ -25,11 +25,9 @@ from service.operations.whole_rows import npy_bytes, npy_chunks
 
 router = APIRouter(route_class=Route, prefix="/v1/matrices/{matrix_id}", tags=["rows"])
 
-NPY = "application/x-npy"
-NPZ = "application/x-npz"
 READERS = {
-    JSON_LINES: rows.parse_json_row,
     NPY: lambda _session, _matrix_id, body: read_floats(body),
+    JSON_LINES: rows.parse_json_row,
     PARQUET: rows.parse_parquet_row,
 }
 
@@ -50,7 +48,7 @@ async def put_row(
     recipe: Annotated[str | None, Query(description="JSON of the recipe it was measured under, to be checked")] = None,
     setting: Annotated[str | None, Query(description="JSON of the setting, to be checked")] = None,
 ) -> schemas.ImportedRow:
-    media_type = media_type_of(request, set(READERS))
+    media_type = media_type_of(request, list(READERS))
     await bounded_by(request, parts, partial(n_examples_of_matrix, matrix_id=matrix_id))
     origin = rows.RowOrigin(
         family=family,
@@ -85,7 +83,7 @@ async def import_rows(
     parts: ServiceParts,
     definition: Annotated[str, Query(description="JSON of what a matrix is created from")],
 ) -> schemas.ImportedMatrix:
-    media_type_of(request, {NPZ})
+    media_type_of(request, [NPZ])
     wanted: schemas.MatrixCreate = _parsed(schemas.MatrixCreate, definition)
     if wanted.id not in (None, matrix_id):
         raise InvalidRequest(f"the definition is of the matrix {wanted.id!r}, the path of {matrix_id!r}")
@@ -142,13 +140,15 @@ def export_npy(matrix_id: str, parts: ServiceParts, if_none_match: IfNoneMatch =
     spooled, tag = _spooled(parts, matrix_id, if_none_match)
     if spooled is None:
         return unchanged(tag)
-    return Download(spooled.npy(), NPY, validators(tag), npy_bytes(spooled.shape))
+    return Download(spooled.npy(), NPY, validators(tag), npy_bytes(spooled.shape), held=spooled.file)
 
 
 @router.get("/rows.parquet", dependencies=[Reads], summary="All known rows, a column a task", response_class=Response)
 def export_parquet(matrix_id: str, parts: ServiceParts, if_none_match: IfNoneMatch = None) -> Response:
     spooled, tag = _spooled(parts, matrix_id, if_none_match)
-    return unchanged(tag) if spooled is None else Download(spooled.parquet(), PARQUET, validators(tag))
+    if spooled is None:
+        return unchanged(tag)
+    return Download(spooled.parquet(), PARQUET, validators(tag), held=spooled.file)
 
 
 def _spooled(parts: Parts, matrix_id: str, if_none_match: str | None) -> tuple[rows.SpooledRows | None, str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, BinaryIO, TypeVar, cast
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -16,7 +16,7 @@ from forgetcast import schemas
 from forgetcast.errors import InvalidRequest
 from service.api.dependencies import Parts, Reads, ServiceParts
 from service.api.limits import admit
-from service.api.pages import after_position, page
+from service.api.pages import Paging, paging
 from service.api.routes import Route
 from service.api.watching import Seen
 from service.operations import jobs
@@ -81,9 +81,8 @@ async def list_events(
     job_id: str,
     request: Request,
     parts: ServiceParts,
+    paging: Annotated[Paging, Depends(paging(100))],
     after: Annotated[int, Query(ge=0, lt=2**63, description="only events after the one with this id")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> schemas.Page[schemas.Event] | StreamingResponse:
@@ -99,8 +98,8 @@ async def list_events(
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
-    events = await run_in_threadpool(_events, parts, job_id, max(after, after_position(cursor)), limit + 1)
-    return page([(str(event.id), event) for event in events], limit)
+    events = await run_in_threadpool(_events, parts, job_id, max(after, paging.after_position), paging.limit + 1)
+    return paging.page([(str(event.id), event) for event in events])
 
 
 async def _follow(request: Request, parts: Parts, seen: Seen, after: int) -> AsyncIterator[str]:

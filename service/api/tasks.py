@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from forgetcast import schemas
@@ -13,11 +13,11 @@ from forgetcast.errors import ForgetcastError
 from service.api.dependencies import Measures, Parts, Reads, ServiceParts, Submits, WhoAsks
 from service.api.jobs import POLL_AFTER
 from service.api.large_documents import LargeDocument
+from service.api.media_types import JSON, media_type_of
 from service.api.once import REPLAYED, Created, OncePerKey, OnceRead
-from service.api.pages import after, page
+from service.api.pages import Paged
 from service.api.routes import Route
 from service.api.streaming import bounded_by, spooled
-from service.api.upstream_sets import media_type_of
 from service.operations import forecasts, jobs, tasks
 from service.operations.measurements import post_measurements
 from service.operations.sizes import n_examples_of_task
@@ -26,7 +26,6 @@ from service.storage.database import Session
 
 router = APIRouter(route_class=Route, prefix="/v1/tasks", tags=["tasks"])
 
-JSON = "application/json"
 PIECE = 1 << 16
 MEASUREMENTS = LargeDocument(schemas.MeasurementsCreate, "cells", schemas.Cell)
 
@@ -56,15 +55,10 @@ def register_task(wanted: schemas.TaskCreate, caller: WhoAsks, parts: ServicePar
 
 
 @router.get("", dependencies=[Reads], summary="List tasks")
-def list_tasks(
-    parts: ServiceParts,
-    matrix: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    cursor: str | None = None,
-) -> schemas.Page[schemas.Task]:
+def list_tasks(parts: ServiceParts, paging: Paged, matrix: str | None = None) -> schemas.Page[schemas.Task]:
     with parts.database.read() as session:
-        found = tasks.list_tasks(session, matrix, after(cursor), limit + 1)
-    return page([(task.id, task) for task in found], limit)
+        found = tasks.list_tasks(session, matrix, paging.after, paging.limit + 1)
+    return paging.page([(task.id, task) for task in found])
 
 
 @router.get("/{task_id}", dependencies=[Reads], summary="Read a task")
@@ -103,7 +97,7 @@ def create_job(
     responses={202: {"model": schemas.Task, "description": "The cells are stored; `warnings` says why no forecast is"}},
 )
 async def create_measurements(task_id: str, request: Request, parts: ServiceParts, once: OnceRead) -> Response:
-    media_type_of(request, {JSON})
+    media_type_of(request, [JSON])
     n_examples = await bounded_by(request, parts, partial(n_examples_of_task, task_id=task_id))
 
     def store(body: BinaryIO) -> Response:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from forgetcast import schemas
-from forgetcast.errors import UnsupportedMediaType
 from forgetcast.layouts.parquet import read_rows
 from service.api.dependencies import Administers, Reads, ServiceParts, WhoAsks
+from service.api.media_types import JSON_LINES, PARQUET, media_type_of
 from service.api.once import Created, OncePerKey
-from service.api.pages import after_position, page
+from service.api.pages import Paged
 from service.api.routes import Route
 from service.api.streaming import spooled
 from service.operations import audit, upstream_sets
@@ -20,9 +20,6 @@ from service.operations.json_lines import parse_lines
 from service.storage.database import Session
 
 router = APIRouter(route_class=Route, prefix="/v1/upstream-sets", tags=["upstream sets"])
-
-JSON_LINES = "application/x-ndjson"
-PARQUET = "application/vnd.apache.parquet"
 
 
 @router.post(
@@ -44,7 +41,7 @@ def create_upstream_set(wanted: schemas.UpstreamSetCreate, caller: WhoAsks, once
 
 @router.put("/{set_id}/examples", dependencies=[Administers], summary="Fill a set with all its examples and seal it")
 async def put_examples(set_id: str, request: Request, caller: WhoAsks, parts: ServiceParts) -> schemas.UpstreamSet:
-    media_type = media_type_of(request, {JSON_LINES, PARQUET})
+    media_type = media_type_of(request, [JSON_LINES, PARQUET])
 
     def register(body: BinaryIO) -> schemas.UpstreamSet:
         with parts.database.transaction() as session:
@@ -63,25 +60,10 @@ def read_upstream_set(set_id: str, parts: ServiceParts) -> schemas.UpstreamSet:
 
 
 @router.get("/{set_id}/examples", dependencies=[Reads], summary="List the examples of a set, in order")
-def list_examples(
-    set_id: str,
-    parts: ServiceParts,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    cursor: str | None = None,
-) -> schemas.Page[schemas.UpstreamExample]:
+def list_examples(set_id: str, parts: ServiceParts, paging: Paged) -> schemas.Page[schemas.UpstreamExample]:
     with parts.database.read() as session:
-        found = upstream_sets.read_examples(session, set_id, after_position(cursor), limit + 1)
-    return page([(str(position), example) for position, example in found], limit)
-
-
-def media_type_of(request: Request, accepted: set[str]) -> str:
-    """The body's media type, the first accepted one when none is named. Raises UnsupportedMediaType."""
-    named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if named in ("", "application/octet-stream"):
-        return sorted(accepted)[-1]
-    if named not in accepted:
-        raise UnsupportedMediaType(f"the body is {named}; send {' or '.join(sorted(accepted))}")
-    return named
+        found = upstream_sets.read_examples(session, set_id, paging.after_position, paging.limit + 1)
+    return paging.page([(str(position), example) for position, example in found])
 
 
 def _examples(body: BinaryIO, media_type: str) -> Iterable[tuple[int, schemas.UpstreamExample]]:

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from forgetcast.schemas import Scope
 from service.api.access import OPEN_PATHS
 from service.api.dependencies import Requires
+from service.api.routes import Route
 from service.app import create_app
 from service.operations.keys import new_key
 from service.queue import NoQueue
@@ -96,6 +97,7 @@ def test_every_route_names_the_scope_it_needs(client: TestClient) -> None:
     closed = [each for each in found if isinstance(each, APIRoute) and each.path not in OPEN_PATHS]
     assert len(closed) > 30
     for route in closed:
+        assert isinstance(route, Route), f"{route.path} asks for its scope after the body"
         scopes = [each.call.scope for each in route.dependant.dependencies if isinstance(each.call, Requires)]
         assert len(scopes) == 1, f"{route.methods} {route.path}"
 

@@ -28,9 +28,9 @@ def count(method: str, handler: str, status: int) -> float:
 
 
 def test_a_request_is_one_line_with_its_route_and_not_its_path(client: TestClient, lines: Any) -> None:
-    client.get("/v1/tasks/no-such-task?secret=1")
+    client.get("/v1/tasks/no-such-task/forgotten?domain=secret")
     (line,) = lines()
-    assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/tasks/{task_id}", 404)
+    assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/tasks/{task_id}/forgotten", 404)
     assert line["task_id"] == "no-such-task" and 0 <= line["seconds"] < 60
     assert "secret" not in str(line)
 

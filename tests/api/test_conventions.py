@@ -103,10 +103,10 @@ def test_what_the_framework_answers_itself_is_a_problem(
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/tasks", "GET, POST"),
-        ("/v1/matrices/m/rows/x", "DELETE, GET, PUT"),
-        ("/v1/api-keys/x", "DELETE, GET"),
-        ("/healthz", "GET"),
+        ("/v1/tasks", "GET, HEAD, POST"),
+        ("/v1/matrices/m/rows/x", "DELETE, GET, HEAD, PUT"),
+        ("/v1/api-keys/x", "DELETE, GET, HEAD"),
+        ("/healthz", "GET, HEAD"),
     ],
 )
 def test_a_405_names_every_method_of_the_path(client: TestClient, path: str, allowed: str) -> None:

@@ -33,8 +33,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from forgetcast.schemas import Scope
-from service.api.contract import JSON_LINES, NPY, NPZ, OPERATIONS, PARQUET
+from service.api.contract import OPERATIONS
 from service.api.examples import EXAMPLES
+from service.api.media_types import JSON_LINES, NPY, NPZ, PARQUET
 from service.app import create_app
 from service.operations.parquet import write_table
 from service.queue import NoQueue
