@@ -34,7 +34,8 @@ SECRET = re.compile(
 # A line without any of these words holds no secret; looking for them costs a tenth of the expression above.
 HINTS = ("fck_", "hf_", "bearer", "basic", "@", "passw", "secret", "api_key", "apikey", "token", "authorization")
 OF_A_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Those that end a line or steer a terminal, and those that turn the direction of what follows.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def configure_logs(form: LogFormat) -> None:

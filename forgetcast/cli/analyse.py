@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forgetcast.cli.options import open_client, url_option
-from forgetcast.cli.output import print_json, print_table, printable
+from forgetcast.cli.output import print_json, print_table, printable, say
 
 if TYPE_CHECKING:
     from forgetcast.completion import AnalysisReport
@@ -44,25 +44,25 @@ def analyse(matrix: str, url: str | None, as_json: bool) -> None:
 
 
 def print_analysis(found: AnalysisReport) -> None:
-    click.echo(
+    say(
         f"{found.n_tasks} tasks by {found.n_examples} examples, {100 * found.share_observed:.0f}% measured; "
         f"mean {found.mean:+.3f}, sd {found.sd:.3f} nats per token\n"
     )
     ranks = [(f"rank {rank}", _share(r2)) for rank, r2 in enumerate(found.r2_by_rank, 1)]
     others = [("additive", _share(found.r2_additive)), ("multiplicative", _share(found.r2_multiplicative))]
     print_table(["fit, in sample", "R2"], [*ranks, *others, _ceiling(found.noise)], to_the_right=["R2"])
-    click.echo(f"\n{_noise(found.noise)}")
+    say(f"\n{_noise(found.noise)}")
     for line in (line for factor in found.factors for line in _factor(factor)):
-        click.echo(line)
+        say(line)
     for end, tasks, examples in (
         ("most", found.tasks.most, found.examples.most),
         ("least", found.tasks.least, found.examples.least),
     ):
-        click.echo(f"\ntasks with {end} forgetting: {_listed((one.task, one.mean) for one in tasks[:SHOWN])}")
+        say(f"\ntasks with {end} forgetting: {_listed((one.task, one.mean) for one in tasks[:SHOWN])}")
         named = _listed((one.example_id, one.mean) for one in examples[:SHOWN])
-        click.echo(f"examples with {end} forgetting: {named}")
+        say(f"examples with {end} forgetting: {named}")
     for line in _outliers(found.outliers):
-        click.echo(line)
+        say(line)
 
 
 def _factor(factor: Factor) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forgetcast.cli.options import Rows, names, open_client, rows, url_option
-from forgetcast.cli.output import note, print_json, print_table
+from forgetcast.cli.output import note, print_json, print_table, say
 from forgetcast.cli.trust import recall_sentence
 
 if TYPE_CHECKING:
@@ -102,16 +102,16 @@ def print_backtest(report: BacktestReport) -> None:
     """Errors and what intervals held, by method; how sure the default's lead is; which tasks carry its error or lag."""
     default = report.methods[report.default]
     left_out = {"families": "whole families left out", "tasks": "tasks left out alone", "rows": "training rows named"}
-    click.echo(
+    say(
         f"{len(default.tasks)} tasks, each forecast from {report.n_probes} probes ({report.design}; baselines always "
         f"random), {report.draws} draws, {left_out.get(report.left_out, report.left_out)}; RMSE in nats per token; "
         f"nominal coverage {report.level:g}\n"
     )
     _print_errors(report)
     _print_coverage(report)
-    click.echo(f"\n{recall_sentence(default.recall_5pct, _popularity(report))}")
+    say(f"\n{recall_sentence(default.recall_5pct, _popularity(report))}")
     for line in [*_leads(report.default, report.paired), *_carriers(default.tasks), *_lags(report)]:
-        click.echo(line)
+        say(line)
 
 
 def _print_errors(report: BacktestReport) -> None:
@@ -129,7 +129,7 @@ def _print_errors(report: BacktestReport) -> None:
         for name, left_out, of in _lines(report)
     ]
     print_table(headings, table, to_the_right=["RMSE / mean", "RMSE", "recall 5%", "Spearman"])
-    click.echo(
+    say(
         "\nRMSE (and over that of the known rows' mean) and recall of the highest 5%: cells that could not be probed."
         "\nSpearman: whole rows.\n"
     )
@@ -156,7 +156,7 @@ def _print_coverage(report: BacktestReport) -> None:
     ]
     if table:
         print_table(headings, table, to_the_right=headings[2:])
-        click.echo(
+        say(
             "\nShare inside the intervals: of cells (usual: of tasks for which that is 0.80 to 0.97); of the 5% highest"
             "\nforecasts (bias: what the truth lies above them); of the means of domains (lowest: in the lowest tenth"
             "\nof the tasks); of the row mean, by the model and by the random probes (mean_interval)."

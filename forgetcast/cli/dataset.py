@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
-from forgetcast.cli.output import print_json
+from forgetcast.cli.output import print_json, say
 from forgetcast.errors import BadDataset, FieldError, ForgetcastError
 from forgetcast.layouts import VERSION, Survey, survey
 
@@ -31,7 +31,7 @@ def check(file: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({"layout": found.layout, "version": VERSION, "counts": found.counts, "sentence": found.sentence})
     else:
-        click.echo(found.layout if quiet else f"{shown_name(file)}: {found.sentence}")
+        say(found.layout if quiet else f"{shown_name(file)}: {found.sentence}")
 
 
 def check_dataset(path: Path) -> Survey:

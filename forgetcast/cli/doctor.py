@@ -9,7 +9,7 @@ import click
 from forgetcast.cli.checks import Check, State, check_service, check_this_machine
 from forgetcast.cli.failures import AuthenticationFailure
 from forgetcast.cli.options import open_client, url_option
-from forgetcast.cli.output import print_json, printable
+from forgetcast.cli.output import print_json, printable, say
 
 
 @click.command(epilog="Example: forgetcast doctor --url https://forgetcast.example")
@@ -33,6 +33,6 @@ def doctor(url: str | None, as_json: bool) -> None:
 
 
 def _print(check: Check) -> None:
-    click.echo(f"{check.state:<5} {check.name:<9} {printable(check.said)}")
+    say(f"{check.state:<5} {check.name:<9} {printable(check.said)}")
     if check.next:
-        click.echo(f"{'':<15} -> {check.next}")
+        say(f"{'':<15} -> {check.next}")

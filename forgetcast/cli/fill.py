@@ -10,7 +10,7 @@ import click
 
 from forgetcast.cli.input_files import INPUT_FILE, is_copied
 from forgetcast.cli.options import names
-from forgetcast.cli.output import print_json
+from forgetcast.cli.output import print_json, say
 from forgetcast.cli.report import heading, most_forgotten, print_averages, print_forgotten, print_grounds
 from forgetcast.cli.trust import print_trust
 
@@ -83,7 +83,7 @@ def fill(
     if as_json:
         print_json(_document(matrix, method, row, forgotten))
     elif quiet:
-        click.echo("".join(f"{example.example_id}\n" for example in forgotten), nl=False)
+        say("".join(f"{example.example_id}\n" for example in forgotten), nl=False)
     else:
         _print(matrix, cells_file, method, row, forgotten)
 

@@ -10,7 +10,7 @@ import click
 from forgetcast.cli.dataset import check_dataset
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import note, print_json
+from forgetcast.cli.output import note, print_json, say
 from forgetcast.cli.report import print_report, read_report
 from forgetcast.cli.submission import leave_running, only_matrix, submit, wait
 
@@ -57,7 +57,7 @@ def forecast(
         with leave_running(task.id):
             job = wait(task, timeout=timeout, quiet=quiet)
         if quiet:
-            click.echo(task.id)
+            say(task.id)
             return
         report = read_report(client, task, job, top)
     if as_json:
@@ -70,4 +70,4 @@ def _print_submitted(task_id: str, job_id: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"task": task_id, "job": job_id})
     else:
-        click.echo(task_id)
+        say(task_id)

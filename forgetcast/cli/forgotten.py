@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import print_json
+from forgetcast.cli.output import print_json, say
 from forgetcast.cli.report import print_forgotten, read_words
 from forgetcast.cli.trust import limits, print_trust
 
@@ -36,8 +36,8 @@ def forgotten(
             print_json(found)
         elif quiet:
             for example in found.data:
-                click.echo(example.example_id)
+                say(example.example_id)
         else:
             print_trust(limits(client.tasks.forecast(task, level=level, as_of=as_of)))
-            click.echo("")
+            say("")
             print_forgotten(found.data, read_words(client, task, found))

@@ -11,7 +11,7 @@ import click
 
 from forgetcast.cli.lazy_group import imported
 from forgetcast.cli.options import open_client
-from forgetcast.cli.output import note, print_json, print_table
+from forgetcast.cli.output import note, print_json, print_table, say
 
 if TYPE_CHECKING:
     from forgetcast.schemas import ApiKey, ApiKeyCreated
@@ -63,7 +63,7 @@ def ls(url: str | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(list(found))
     elif quiet:
-        click.echo("".join(f"{one.id}\n" for one in found), nl=False)
+        say("".join(f"{one.id}\n" for one in found), nl=False)
     else:
         rows = [(one.id, ", ".join(one.scopes), f"{one.created_at:%Y-%m-%d}", one.name, _end(one)) for one in found]
         print_table(["key", "scopes", "made", "name", ""], rows)
@@ -90,7 +90,7 @@ def revoke(key_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(revoked)
     else:
-        click.echo(revoked.id if quiet else f"{revoked.id} is revoked")
+        say(revoked.id if quiet else f"{revoked.id} is revoked")
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def _show(created: ApiKeyCreated, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(created)
     else:
-        click.echo(created.key)
+        say(str(created.key))
     if not quiet:
         note(
             "Keep it: it is not shown again. Clients read it from FORGETCAST_API_KEY, or `forgetcast login` stores it."

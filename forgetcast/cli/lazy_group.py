@@ -10,13 +10,15 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import StringIO
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from forgetcast.cli.failures import failure_of
+from forgetcast.cli.output import say
 from forgetcast.errors import ForgetcastError
 
 SERVER_PACKAGES = ("service", "workers")
@@ -71,18 +73,44 @@ class RootGroup(click.Group):
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _system_errors_in_one_line():  # --help and --version are written while options are read
+        with (
+            _errors_without_controls(),
+            _system_errors_in_one_line(),
+        ):  # --help and --version are written while options are read
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with _system_errors_in_one_line():
-                return super().invoke(ctx)
-        except ForgetcastError as error:
-            raise failure_of(error) from error
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+        with _errors_without_controls():
+            try:
+                with _system_errors_in_one_line():
+                    return super().invoke(ctx)
+            except ForgetcastError as error:
+                raise failure_of(error) from error
+            except KeyboardInterrupt:
+                say("interrupted", err=True)
+                ctx.exit(INTERRUPTED)
+
+
+class _Shown(click.ClickException):
+    """An error whose message is printed as whatever it quotes deserves: a file's name is somebody's text."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.format_message())
+        self.exit_code = error.exit_code  # type: ignore[misc]  # of a class, says click; of an error, reads click
+        self._error = error
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        shown = StringIO()
+        self._error.show(shown)
+        say(shown.getvalue(), nl=False, err=True)
+
+
+@contextmanager
+def _errors_without_controls() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        raise _Shown(error) from error
 
 
 @contextmanager

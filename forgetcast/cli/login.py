@@ -11,7 +11,7 @@ import click
 
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import open_client, url_option
-from forgetcast.cli.output import note
+from forgetcast.cli.output import note, say
 from forgetcast.errors import Forbidden, Unauthenticated
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def login(url: str | None) -> None:
         except Unauthenticated as error:
             raise failure_of(error, then=REFUSED if key else NO_KEY) from error
         path = save_login(Login(client.url, key or None))
-    click.echo(f"{client.url}: {'the key is' if key else 'no key, the URL is'} stored in {path}")
+    say(f"{client.url}: {'the key is' if key else 'no key, the URL is'} stored in {path}")
     for name, stored in (("FORGETCAST_URL", client.url), ("FORGETCAST_API_KEY", key)):
         if (os.environ.get(name) or stored) != stored:
             note(f"{name} is set to something else and goes before it")
@@ -49,7 +49,7 @@ def logout() -> None:
     """Delete what `forgetcast login` stored; the key itself stays valid until an operator revokes it."""
     from forgetcast.client.login import forget_login, login_file
 
-    click.echo(f"deleted {login_file()}" if forget_login() else "nobody is logged in")
+    say(f"deleted {login_file()}" if forget_login() else "nobody is logged in")
 
 
 def check_key(client: ForgetcastClient) -> None:

@@ -10,7 +10,7 @@ import click
 from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.matrix_import import import_npz
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import print_json, print_table
+from forgetcast.cli.output import print_json, print_table, say
 from forgetcast.cli.trust import print_quality
 from forgetcast.errors import ConfigurationError
 
@@ -34,7 +34,7 @@ def list_matrices(url: str | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(list(found))
     elif quiet:
-        click.echo("".join(f"{one.id}\n" for one in found), nl=False)
+        say("".join(f"{one.id}\n" for one in found), nl=False)
     else:
         rows = [(one.id, one.model, one.upstream_set, str(one.n_tasks), str(one.n_examples)) for one in found]
         print_table(["matrix", "model", "upstream set", "rows", "examples"], rows, to_the_right=["rows", "examples"])
@@ -50,7 +50,7 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(found)
     elif quiet:
-        click.echo(found.id)
+        say(found.id)
     else:
         print_table(["field", "value"], _fields(found))
         if found.quality is not None:
@@ -84,7 +84,7 @@ def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet:
     if as_json:
         print_json(found)
     else:
-        click.echo(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+        say(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
 
 
 @matrix.command("export", epilog="Example: forgetcast matrix export smollm2-135m -o rows.npz --spec matrix.json")
@@ -119,7 +119,7 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
     if as_json:
         print_json(found)
     else:
-        click.echo(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+        say(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
 
 
 def _fields(found: Matrix) -> list[tuple[str, str]]:

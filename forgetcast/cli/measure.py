@@ -10,7 +10,7 @@ import click
 
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import note, print_json
+from forgetcast.cli.output import note, print_json, say
 from forgetcast.cli.progress import follow_progress
 from forgetcast.cli.submission import leave_running
 from forgetcast.errors import BadDataset
@@ -153,7 +153,7 @@ def _print_posted(task_id: str, posted: Forecast | Task, as_json: bool, quiet: b
     if as_json:
         print_json(posted)
         return
-    click.echo(task_id if quiet else f"{task_id}: {posted.n_measured} examples measured")
+    say(task_id if quiet else f"{task_id}: {posted.n_measured} examples measured")
     if not quiet:
         for warning in posted.warnings:
             note(f"warning: {warning}")
@@ -164,4 +164,4 @@ def _print_job(job: Job, as_json: bool, id_only: bool) -> None:
     if as_json:
         print_json(job)
     else:
-        click.echo(job.id if id_only else f"{job.task}: {job.state.value}, {job.n_examples} examples measured")
+        say(job.id if id_only else f"{job.task}: {job.state.value}, {job.n_examples} examples measured")

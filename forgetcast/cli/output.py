@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from forgetcast.completion import AnalysisReport, BacktestReport
 
+# Controls that JSON leaves as they are, half surrogates, and what turns the direction of a line or ends it.
+RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PIPE_WIDTH = 10_000  # columns: nothing is wrapped or cut
 
 
@@ -29,14 +32,24 @@ def console(stream: TextIO | None = None) -> Console:
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
+def say(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print lines of text, whoever wrote what is in them: the one way in which commands print anything."""
+    click.echo("\n".join(map(printable, text.split("\n"))), nl=nl, err=err)
+
+
 def note(message: str) -> None:
-    """One line for the person who waits, on stderr."""
-    click.echo(message, err=True)
+    """Something for the person who waits, on stderr."""
+    say(message, err=True)
 
 
 def print_json(content: BaseModel | AnalysisReport | BacktestReport | dict[str, Any] | list[Any]) -> None:
     """One JSON document, as the service sends it."""
-    click.echo(json.dumps(_plain(content), ensure_ascii=False, indent=2))
+    say_json(json.dumps(_plain(content), ensure_ascii=False, indent=2))
+
+
+def say_json(text: str, *, nl: bool = True) -> None:
+    """Print JSON, in which what a terminal obeys stands escaped: the same values, in other bytes."""
+    click.echo(RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", text), nl=nl)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, to_the_right: Sequence[str] = ()) -> None:
@@ -51,12 +64,21 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, to_th
     out = console()
     with out.capture() as printed:
         out.print(table)
-    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+    click.echo(  # colours of our own, in a terminal
+        "\n".join(line.rstrip() for line in printed.get().splitlines())
+    )
 
 
 def printable(text: str) -> str:
     """Text of others on one line, without characters that a terminal obeys or that turn its direction."""
-    return "".join(char if unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    if text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    kind = unicodedata.category(char)
+    return kind[0] == "C" or kind in ("Zl", "Zp")
 
 
 def first_words(text: str, n_characters: int = 48) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import note, print_json, print_table
+from forgetcast.cli.output import note, print_json, print_table, say
 from forgetcast.errors import InvalidRequest
 
 EXAMPLES = """\b
@@ -56,7 +56,7 @@ def probe_set(
     if as_json:
         print_json(found)
     elif quiet:
-        click.echo("".join(f"{probe['example_id']}\n" for probe in found["data"]), nl=False)
+        say("".join(f"{probe['example_id']}\n" for probe in found["data"]), nl=False)
     else:
         _print(found)
 

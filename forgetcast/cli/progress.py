@@ -53,7 +53,7 @@ def _bar() -> Iterator[Callable[[Event], None]]:
                 return
             bar.update(
                 shown,
-                description=PHASES.get(at.phase, at.phase),
+                description=PHASES.get(at.phase) or printable(at.phase),
                 completed=at.step,
                 total=at.total,
                 loss="" if at.loss is None else f"loss {at.loss:.3f}",

@@ -9,7 +9,7 @@ import click
 
 from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import note, print_json
+from forgetcast.cli.output import note, print_json, say, say_json
 
 if TYPE_CHECKING:
     from forgetcast.client import ReplaySet
@@ -67,7 +67,7 @@ def replay(
     if as_json:
         print_json(drawn)
     elif quiet:
-        click.echo("".join(f"{name}\n" for name in drawn.ids), nl=False)
+        say("".join(f"{name}\n" for name in drawn.ids), nl=False)
     elif written is None:
         _print_lines(drawn, form)
 
@@ -76,7 +76,7 @@ def _print_lines(drawn: ReplaySet, form: FileFormat) -> None:
     from forgetcast.replay_formats import replay_lines
     from forgetcast.schemas import ReplayFormat
 
-    click.echo("".join(replay_lines(drawn.data, ReplayFormat(form))), nl=False)
+    say_json("".join(replay_lines(drawn.data, ReplayFormat(form))), nl=False)
 
 
 def _say(drawn: ReplaySet, written: Path | None) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
-from forgetcast.cli.output import first_words, print_table
+from forgetcast.cli.output import first_words, print_table, say
 from forgetcast.cli.progress import PHASES
 from forgetcast.cli.trust import limits, print_quality, print_trust
 
@@ -82,7 +80,7 @@ def print_report(report: Report) -> None:
         print_quality(forecast.quality)
     if report.job is not None:
         heading("Time")
-        click.echo(f"  {_times(report.job)}")
+        say(f"  {_times(report.job)}")
 
 
 def most_forgotten(task: str, level: float) -> str:
@@ -138,7 +136,7 @@ def print_grounds(lines: Sequence[str]) -> None:
     """What a forecast rests on, a line each."""
     heading("What this rests on")
     for line in lines:
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def _average(average: Average) -> tuple[str, str]:
@@ -184,4 +182,4 @@ def _percent(share: float) -> str:
 
 def heading(text: str) -> None:
     """An empty line and a line above a table."""
-    click.echo(f"\n{text}")
+    say(f"\n{text}")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from forgetcast import strict_json
 from forgetcast.cli.input_files import shown_name
 from forgetcast.errors import BadDataset, ConfigurationError
 from forgetcast.schemas import Cell, Recipe, Setting, Shape
@@ -31,8 +32,8 @@ class OwnRun(Shape):
 def read_shape(path: Path, kind: type[S]) -> S:
     """A JSON file of one shape. Raises ConfigurationError naming the field that is wrong."""
     try:
-        return kind.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8))
-    except ValidationError as error:
+        return kind.model_validate(strict_json.load(path.read_bytes().removeprefix(BOM_UTF8)))
+    except ValueError as error:
         raise ConfigurationError(f"{shown_name(path)}: {_first(error, 'the file')}") from error
 
 
@@ -44,15 +45,17 @@ def read_cells(path: Path) -> list[Cell]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    cells.append(Cell.model_validate_json(line.removeprefix(BOM_UTF8)))
-                except ValidationError as error:
+                    cells.append(Cell.model_validate(strict_json.load(line.removeprefix(BOM_UTF8).strip())))
+                except ValueError as error:
                     raise BadDataset(f"{where}, line {number}: {_first(error, 'the cell')}") from error
     if not cells:
         raise BadDataset(f'{where} is empty; write one {{"example_id", "before", "after"}} a line')
     return cells
 
 
-def _first(error: ValidationError, whole: str) -> str:
+def _first(error: ValueError, whole: str) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{whole}: Invalid JSON: {error}"
     first = error.errors(include_url=False, include_input=False)[0]
     where = "/".join(map(str, first["loc"])) or whole
     return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -10,7 +10,7 @@ import click
 
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import duration, open_client, service_options
-from forgetcast.cli.output import note, print_json, print_table, printable
+from forgetcast.cli.output import note, print_json, print_table, printable, say, say_json
 from forgetcast.cli.progress import describe, follow_progress, progress_of
 from forgetcast.cli.submission import leave_running, only_matrix
 from forgetcast.errors import JobFailed, JobNotFound, TaskNotFound, WaitTimedOut
@@ -35,7 +35,7 @@ def list_tasks(matrix: str | None, url: str | None, as_json: bool, quiet: bool) 
     if as_json:
         print_json(list(found))
     elif quiet:
-        click.echo("".join(f"{one.id}\n" for one in found), nl=False)
+        say("".join(f"{one.id}\n" for one in found), nl=False)
     else:
         rows = [(one.id, one.matrix, one.family or "", str(one.n_measured), _kind(one)) for one in found]
         print_table(["task", "matrix", "family", "measured", ""], rows, to_the_right=["measured"])
@@ -64,7 +64,7 @@ def create(
     if as_json:
         print_json(found.task)
     else:
-        click.echo(found.id)
+        say(found.id)
         if not quiet:
             note(f"post its cells with `forgetcast measure {found.id} --from FILE`")
 
@@ -81,7 +81,7 @@ def get(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
         print_json({"task": found.task, "job": job})
         return
     if quiet:
-        click.echo(found.id)
+        say(found.id)
         return
     shown = {name: value for name, value in found.task.model_dump(mode="json").items() if value not in (None, [])}
     if job is not None:
@@ -123,7 +123,7 @@ def _wait_for(
         if as_json:
             print_json(found.task)
         else:
-            click.echo(task_id if quiet else f"{task_id}: {found.task.n_measured} examples measured without a job")
+            say(task_id if quiet else f"{task_id}: {found.task.n_measured} examples measured without a job")
         return None
     try:
         with leave_running(task_id), follow_progress(quiet=quiet) as show:
@@ -133,7 +133,7 @@ def _wait_for(
     if as_json:
         print_json(job)
     else:
-        click.echo(task_id if quiet else f"{task_id}: {job.state.value}, {job.n_examples} examples measured")
+        say(task_id if quiet else f"{task_id}: {job.state.value}, {job.n_examples} examples measured")
     return None
 
 
@@ -147,7 +147,7 @@ def cancel(task_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(job)
     else:
-        click.echo(job.id if quiet else f"job {job.id} is {job.state.value}, cancelling is asked for")
+        say(job.id if quiet else f"job {job.id} is {job.state.value}, cancelling is asked for")
 
 
 @task.command("events", epilog="Example: forgetcast task events my-task -f")
@@ -158,7 +158,10 @@ def events(task_id: str, follow: bool, url: str | None, as_json: bool, quiet: bo
     """Print what happened in the newest job of TASK, one line an event."""
 
     def show(event: Event) -> None:
-        click.echo(event.model_dump_json() if as_json else str(event.id) if quiet else _line(event))
+        if as_json:
+            say_json(event.model_dump_json())
+        else:
+            say(str(event.id) if quiet else _line(event))
 
     with open_client(url) as client:
         job_id = _job_id(client, task_id)

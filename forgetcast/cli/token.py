@@ -7,14 +7,16 @@ from urllib.parse import urlsplit
 import click
 
 from forgetcast.cli.options import open_client, url_option
+from forgetcast.cli.output import say
 
 
-@click.command(epilog='Example: curl -H "Authorization: Bearer $(forgetcast token)" http://127.0.0.1:8737/v1/tasks')
+@click.command(epilog="Example: forgetcast token --url http://127.0.0.1:8737")
 @url_option
 def token(url: str | None) -> None:
     """Print the start-up token of the service on this machine, which it asks for while there are no API keys.
 
-    Commands and the Python client send it by themselves; curl and the page at /docs have to be given it.
+    Commands and the Python client send it by themselves; the page at /docs has to be given it, and
+    curl by -H "Authorization: Bearer $(forgetcast token)".
     """
     from forgetcast.folders import state_folder
     from forgetcast.start_token import read_token
@@ -27,4 +29,4 @@ def token(url: str | None) -> None:
             f"{state_folder()} has no start-up token for port {port}: no service runs there, or it has API keys, or "
             f"another FORGETCAST_HOME"
         )
-    click.echo(found)
+    say(found)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from forgetcast.cli.output import print_table, printable
+from forgetcast.cli.output import print_table, printable, say
 
 if TYPE_CHECKING:
     from forgetcast.schemas import Forecast, Quality, QualityFigures
@@ -17,9 +15,9 @@ OF = 20  # examples of a list, whose number is said
 
 def print_trust(lines: Sequence[str]) -> None:
     """What limits a forecast, a line each."""
-    click.echo("\nHow far to trust this")
+    say("\nHow far to trust this")
     for line in lines:
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def limits(forecast: Forecast) -> list[str]:
@@ -33,7 +31,7 @@ def limits(forecast: Forecast) -> list[str]:
 
 def print_quality(quality: Quality) -> None:
     """The back-test in numbers: families, tasks alone, and popularity, which ranks all tasks alike."""
-    click.echo(f"\nKnown tasks left out and forecast from {quality.n_probes} probes; what their 90% intervals held")
+    say(f"\nKnown tasks left out and forecast from {quality.n_probes} probes; what their 90% intervals held")
     by_popularity = quality.spearman_popularity, quality.recall_5pct_popularity, quality.rmse_popularity
     rows = [
         _figures("with their families" if quality.left_out == "families" else "alone", quality),

@@ -9,7 +9,7 @@ import click
 from forgetcast.cli.failures import blaming_the_file
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import print_json
+from forgetcast.cli.output import print_json, say
 
 
 @click.group()
@@ -37,9 +37,9 @@ def import_set(file: Path, set_id: str | None, url: str | None, as_json: bool, q
     if as_json:
         print_json(found)
     elif quiet:
-        click.echo(found.id)
+        say(found.id)
     else:
-        click.echo(
+        say(
             f"upstream set {found.id}: {found.n_examples} examples in {len(found.domains)} domains, "
             f"{found.n_held_out} held out, {'with' if found.has_texts else 'without'} texts"
         )

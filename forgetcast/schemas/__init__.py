@@ -9,12 +9,14 @@ from forgetcast.schemas.base import (
     ExampleId,
     Finite,
     Id,
+    Label,
     Page,
     Seed,
     Sha256,
     Shape,
     Text,
     check_example_id,
+    check_label,
     check_text,
 )
 from forgetcast.schemas.forecasts import (
@@ -34,7 +36,7 @@ from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
 from forgetcast.schemas.problems import Problem, ProblemField
 from forgetcast.schemas.replay_sets import ReplayExample, ReplayFormat, ReplayManifest, ReplaySet
 from forgetcast.schemas.tasks import Cell, Dataset, ImportedRow, MeasurementsCreate, ReadAs, Task, TaskCreate
-from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamSet, UpstreamSetCreate
+from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamLine, UpstreamSet, UpstreamSetCreate
 
 __all__ = [
     "DAY",
@@ -68,6 +70,7 @@ __all__ = [
     "JobCreate",
     "JobError",
     "JobState",
+    "Label",
     "Lora",
     "Matrix",
     "MatrixCreate",
@@ -102,11 +105,13 @@ __all__ = [
     "TaskCreate",
     "Text",
     "UpstreamExample",
+    "UpstreamLine",
     "UpstreamSet",
     "UpstreamSetCreate",
     "Versions",
     "WaitingJobs",
     "Worker",
     "check_example_id",
+    "check_label",
     "check_text",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from forgetcast.schemas.base import DAY, YEAR, Shape, Text
+from forgetcast.schemas.base import DAY, YEAR, Label, Shape
 
 
 class Scope(StrEnum):
@@ -19,7 +19,7 @@ class Scope(StrEnum):
 
 
 class ApiKeyCreate(Shape):
-    name: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+    name: Annotated[Label, StringConstraints(min_length=1, max_length=128)]
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
     expires_in: int | None = Field(default=None, ge=1, le=10 * YEAR, description="seconds; null: never")
 

@@ -29,6 +29,15 @@ def check_example_id(value: str) -> str:
     return value
 
 
+def check_label(value: str) -> str:
+    """What stands in tables and terminals: no control, surrogate or bidirectional characters; raises ValueError."""
+    if not (value.isascii() and value.isprintable()) and any(
+        unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI for char in value
+    ):
+        raise ValueError("the text has control, surrogate or bidirectional characters, or ends a line")
+    return value
+
+
 def check_text(value: str) -> str:
     """No NUL and no half of a surrogate pair, which databases and files do not hold; raises ValueError."""
     if "\0" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
@@ -37,6 +46,7 @@ def check_text(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(check_text)]
+Label = Annotated[str, AfterValidator(check_label)]
 # Of a long list the first element that is wrong is named: a sentence about each would be larger than the list.
 FirstError = Field(fail_fast=True)
 Count = Annotated[int, Field(ge=1, lt=2**31)]

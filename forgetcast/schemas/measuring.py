@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from forgetcast.schemas.base import FirstError, Sha256, Shape, Text
+from forgetcast.schemas.base import FirstError, Label, Sha256, Shape
 
 
 class Dtype(StrEnum):
@@ -15,7 +15,7 @@ class Dtype(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
-Module = Annotated[Text, Field(max_length=128)]
+Module = Annotated[Label, Field(max_length=128)]
 
 
 class Lora(Shape):

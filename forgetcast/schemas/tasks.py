@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from forgetcast.schemas.base import Count, ExampleId, Finite, Id, Seed, Sha256, Shape, Text
+from forgetcast.schemas.base import Count, ExampleId, Finite, Id, Label, Seed, Sha256, Shape
 from forgetcast.schemas.measuring import Recipe, Setting
 from forgetcast.schemas.probes import Design, Measure
 
@@ -38,7 +38,7 @@ class TaskCreate(Shape):
     size: int = Field(default=30, ge=1, le=100_000, description="probes")
     probe_seed: Seed = 0
     seed: Seed = Field(default=1, description="of fine-tuning")
-    family: Text | None = Field(default=None, max_length=128)
+    family: Label | None = Field(default=None, max_length=128)
     n_examples: Count | None = None
     repeat_of: Id | None = None
     priority: int = Field(default=0, ge=-100, le=100)
@@ -108,7 +108,7 @@ class Cell(Shape):
 class MeasurementsCreate(Shape):
     setting: Setting
     recipe: Recipe
-    source: Text = Field(default="", max_length=512)
+    source: Label = Field(default="", max_length=512)
     seed: Seed = 0
     probes_at_random: bool = Field(
         default=True, description="whether the examples were drawn at random, where a cell does not say it"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from forgetcast.schemas.base import ExampleId, FirstError, Id, Sha256, Shape, Text
+from forgetcast.schemas.base import ExampleId, FirstError, Id, Label, Sha256, Shape, Text
 
 
 class Message(Shape):
@@ -16,7 +16,7 @@ class Message(Shape):
 
 
 class UpstreamExample(Shape):
-    """One line of an upstream set. Text or messages may stay with the user; then no worker can measure the set."""
+    """One example of an upstream set. Text or messages may stay with the user; then no worker can measure the set."""
 
     id: ExampleId
     text: Text | None = None
@@ -30,6 +30,13 @@ class UpstreamExample(Shape):
         if self.text is not None and self.messages is not None:
             raise ValueError("an example has `text` or `messages`, not both")
         return self
+
+
+class UpstreamLine(UpstreamExample):
+    """One line of an upload."""
+
+    domain: Label = Field(default="", max_length=128)
+    tags: list[Annotated[Label, Field(max_length=128)]] = Field(default_factory=list, max_length=64)
 
 
 class UpstreamSetCreate(Shape):

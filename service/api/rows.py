@@ -8,7 +8,7 @@ from typing import Annotated, Any, BinaryIO
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
 
-from forgetcast import schemas
+from forgetcast import schemas, strict_json
 from forgetcast.errors import FieldError, InvalidRequest
 from service.api.answers import IfNoneMatch, unchanged, validators
 from service.api.compression import matches
@@ -40,7 +40,7 @@ async def put_row(
     response: Response,
     caller: WhoAsks,
     parts: ServiceParts,
-    family: Annotated[schemas.Text | None, Query(max_length=128)] = None,
+    family: Annotated[schemas.Label | None, Query(max_length=128)] = None,
     n_examples: Annotated[schemas.Count | None, Query()] = None,
     repeat_of: schemas.Id | None = None,
     seed: Annotated[int | None, Query(ge=0, lt=2**31, description="of fine-tuning; 0 if nobody says")] = None,
@@ -163,7 +163,12 @@ def _parsed(shape: type[schemas.Shape], content: str | None) -> Any:
     if content is None:
         return None
     try:
-        return shape.model_validate_json(content)
+        value = strict_json.load(content)
+    except ValueError as error:
+        name = shape.__name__.lower()
+        raise InvalidRequest(f"{name}: {error}", errors=(FieldError(name, str(error)),)) from error
+    try:
+        return shape.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         pointer = "/".join([shape.__name__.lower(), *map(str, first["loc"])])

@@ -70,4 +70,4 @@ def _examples(body: BinaryIO, media_type: str) -> Iterable[tuple[int, schemas.Up
     if media_type == PARQUET:
         rows: Iterator[dict[str, Any]] = read_rows(body)
         return upstream_sets.parquet_examples(rows)
-    return parse_lines(body, schemas.UpstreamExample)
+    return parse_lines(body, schemas.UpstreamLine)

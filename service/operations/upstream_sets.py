@@ -150,7 +150,7 @@ def _content(example: schemas.UpstreamExample) -> dict[str, Any] | None:
 def parquet_examples(batches: Iterable[dict[str, Any]]) -> Iterator[tuple[int, schemas.UpstreamExample]]:
     """Rows of a Parquet file as numbered examples."""
     for number, row in enumerate(batches, 1):
-        yield number, parse_value(without_nulls(row), schemas.UpstreamExample, number)
+        yield number, parse_value(without_nulls(row), schemas.UpstreamLine, number)
 
 
 def without_nulls(value: Any) -> Any:

@@ -315,3 +315,26 @@ def test_a_body_of_an_unknown_kind_is_refused(empty_world: World) -> None:
     assert problem(zipped) == (415, "unsupported_media_type")
     text = put("/v1/matrices/m/rows/x", content=b"1,2,3", headers={"Content-Type": "text/csv"})
     assert problem(text) == (415, "unsupported_media_type")
+
+
+CONTROLS = ["a\x1b[31m", "a\tb", "a\nb", "\x9b2J", "a\u202eb", "a\u2028b", "\x7f"]
+
+
+@pytest.mark.parametrize("text", CONTROLS)
+def test_what_stands_in_tables_holds_no_control_characters(world: World, text: str) -> None:
+    """Domains, families, names of keys, tags, sources of cells and modules of a recipe; texts of examples may."""
+    client = world.client
+    client.post("/v1/upstream-sets", json={"id": "other"})
+    for line in ({"id": "a", "domain": text}, {"id": "a", "tags": [text]}):
+        sent = client.put("/v1/upstream-sets/other/examples", content=json_lines([line]))
+        assert problem(sent) == (422, "invalid_request"), line
+    assert problem(world.put_row("row", world.forgetting[0], family=text)) == (422, "invalid_request")
+    assert problem(world.post_task(id="new", measure="none", family=text)) == (422, "invalid_request")
+    assert problem(client.post("/v1/api-keys", json={"name": text, "scopes": ["read"]})) == (422, "invalid_request")
+    world.post_task(id="new", measure="none")
+    assert problem(world.measure("new", world.forgetting[0], source=text)) == (422, "invalid_request")
+    recipe = RECIPE | {"method": "lora", "lora": {"rank": 1, "alpha": 1, "target_modules": [text]}}
+    wanted = {"upstream_set": "set", "model": "tiny", "recipe": recipe, "setting": SETTING}
+    assert problem(client.post("/v1/matrices", json=wanted)) == (422, "invalid_request")
+    whole = client.put("/v1/upstream-sets/other/examples", content=json_lines([{"id": "a", "text": text}]))
+    assert whole.status_code == 200

@@ -109,7 +109,7 @@ def test_every_form_of_a_whole_row_says_the_same(measured: World) -> None:
 
 def test_ids_and_domains_are_written_as_they_are(measured: World) -> None:
     awkward = [
-        {"id": 'a "quoted\\ id', "domain": "Märchen\t1"},
+        {"id": 'a "quoted\\ id', "domain": "Märchen 1"},
         {"id": "语料", "domain": ""},
         {"id": "c", "domain": "<x>"},
     ]
