@@ -6,6 +6,7 @@ Who waits says which event it has seen, so what happens between its read and its
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -19,6 +20,8 @@ from service.api.shared_looks import SharedLook
 from service.operations import jobs
 from service.storage.database import Database
 from service.storage.events import newest_event, newest_events
+
+log = logging.getLogger(__name__)
 
 POLL_EVERY = 0.25
 MOST_EVENTS = 1000  # of one read
@@ -98,7 +101,9 @@ class JobWatch:
             try:
                 newest = await self._newest(tuple(self._waiters))
                 await self._keys.refresh()
-            except ForgetcastError:
+            except Exception as error:
+                if not isinstance(error, ForgetcastError):
+                    log.exception("nobody can be told what happens to the jobs they wait for")
                 self._wake_all()  # their own reads say what is wrong
                 continue
             for job_id, waiters in list(self._waiters.items()):

@@ -36,6 +36,7 @@ from forgetcast.schemas import Scope
 from service.api.contract import OPERATIONS
 from service.api.examples import EXAMPLES
 from service.api.media_types import JSON_LINES, NPY, NPZ, PARQUET
+from service.api.streaming import LONGEST_WAIT
 from service.app import create_app
 from service.operations.parquet import write_table
 from service.queue import NoQueue
@@ -160,9 +161,16 @@ def test_every_route_keeps_its_contract(served: Served, operation_id: str) -> No
         if known:  # ids that exist, for what is drawn seldom does
             known_ids = {name: served.known[name] for name in case.path_parameters if name in served.known}
             case.path_parameters.update(known_ids)
+        if 1 < _number(case.query, "wait") <= LONGEST_WAIT:  # longer than a caller here has patience
+            case.query["wait"] = 1
         case.call_and_validate(checks=CHECKED, headers=served.headers)
 
     ask()
+
+
+def _number(query: Any, name: str) -> float:
+    value = query.get(name) if isinstance(query, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def test_what_is_created_can_be_followed(served: Served) -> None:

@@ -171,3 +171,14 @@ def test_the_end_of_a_key_wakes_who_waits_with_it(database: Database, watch: Job
         return await during(revoke, asyncio.gather(wait(gone, LONG), wait(stays, 6)))
 
     assert asyncio.run(both()) == [True, False]
+
+
+def test_whatever_fails_wakes_who_waits(database: Database, watch: JobWatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that their own reads say what it is, and nobody waits for what cannot be told."""
+    (mine,) = jobs(database, 1)
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no such table")
+
+    monkeypatch.setattr("service.api.watching.newest_events", fail)
+    assert asyncio.run(watch.change(mine, 10**9, always, LONG))
