@@ -17,15 +17,18 @@ A_KNOWN_VALUE = re.compile(r"'([^']*)'")
 
 
 def read_shape(kind: type[S], content: bytes | str) -> S:
-    """The shape, without fields that it does not have. A text that is none of the values it may have stays as it is:
-    an event of a type that only a newer service has is still an event.
+    """The shape or dataclass, without fields that it does not have.
+
+    A text that is none of the values it may have stays as it is: an event of a type that only a newer service has is
+    still an event.
 
     Raises
     ------
     ValidationError
     """
+    adapter = TypeAdapter(kind)
     try:
-        return TypeAdapter(kind).validate_json(content, extra="ignore")
+        return adapter.validate_json(content, extra="ignore")
     except ValidationError as error:
         unknown = error.errors(include_url=False)
         if not all(one["type"] in OF_A_CHOICE and isinstance(one["input"], str) for one in unknown):
@@ -35,7 +38,7 @@ def read_shape(kind: type[S], content: bytes | str) -> S:
         known = A_KNOWN_VALUE.search(one["ctx"]["expected"])
         assert known is not None
         _put(document, one["loc"], known[1])
-    shape = TypeAdapter(kind).validate_python(document, extra="ignore")
+    shape = adapter.validate_python(document, extra="ignore")
     for one in unknown:
         _put_back(shape, one["loc"], one["input"])
     return shape

@@ -180,15 +180,16 @@ def _completed(session: Session, cache: ForecastCache, task: Task, matrix: Matri
 
 
 def _warnings(completed: Completed) -> list[str]:
-    """What is said of the forecast anywhere, after what only the service knows of it."""
+    """What matters most first: under another recipe a task may seem unlike the known ones for that alone."""
     warnings = [] if completed.same_recipe else [OTHER_RECIPE]
+    warnings += forecast_warnings(completed.row, completed.n_tasks)
     if completed.unmeasurable.size:
         first = completed.columns.example_ids[completed.unmeasurable[0]]
         warnings.append(
             f"unmeasurable: {completed.unmeasurable.size} upstream examples have nothing to score under the matrix's "
             f"setting and no forecast, such as {first!r}"
         )
-    return [*warnings, *forecast_warnings(completed.row, completed.n_tasks)]
+    return warnings
 
 
 def _told_by_probes(completed: Completed) -> set[str]:

@@ -102,15 +102,8 @@ def _forecast_blocks(completed: Completed) -> Iterator[list[Any]]:
     shown = [completed.shown(values) for values in (row.mean, row.low, row.high)]
     for block in _blocks(row.mean.size, BLOCK):
         numbers = [pyarrow.array(values[block].astype("<f4"), from_pandas=True) for values in shown]
-        calibrated = row.calibrated[block]
-        yield [
-            columns.example_ids[block],
-            columns.domains[block],
-            *numbers,
-            row.measured[block],
-            calibrated,
-            calibrated,
-        ]
+        measured, calibrated = row.measured[block], row.calibrated[block]
+        yield [columns.example_ids[block], columns.domains[block], *numbers, measured, calibrated, calibrated]
 
 
 def _blocks(size: int, length: int) -> Iterator[slice]:
