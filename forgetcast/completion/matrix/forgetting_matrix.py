@@ -273,14 +273,6 @@ class ForgettingMatrix:
         left_out = set(_rows_of(rows, self.n_tasks))
         return self.with_tasks([i for i in range(self.n_tasks) if i not in left_out])
 
-    def left_out_together(self) -> list[list[int]]:
-        """Rows in groups: one per family, and one per task that has no family."""
-        groups: dict[tuple[str, str], list[int]] = {}
-        for i, task in enumerate(self.task_ids):
-            family = self.families[i] if self.families is not None else None
-            groups.setdefault(("task", task) if family is None else ("family", family), []).append(i)
-        return list(groups.values())
-
     def domain_positions(self) -> dict[str, NDArray[np.intp]]:
         """Positions of every domain's examples, in order of first appearance; empty without domains."""
         positions: dict[str, list[int]] = {}

@@ -84,12 +84,6 @@ def test_leaving_tasks_out_keeps_ids_and_families_beside_their_rows():
         matrix.without_tasks([0, 1, 2])
 
 
-def test_tasks_of_a_family_are_left_out_together_and_the_others_one_by_one():
-    matrix = ForgettingMatrix.from_arrays(np.zeros((4, 1)), families=["x", None, "x", None])
-    assert matrix.left_out_together() == [[0, 2], [1], [3]]
-    assert ForgettingMatrix.from_arrays(np.zeros((2, 1))).left_out_together() == [[0], [1]]
-
-
 def test_domains_give_the_positions_of_their_examples():
     matrix = ForgettingMatrix.from_arrays(np.zeros((1, 3)), domains=["code", "law", "code"])
     assert {name: found.tolist() for name, found in matrix.domain_positions().items()} == {"code": [0, 2], "law": [1]}
