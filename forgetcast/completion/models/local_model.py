@@ -42,7 +42,7 @@ POOLED_SHARE = 0.1  # of the pooled noise in a column's local variance
 
 @dataclass(frozen=True, eq=False)
 class LocalModel:
-    """FittedMethod to the known rows.
+    """Fitted to the known rows.
 
     rows : (M, N) floats, Z                 mean : (N,) floats
     low, high : (N,) floats, what a forecast may be before row shifts
@@ -137,14 +137,21 @@ def combine(model: LocalModel, probes: Indices, forgetting: Floats) -> Combinati
     probes : (S,) ints, checked and distinct; without any the forecast is the column mean
     forgetting : (S,) floats, nats per token, after minus before
     """
+    return combine_at(model, probes, forgetting, np.array([model.noise_share]))[0]
+
+
+def combine_at(model: LocalModel, probes: Indices, forgetting: Floats, noise_shares: Floats) -> list[Combination]:
+    """What ``combine`` gives at each of L noise shares (L,), all of them at once: choices try several."""
     if probes.size == 0:
-        return Combination(np.zeros(model.rows.shape[0]), 0.0, 0.0, np.zeros(0))
+        return [Combination(np.zeros(model.rows.shape[0]), 0.0, 0.0, np.zeros(0))] * noise_shares.size
     probed = _probed(model, probes)
     target = forgetting - probed.mean
     near = (probed.rows - target) ** 2 @ (1.0 / probed.noise) / np.sum(1.0 / probed.noise)
-    first = _conditional(model, probed, target, _row_weights(near))
+    first = _conditional(model, probed, target, _row_weights(near[None]), noise_shares)
     whole = _distances(model, first)
-    return _conditional(model, probed, target, _row_weights(np.sqrt(near) * np.sqrt(whole)))
+    found = _conditional(model, probed, target, _row_weights(np.sqrt(near) * np.sqrt(whole)), noise_shares)
+    each = zip(found.rows, found.gain.tolist(), found.constant.tolist(), found.left_out, strict=True)
+    return [Combination(*coefficients) for coefficients in each]
 
 
 def combined(model: LocalModel, combination: Combination, block: slice) -> Floats:
@@ -178,75 +185,95 @@ def _probed(model: LocalModel, probes: Indices) -> _Probed:
     return _Probed(rows, mean, np.asarray(model.noise[probes], dtype=np.float64))
 
 
-def _conditional(model: LocalModel, probed: _Probed, target: Floats, weights: Floats) -> Combination:
-    """Gaussian conditioning on the probes around the weighted mean row."""
-    row_shift = model.plain_means - weights @ model.plain_means
+@dataclass(frozen=True, eq=False)
+class _Combinations:
+    """Combinations at L noise shares: rows (L, M), gain (L,), constant (L,), left_out (L, S)."""
+
+    rows: Floats
+    gain: Floats
+    constant: Floats
+    left_out: Floats
+
+
+def _conditional(
+    model: LocalModel, probed: _Probed, target: Floats, weights: Floats, noise_shares: Floats
+) -> _Combinations:
+    """Gaussian conditioning on the probes around the weighted mean rows, weights (1 or L, M)."""
+    row_shift = model.plain_means - (weights @ model.plain_means)[:, None]
     centre = weights @ probed.rows
-    rows = probed.rows - centre - row_shift[:, None]
+    rows = probed.rows - centre[:, None] - row_shift[:, :, None]
     omega = weights * model.row_scales
-    local_variance = _local_variance(omega @ rows**2, probed.noise)
+    local_variance = _local_variance((omega[:, None] @ rows**2)[:, 0], probed.noise)
     gain = probed.mean - model.mean_of_mean
-    factors = np.concatenate(
-        [
-            rows * np.sqrt((1 - model.noise_share) * omega)[:, None],
-            np.full((1, target.size), np.sqrt(model.shift_variance)),
-            np.sqrt(model.gain_variance) * gain[None],
-        ]
-    )
-    solved, precision = _solve(factors, model.noise_share * local_variance, target - centre)
-    coefficients = (1 - model.noise_share) * omega * (rows @ solved)
-    return Combination(
-        rows=weights * (1 - coefficients.sum()) + coefficients,
-        gain=float(model.gain_variance * gain @ solved),
-        constant=float(model.shift_variance * solved.sum() - coefficients @ row_shift),
+    shares = noise_shares[:, None]
+    n_shares, n_rows, n_probes = noise_shares.size, omega.shape[1], target.size
+    factors = np.empty((n_shares, n_rows + 2, n_probes))
+    np.multiply(rows, np.sqrt((1 - shares) * omega)[:, :, None], out=factors[:, :n_rows])
+    factors[:, n_rows] = np.sqrt(model.shift_variance)
+    factors[:, n_rows + 1] = np.sqrt(model.gain_variance) * gain
+    solved, precision = _solve(factors, shares * local_variance, target - centre)
+    coefficients = (1 - shares) * omega * (rows @ solved[:, :, None])[:, :, 0]
+    return _Combinations(
+        rows=weights * (1 - coefficients.sum(axis=1, keepdims=True)) + coefficients,
+        gain=model.gain_variance * (solved @ gain),
+        constant=model.shift_variance * solved.sum(axis=1) - np.sum(coefficients * row_shift, axis=1),
         left_out=solved / precision,
     )
 
 
 def _solve(factors: Floats, diagonal: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """G^-1 target and the diagonal of G^-1, G = factors' factors + diag(diagonal). (S,) both
+    """G^-1 target and the diagonal of G^-1, G = factors' factors + diag(diagonal), L times. (L, S) both
 
     By the smaller of the two systems (Woodbury). Their ratio is each target's distance from what the others say of it
     (Rasmussen and Williams, Gaussian Processes for Machine Learning, equation 5.12).
+
+    Parameters
+    ----------
+    factors : (L, F, S) floats; diagonal : (L, S) floats; target : (1 or L, S) floats
     """
-    n_factors, n_probes = factors.shape
+    n_factors, n_probes = factors.shape[1:]
     # Beside factors 1e12 times as large, noise would vanish in rounding and leave a singular system.
-    diagonal = np.maximum(diagonal, 1e-12 * np.sum(factors**2, axis=0).max())
+    largest = np.einsum("lfs,lfs->ls", factors, factors).max(axis=1, keepdims=True)
+    diagonal = np.maximum(diagonal, 1e-12 * largest)
+    across = factors.transpose(0, 2, 1)
     if n_probes <= 2 * n_factors:
-        inverse = np.linalg.inv(factors.T @ factors + np.diag(diagonal))
-        return inverse @ target, np.diag(inverse)
-    scaled = factors / diagonal
-    inner = np.linalg.inv(np.eye(n_factors) + scaled @ factors.T)
-    solved = target / diagonal - scaled.T @ (inner @ (scaled @ target))
-    return solved, 1.0 / diagonal - np.einsum("rs,rq,qs->s", scaled, inner, scaled, optimize=True)
+        products = across @ factors
+        own = np.arange(n_probes)
+        products[:, own, own] += diagonal
+        inverse: Floats = np.asarray(np.linalg.inv(products), dtype=np.float64)
+        return (inverse @ target[:, :, None])[:, :, 0], inverse[:, own, own]
+    scaled = factors / diagonal[:, None]
+    inner = np.linalg.inv(np.eye(n_factors) + scaled @ across)
+    along = inner @ scaled
+    solved = target / diagonal - (across @ (along @ target[:, :, None]))[:, :, 0] / diagonal
+    precision: Floats = 1.0 / diagonal - np.einsum("lfs,lfs->ls", scaled, along)
+    return solved, precision
 
 
 def _local_variance(spread: Floats, noise: Floats) -> Floats:
-    """Variance of the probed columns among the near rows, shrunk toward pooled noise at the near rows' scale. (S,)"""
-    scale = float(np.mean(spread / noise))
-    if scale <= 1e-9:
-        return noise
-    variance: Floats = (1 - POOLED_SHARE) * spread + POOLED_SHARE * scale * noise
-    return variance
+    """Variance of the probed columns among the near rows, shrunk toward pooled noise at the near rows' scale. (L, S)"""
+    scale = np.mean(spread / noise, axis=1, keepdims=True)
+    return np.where(scale <= 1e-9, noise, (1 - POOLED_SHARE) * spread + POOLED_SHARE * scale * noise)
 
 
-def _distances(model: LocalModel, forecast: Combination) -> Floats:
-    """Squared distance of every known row from a forecast over all columns, by the Gram matrix alone. (M,)"""
-    coefficients = np.append(forecast.rows, forecast.gain)
-    across = model.gram @ coefficients
-    own = coefficients @ across + forecast.constant * (2 * coefficients @ model.weighted_means + forecast.constant)
-    both = across[:-1] + forecast.constant * model.weighted_means[:-1]
+def _distances(model: LocalModel, forecasts: _Combinations) -> Floats:
+    """Squared distance of every known row from forecasts over all columns, by the Gram matrix alone. (L, M)"""
+    coefficients = np.concatenate([forecasts.rows, forecasts.gain[:, None]], axis=1)
+    constant = forecasts.constant[:, None]
+    across = coefficients @ model.gram
+    own = np.sum(coefficients * across, axis=1, keepdims=True)
+    own += constant * (2 * (coefficients @ model.weighted_means)[:, None] + constant)
+    both = across[:, :-1] + constant * model.weighted_means[:-1]
     distances: Floats = np.maximum(np.diag(model.gram)[:-1] - 2 * both + own, 0.0)
     return distances
 
 
 def _row_weights(distances: Floats) -> Floats:
-    """Weights proportional to d^-P, sum 1; a row met exactly counts as very near, not infinitely. (M,)"""
-    typical = float(np.mean(distances))
-    if typical <= 0:
-        return np.full(distances.size, 1.0 / distances.size)
-    relative = np.maximum(distances / typical, 1e-6) ** -DISTANCE_POWER
-    weights: Floats = relative / relative.sum()
+    """Weights proportional to d^-P, sum 1; a row met exactly counts as very near, not infinitely. (L, M)"""
+    typical = np.mean(distances, axis=1, keepdims=True)
+    relative = np.divide(distances, typical, out=np.ones_like(distances), where=typical > 0)
+    relative = np.maximum(relative, 1e-6) ** -DISTANCE_POWER
+    weights: Floats = relative / relative.sum(axis=1, keepdims=True)
     return weights
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix
 from forgetcast.completion.methods.method import Method
 from forgetcast.completion.models.factor_model import condition, posterior
-from forgetcast.completion.models.local_model import combine
+from forgetcast.completion.models.local_model import combine_at
 from forgetcast.completion.models.mean_forecast import MeanForecast
 from forgetcast.completion.selection.probes import random_probes
 from forgetcast.completion.types import Floats
@@ -40,6 +40,20 @@ class Choices:
     calibration: Calibration
 
 
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A left-out row completed from random probes: its n other cells, forecast at every noise share that was tried.
+
+    squared : (L, n) floats, squared errors; a single row of them for a method that combines no rows
+    variance : (n,) floats, by the factor model, its loadings beyond doubt
+    factors : (n,) floats, what part of a cell's variance its loadings account for
+    """
+
+    squared: Floats
+    variance: Floats
+    factors: Floats
+
+
 def choose(matrix: ForgettingMatrix, method: Method, seed: int) -> Choices:
     """Noise share, doubt and calibration for these known rows; the usual ones below four."""
     if matrix.n_tasks < FEWEST_ROWS:
@@ -47,59 +61,63 @@ def choose(matrix: ForgettingMatrix, method: Method, seed: int) -> Choices:
     if matrix.n_examples > MOST_COLUMNS:
         matrix = matrix.with_examples(np.sort(random_probes(matrix.n_examples, MOST_COLUMNS, seed)))
     fits = left_out_fits(matrix, method, USUAL_NOISE_SHARE, seed)
-    share = _best_noise_share(matrix, fits, seed) if method.combines_rows else USUAL_NOISE_SHARE
-    fits = [fit.with_noise_share(share) for fit in fits]
-    doubt = _best_doubt(matrix, fits, seed)
-    fits = [fit.with_doubt(doubt) for fit in fits]
+    attempts = _attempts(matrix, fits, seed)
+    place = _best_noise_share(attempts) if method.combines_rows else None
+    share = USUAL_NOISE_SHARE if place is None else NOISE_SHARES[place]
+    doubt = _best_doubt(attempts, place or 0)
+    fits = [fit.with_noise_share(share).with_doubt(doubt) for fit in fits]
     return Choices(share, doubt, calibrate(list(left_out_forecasts(matrix, fits, seed))))
 
 
-def _best_noise_share(matrix: ForgettingMatrix, fits: list[LeftOutFit], seed: int) -> float:
-    """Noise share with the lowest mean log RMSE over left-out rows completed from their probes."""
-    losses: list[list[float]] = []
-    for row in left_out_rows(matrix, fits):
-        for count in PROBE_COUNTS:
-            probes, others = randomly_probed(row, count, seed)
-            if others.size:
-                usual = row.fitted.mean(probes, row.truth[probes])
-                forecasts = [_with_other_share(usual, share).everywhere()[others] for share in NOISE_SHARES]
-                losses.append([0.5 * np.log(np.mean((f - row.truth[others]) ** 2) + 1e-300) for f in forecasts])
-    if not losses:
-        return USUAL_NOISE_SHARE
-    loss = np.mean(losses, axis=0)
-    return NOISE_SHARES[int(np.flatnonzero(loss <= loss.min() + INDIFFERENCE)[-1])]
-
-
-def _with_other_share(mean: MeanForecast, noise_share: float) -> MeanForecast:
-    """The same row by the same model with another noise share."""
-    assert mean.local is not None
-    local = mean.local.with_noise_share(noise_share)
-    return replace(mean, local=local, combination=combine(local, mean.row.probes, mean.row.forgetting))
-
-
-def _best_doubt(matrix: ForgettingMatrix, fits: list[LeftOutFit], seed: int) -> float:
-    """Doubt under which left-out cells are most probable, the scale of every row given.
-
-    A quiet column errs by what its loadings are off and not by its own noise: with loadings beyond doubt the intervals
-    of quiet domains cover .80 where noisy ones cover .95 (noise of domains over a factor of 16, rank 4).
-    """
-    losses: list[list[float]] = []
+def _attempts(matrix: ForgettingMatrix, fits: list[LeftOutFit], seed: int) -> list[_Attempt]:
+    """Every left-out row at each of PROBE_COUNTS."""
+    attempts: list[_Attempt] = []
     for row in left_out_rows(matrix, fits):
         model = row.fitted.factors
         for count in PROBE_COUNTS:
             probes, others = randomly_probed(row, count, seed)
             if others.size:
-                squared = (row.fitted.mean(probes, row.truth[probes]).everywhere()[others] - row.truth[others]) ** 2
                 told = row.fitted.method.told(model, condition(model, probes, row.truth[probes]))
-                variance = posterior(model, told, row.truth).variance[others]
+                usual = row.fitted.method.mean(model, row.fitted.local, told)
+                errors = [mean.everywhere()[others] - row.truth[others] for mean in _at_noise_shares(usual)]
                 factors = np.sum(np.asarray(model.loadings[1:, others], dtype=np.float64) ** 2, axis=0)
-                losses.append([_log_loss(squared, variance + doubt * factors) for doubt in DOUBTS])
-    return DOUBTS[int(np.argmin(np.mean(losses, axis=0)))] if losses else USUAL_DOUBT
+                variance = posterior(model, told, row.truth).variance[others]
+                attempts.append(_Attempt(np.square(errors), variance, factors))
+    return attempts
 
 
-def _log_loss(squared: Floats, variance: Floats) -> float:
-    """Minus the mean log density of Student errors of these variances, up to a factor common to the row."""
+def _at_noise_shares(usual: MeanForecast) -> list[MeanForecast]:
+    """The same row by the same model at each of NOISE_SHARES, or as it is where no rows are combined."""
+    if usual.local is None:
+        return [usual]
+    found = combine_at(usual.local, usual.row.probes, usual.row.forgetting, np.array(NOISE_SHARES))
+    return [replace(usual, combination=combination) for combination in found]
+
+
+def _best_noise_share(attempts: list[_Attempt]) -> int | None:
+    """Place of the noise share with the lowest mean log RMSE; None without an attempt."""
+    if not attempts:
+        return None
+    loss = np.mean([0.5 * np.log(np.mean(attempt.squared, axis=1) + 1e-300) for attempt in attempts], axis=0)
+    return int(np.flatnonzero(loss <= loss.min() + INDIFFERENCE)[-1])
+
+
+def _best_doubt(attempts: list[_Attempt], place: int) -> float:
+    """Doubt under which left-out cells are most probable, the noise share and the scale of every row given.
+
+    A quiet column errs by what its loadings are off and not by its own noise: with loadings beyond doubt the intervals
+    of quiet domains cover .80 where noisy ones cover .95 (noise of domains over a factor of 16, rank 4).
+    """
+    if not attempts:
+        return USUAL_DOUBT
+    doubts = np.array(DOUBTS)[:, None]
+    losses = [_log_loss(each.squared[place], each.variance + doubts * each.factors) for each in attempts]
+    return DOUBTS[int(np.argmin(np.mean(losses, axis=0)))]
+
+
+def _log_loss(squared: Floats, variance: Floats) -> Floats:
+    """Minus the mean log density of Student errors (n,) of these variances (D, n), up to a factor of the row's. (D,)"""
     standard = squared / variance
-    unit = max(float(standard.mean()), 1e-12) * (TAIL_FREEDOM - 2) / TAIL_FREEDOM
+    unit = np.maximum(standard.mean(axis=1, keepdims=True), 1e-12) * (TAIL_FREEDOM - 2) / TAIL_FREEDOM
     tails = (TAIL_FREEDOM + 1) / 2 * np.log1p(standard / (TAIL_FREEDOM * unit))
-    return float(np.mean(0.5 * np.log(variance * unit) + tails))
+    return np.asarray(np.mean(0.5 * np.log(variance * unit) + tails, axis=1))

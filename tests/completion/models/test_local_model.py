@@ -4,7 +4,15 @@ import pytest
 from forgetcast.completion import ForgettingMatrix, random_probes
 from forgetcast.completion.matrix.known_rows import known_rows
 from forgetcast.completion.models.factor_model import fit_factor_model
-from forgetcast.completion.models.local_model import LocalModel, _solve, bounded, combine, combined, fit_local_model
+from forgetcast.completion.models.local_model import (
+    LocalModel,
+    _solve,
+    bounded,
+    combine,
+    combine_at,
+    combined,
+    fit_local_model,
+)
 from tests.completion.conftest import make_forgetting
 
 WHOLE = slice(None)
@@ -95,10 +103,21 @@ def test_many_probes_are_conditioned_on_as_few_are(n_probes):
     diagonal = np.linspace(0.5, 2, n_probes)
     target = forgetting[-1, probes]
     inverse = np.linalg.inv(factors.T @ factors + np.diag(diagonal))
-    solved, precision = _solve(factors, diagonal, target)
+    (solved,), (precision,) = _solve(factors[None], diagonal[None], target[None])
     assert solved == pytest.approx(inverse @ target)
     assert precision == pytest.approx(np.diag(inverse))
     assert np.isfinite(local_mean(model, probes, target)).all()
+
+
+def test_several_noise_shares_at_once_are_the_same_one_by_one():
+    forgetting = make_forgetting(12, 60, rank=2, noise=0.005)
+    probes = random_probes(60, 20, 0)
+    model, shares, target = fit_rows(forgetting[:-1]), np.array([0.1, 0.5, 0.9]), forgetting[-1, probes]
+    for share, together in zip(shares, combine_at(model, probes, target, shares), strict=True):
+        alone = combine(model.with_noise_share(share), probes, target)
+        assert together.rows == pytest.approx(alone.rows)
+        assert (together.gain, together.constant) == pytest.approx((alone.gain, alone.constant))
+        assert together.left_out == pytest.approx(alone.left_out)
 
 
 def test_more_noise_share_trusts_the_probes_less():
