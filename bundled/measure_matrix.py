@@ -2,8 +2,8 @@
 
     python -m bundled.measure_matrix [--only TASK ...] [--children 2]
 
-Each run is one child of the project's own worker (workers.attempt); its row is written to bundled/rows as soon as it
-is measured, and a row that is there is not measured again. So the command goes on where it stopped.
+Each run is one child of the project's own worker (workers.attempt.run); its row is written to bundled/rows as soon as
+it is measured, and a row that is there is not measured again. So the command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _known_before() -> np.ndarray[Any, np.dtype[np.float32]]:
 def _run_child(folder: Path, threads: int) -> None:
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "workers.attempt", str(folder)],
+            [sys.executable, "-m", "workers.attempt.run", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,

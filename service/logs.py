@@ -123,7 +123,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _short(_logger: Any, _name: str, line: EventDict) -> str:
-    """`12:00:00 warning workers.supervisor cannot claim  job_id=… attempt=1`."""
+    """`12:00:00 warning workers.host.supervisor cannot claim  job_id=… attempt=1`."""
     time, level, logger, event = (line.pop(key, "") for key in ("time", "level", "logger", "event"))
     exception = line.pop("exception", None)
     fields = "".join(f" {key}={value}" for key, value in line.items())

@@ -17,7 +17,7 @@ HEAVY = {"pydantic", "httpx2", "click", "fastapi", "sqlalchemy", "redis", "torch
         ("forgetcast.completion", set()),
         ("forgetcast.schemas", {"pydantic"}),
         ("service.app", {"pydantic", "fastapi", "sqlalchemy", "redis", "click"}),
-        ("workers.supervisor", {"pydantic", "sqlalchemy", "redis"}),
+        ("workers.host.supervisor", {"pydantic", "sqlalchemy", "redis"}),
     ],
 )
 def test_importing_loads_no_more_than_it_needs(module: str, allowed: set[str]) -> None:

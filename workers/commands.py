@@ -53,4 +53,4 @@ def worker(*, once: bool, no_jobs: bool, **wanted: Any) -> None:
     """Run a worker: it claims jobs, fine-tunes and measures. SIGTERM or Ctrl-C gives its job back and ends it."""
     if once and no_jobs:
         raise click.UsageError("--once runs one job and --no-jobs runs none; leave one of them out")
-    imported("worker", "workers.running:run_worker")(once=once, no_jobs=no_jobs, **wanted)
+    imported("worker", "workers.host.running:run_worker")(once=once, no_jobs=no_jobs, **wanted)

@@ -76,7 +76,7 @@ def fit_here(
 ) -> bool:
     """Do one piece of work in this process; False when none is due. A failure is noted and raised.
 
-    For tests and benchmarks: a worker does it in a process of its own (workers/fit_loop.py).
+    For tests and benchmarks: a worker does it in a process of its own (workers/host/fit_loop.py).
     """
     order = claim_fit(database, "here", timedelta(hours=1), quiet, among)
     if order is None:

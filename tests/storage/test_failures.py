@@ -14,7 +14,7 @@ from forgetcast.errors import DatabaseUnavailable, ForgetcastError, InvalidReque
 from service.storage.database import Database
 from service.storage.failures import meaning
 from service.storage.workers import list_workers, note_worker
-from tests.workers.test_leases import LEASE
+from tests.workers.host.test_leases import LEASE
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from typing import Any
 
 from service.queue import NoQueue
 from service.storage.database import Database
-from workers.running import stop_on_signal
-from workers.supervisor import Supervisor, Timing
+from workers.host.running import stop_on_signal
+from workers.host.supervisor import Supervisor, Timing
 
 SHORT = Timing(
     lease=timedelta(seconds=4),

@@ -1,0 +1,167 @@
+"""Fine-tune the base model on one task under one recipe, in full or with LoRA; from its last checkpoint on, if any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from forgetcast.errors import LossNotFinite
+from workers.attempt.sealed import Checkpoints
+from workers.attempt.tokens import Tokens
+
+IGNORED = -100  # the label that transformers leaves out of the loss
+
+
+class WoundDown(Exception):
+    """The attempt ended before its time, because it was asked to; what it leaves is there for the next one."""
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned model. `base` reads through the same weights that were trained, adapters included."""
+
+    trained: PreTrainedModel | PeftModel
+    base: PreTrainedModel
+    losses: tuple[float, ...]
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    examples: Sequence[Tokens],
+    recipe: dict[str, Any],
+    *,
+    seed: int,
+    scratch: Path,
+    split: int = 1,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+    checkpoints: Checkpoints | None = None,
+    leaving: Callable[[], bool] = lambda: False,
+) -> FineTuned:
+    """Train in place for `recipe["steps"]` steps; the order of the examples and every random choice follow the seed.
+
+    Parameters
+    ----------
+    scratch : a folder for the trainer; that of `checkpoints`, where they are given
+    split : a batch is read in at least so many parts, whose gradients are added up: less memory, the same updates
+    checkpoints : training goes on from the newest one, to the same result as without the interruption
+    leaving : asked after every step; true ends the run there, with a checkpoint
+
+    Raises
+    ------
+    WoundDown
+    LossNotFinite : the loss became infinite or not a number, usually from a learning rate that is too high
+    """
+    torch.manual_seed(seed)  # LoRA draws its first weights before the trainer sets the seed
+    trained = with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
+    follow = _Follow(on_step, checkpoints, leaving)
+    trainer = Trainer(
+        model=trained,
+        args=_arguments(recipe, seed, split, model.device, scratch),
+        train_dataset=list(examples),
+        data_collator=collate,
+        callbacks=[follow],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+    if trainer.state.global_step < recipe["steps"]:
+        raise WoundDown(f"ended after step {trainer.state.global_step}")
+    return FineTuned(trained, model, tuple(entry["loss"] for entry in trainer.state.log_history if "loss" in entry))
+
+
+def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
+    """Pad on the right; labels are shifted by the model itself, so they stand at their own tokens."""
+    width = max(len(tokens) for tokens in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    present = torch.zeros(len(batch), width, dtype=torch.long)
+    labels = torch.full((len(batch), width), IGNORED)
+    for row, tokens in enumerate(batch):
+        sequence = torch.tensor(tokens.ids)
+        ids[row, : len(tokens)] = sequence
+        present[row, : len(tokens)] = 1
+        labels[row, : len(tokens)] = sequence.where(torch.tensor(tokens.scored), IGNORED)
+    return {"input_ids": ids, "attention_mask": present, "labels": labels}
+
+
+def _newest(checkpoints: Checkpoints) -> str | None:
+    found = checkpoints.newest()
+    return None if found is None else str(found)
+
+
+def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules=lora["target_modules"],
+    )
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def part_size(batch_size: int, split: int) -> int:
+    """The largest size of equal parts of a batch, at least `split` of them where the batch has as many examples."""
+    return next(size for size in range(max(1, batch_size // split), 0, -1) if batch_size % size == 0)
+
+
+def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.device, scratch: Path) -> TrainingArguments:
+    part = part_size(recipe["batch_size"], split)
+    return TrainingArguments(
+        output_dir=str(scratch),
+        max_steps=recipe["steps"],
+        per_device_train_batch_size=part,
+        gradient_accumulation_steps=recipe["batch_size"] // part,
+        learning_rate=recipe["learning_rate"],
+        warmup_steps=recipe["warmup_steps"],
+        lr_scheduler_type=recipe["schedule"],
+        weight_decay=recipe["weight_decay"],
+        bf16=recipe["dtype"] == "bfloat16",
+        seed=seed,
+        data_seed=seed,
+        use_cpu=device.type == "cpu",
+        optim="adamw_torch_fused",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # by default a loss that is not finite is logged as the one before it
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device.type == "cuda",
+    )
+
+
+class _Follow(TrainerCallback):
+    """Reports each step's loss, stops a run whose loss is not finite, and has checkpoints made when it is time."""
+
+    def __init__(
+        self, on_step: Callable[[int, float], None], checkpoints: Checkpoints | None, leaving: Callable[[], bool]
+    ) -> None:
+        self._on_step, self._checkpoints, self._leaving = on_step, checkpoints, leaving
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise LossNotFinite(f"the loss is {loss} at step {state.global_step}; lower the recipe's learning rate")
+        self._on_step(state.global_step, loss)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            return  # the fine-tuned weights are kept by themselves
+        control.should_training_stop = leaving = self._leaving()
+        control.should_save = self._checkpoints is not None and (self._checkpoints.due() or leaving)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.keep(state.global_step)
