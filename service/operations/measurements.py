@@ -18,7 +18,7 @@ from service.storage import tasks as storage
 from service.storage.database import Session
 from service.storage.jobs import check_idle
 from service.storage.matrices import get_matrix
-from service.storage.upstream_sets import read_columns
+from service.storage.upstream_sets import positions_of
 
 
 def post_measurements(session: Session, task_id: str, posted: schemas.MeasurementsCreate) -> None:
@@ -36,8 +36,10 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
     RecipeMismatch : measured under another setting
     JobActive : a worker is measuring this task
     """
+    matrix = get_matrix(session, storage.get_task(session, task_id).matrix_id)
+    # Before the lock: a task keeps its matrix, and a sealed set its positions.
+    place = positions_of(session, matrix.upstream_set_id, [cell.example_id for cell in posted.cells])
     task = storage.get_task(session, task_id, lock=True)
-    matrix = get_matrix(session, task.matrix_id)
     if task.known:
         raise RowKnown(
             f"the task {task_id!r} is a known row of the matrix {matrix.id!r}, which changes as a whole; PUT it to "
@@ -50,7 +52,6 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
             f"{setting} instead of {matrix.setting}"
         )
     check_idle(session, task_id)
-    place = {name: position for position, name in enumerate(read_columns(session, matrix.upstream_set_id).example_ids)}
     value_at: dict[int, float] = {}
     at_random: list[int] = []
     for number, cell in enumerate(posted.cells):

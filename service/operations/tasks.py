@@ -22,7 +22,7 @@ from service.storage.ids import new_id
 from service.storage.locks import Name, hold
 from service.storage.matrices import get_matrix
 from service.storage.tables import Dataset, Job, Matrix, Task, UpstreamSet
-from service.storage.upstream_sets import read_columns
+from service.storage.upstream_sets import positions_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def register_task(
     )
     job = order_job(session, task, order, submitter, probes)
     task.design, task.designed_from = job.design, job.designed_from
-    return Registered(_view(session, task, job), True, job.id, job.hardware)
+    return Registered(_view(session, task, job.id), True, job.id, job.hardware)
 
 
 def order_job(
@@ -167,14 +167,14 @@ def read_task(session: Session, task_id: str) -> schemas.Task:
 
 
 def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) -> list[schemas.Task]:
-    return [view(session, task) for task in storage.list_tasks(session, matrix_id, after, limit)]
+    return [_view(session, task, job_id) for task, job_id in storage.list_tasks(session, matrix_id, after, limit)]
 
 
 def view(session: Session, task: Task) -> schemas.Task:
-    return _view(session, task, job_storage.newest_job(session, task.id))
+    return _view(session, task, job_storage.newest_job_id(session, task.id))
 
 
-def _view(session: Session, task: Task, job: Job | None) -> schemas.Task:
+def _view(session: Session, task: Task, job_id: str | None) -> schemas.Task:
     if task.created_at is None:
         session.refresh(task)
     return schemas.Task(
@@ -194,7 +194,7 @@ def _view(session: Session, task: Task, job: Job | None) -> schemas.Task:
         known=task.known,
         row_version=task.row_version,
         n_measured=task.n_measured,
-        job=None if job is None else job.id,
+        job=job_id,
         created_at=moment(task.created_at),
     )
 
@@ -246,7 +246,7 @@ def _share(session: Session, task: Task, natural_key: str) -> Registered | None:
         return Registered(view(session, task), True, None, "") if _copied(session, task, natural_key) else None
     task.design, task.designed_from = job.design, job.designed_from
     job_storage.share_job(session, job.id, task.id)
-    return Registered(_view(session, task, job), True, job.id, job.hardware)
+    return Registered(_view(session, task, job.id), True, job.id, job.hardware)
 
 
 def _copied(session: Session, task: Task, natural_key: str) -> bool:
@@ -280,15 +280,15 @@ def _named(session: Session, matrix: Matrix, order: schemas.JobCreate) -> NDArra
     """The upstream examples that an order names, None when it measures all."""
     if order.examples is None:
         return None
-    names = read_columns(session, matrix.upstream_set_id).example_ids
-    place = {name: position for position, name in enumerate(names)}
+    place = positions_of(session, matrix.upstream_set_id, order.examples)
     absent = [name for name in order.examples if name not in place]
     if absent:
         raise unknown("/examples", f"the upstream set has no example {absent[0]!r}")
     named = np.unique([place[name] for name in order.examples])
-    in_vain = np.intersect1d(named, unmeasurable(session, matrix))
-    if in_vain.size:
-        detail = f"the example {names[in_vain[0]]!r} has nothing to score under the matrix's setting; leave it out"
+    unscored = set(unmeasurable(session, matrix).tolist())
+    in_vain = [name for name in order.examples if place[name] in unscored]
+    if in_vain:
+        detail = f"the example {in_vain[0]!r} has nothing to score under the matrix's setting; leave it out"
         raise InvalidRequest(detail, errors=(FieldError("/examples", detail),))
     return named
 

@@ -41,6 +41,7 @@ from service.storage.tables import Job, JobShare, Task
 ANY_HARDWARE = "any"
 EXHAUSTED = "attempts_exhausted"  # the code of a job whose last attempt failed; `last_code` says with what
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+TAKEN_AT_ONCE = 64  # claims that are under way; who finds that many taken asks again
 NEAR_THE_CAP = 200  # waiting jobs; more than transactions are at work at once
 
 
@@ -102,7 +103,7 @@ def insert_job(
 
 def check_idle(session: Session, task_id: str) -> None:
     """Raises JobActive when a job of the task, or one that it shares, has not ended."""
-    active = session.scalar(sa.select(Job.id).where(_of_task(task_id), Job.state.in_(ACTIVE)).limit(1))
+    active = session.scalar(sa.select(Job.id).where(_of_task(task_id), in_state(*ACTIVE)).limit(1))
     if active is not None:
         message = f"the task {task_id!r} has the job {active}, which has not ended; wait for it or cancel it"
         raise JobActive(message, location=f"/v1/jobs/{active}")
@@ -113,10 +114,27 @@ def newest_job(session: Session, task_id: str) -> Job | None:
     return session.scalar(sa.select(Job).where(_of_task(task_id)).order_by(Job.id.desc()).limit(1))
 
 
+def newest_job_id(session: Session, task_id: str) -> str | None:
+    """The id of the newest job of the task, or of that which it shares with another."""
+    return newer(*session.execute(sa.select(*newest_jobs(task_id))).one())
+
+
+def newest_jobs(task_id: str | sa.ColumnElement[str]) -> tuple[sa.ScalarSelect[str], sa.ScalarSelect[str]]:
+    """Columns: the ids of the newest job of a task, and of the job that it shares with another."""
+    own = sa.select(sa.func.max(Job.id)).where(Job.task_id == task_id)
+    shared = sa.select(JobShare.job_id).where(JobShare.task_id == task_id)
+    return own.scalar_subquery(), shared.scalar_subquery()
+
+
+def newer(*job_ids: str | None) -> str | None:
+    """The newest of these jobs: their ids are in the order of time."""
+    return max((job_id for job_id in job_ids if job_id is not None), default=None)
+
+
 def active_order(session: Session, matrix_id: str, natural_key: str, measure: str) -> Job | None:
     """A job at work for a task of this matrix that was ordered the same."""
     same = (Task.matrix_id == matrix_id, Task.natural_key == natural_key, Job.measure == measure)
-    jobs = sa.select(Job).join(Task, Task.id == Job.task_id).where(*same, Job.state.in_(ACTIVE))
+    jobs = sa.select(Job).join(Task, Task.id == Job.task_id).where(*same, in_state(*ACTIVE))
     return session.scalar(jobs.order_by(Job.id).limit(1))
 
 
@@ -154,7 +172,7 @@ def may_queue(session: Session, submitted_by: str | None, most: int) -> bool:
 
 def _count_queued(session: Session, submitted_by: str | None, most: int) -> int:
     """Counted up to `most`."""
-    waiting = sa.select(Job.id).where(Job.submitted_by.is_not_distinct_from(submitted_by), Job.state == JobState.QUEUED)
+    waiting = sa.select(Job.id).where(Job.submitted_by == submitted_by, in_state(JobState.QUEUED))
     return session.scalar(sa.select(sa.func.count()).select_from(waiting.limit(most).subquery())) or 0
 
 
@@ -173,22 +191,18 @@ def cancel_was_asked(session: Session, job_id: str) -> bool:
 
 def active_jobs(session: Session, job_ids: Sequence[str]) -> set[str]:
     """Which of these jobs have not ended."""
-    return set(session.scalars(sa.select(Job.id).where(Job.id.in_(job_ids), Job.state.in_(ACTIVE))))
+    return set(session.scalars(sa.select(Job.id).where(Job.id.in_(job_ids), in_state(*ACTIVE))))
 
 
 def claim(
     session: Session, owner: str, hardware: Sequence[str], lease: timedelta, *, gpu: str | None = None
 ) -> Claimed | None:
     """Take the best job that waits for hardware of these classes; None when there is none."""
+    classes = sorted({*hardware, ANY_HARDWARE})
+    first = sa.union_all(*[sa.select(_first_waiting(name).subquery().c.id) for name in classes])
     best = (
         sa.select(Job.id)
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.hardware.in_({*hardware, ANY_HARDWARE}),
-            Job.not_before <= now(),
-            Job.cancel_requested_at.is_(None),
-            sa.or_(Job.deadline.is_(None), Job.deadline > now()),
-        )
+        .where(Job.id.in_(first), *_CLAIMABLE)
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
         .with_for_update(
@@ -296,13 +310,13 @@ def reap(session: Session, limit: int = 50) -> list[str]:
 
     Ask only when live workers had the time to renew: not within one lease after the database was away.
     """
-    lost = _lock_many(session, limit, Job.state == JobState.RUNNING, Job.lease_until < now())
+    lost = _lock_many(session, limit, in_state(JobState.RUNNING), Job.lease_until < now())
     for job in lost:
         error = {"code": "worker_lost", "detail": "the worker did not renew its lease"}
         _end_attempt(session, job, error, permanent=False, backoff=timedelta(0), fence=Job.fence + 1)
     # `IS NOT NULL` is what an index can answer: the clock moves on while it is read.
     late = (Job.deadline.is_not(None), Job.deadline <= now())
-    overdue = _lock_many(session, limit, Job.state == JobState.QUEUED, *late)
+    overdue = _lock_many(session, limit, in_state(JobState.QUEUED), *late)
     for job in overdue:
         error = {"code": "deadline", "detail": "the deadline passed before the job could end"}
         _fail(session, job, error, f"failed with deadline: {error['detail']}")
@@ -329,6 +343,29 @@ def _of_task(task_id: str) -> sa.ColumnElement[bool]:
     return sa.or_(Job.task_id == task_id, Job.id == shared)
 
 
+def in_state(*states: JobState) -> sa.ColumnElement[bool]:
+    """Written out, not bound: a database must see, whatever is asked, that a partial index holds all such jobs."""
+    said = [sa.literal(state.value, literal_execute=True) for state in states]
+    return Job.state == said[0] if len(said) == 1 else Job.state.in_(said)
+
+
+_CLAIMABLE = (
+    in_state(JobState.QUEUED),
+    Job.not_before <= now(),
+    Job.cancel_requested_at.is_(None),
+    sa.or_(Job.deadline.is_(None), Job.deadline > now()),
+)
+
+
+def _first_waiting(hardware: str) -> sa.Select[str]:
+    """The jobs of one hardware class that are taken next, more than are taken at the same moment.
+
+    Each class has its own place in the index, so that jobs of other hardware are not read at all.
+    """
+    waiting = sa.select(Job.id).where(Job.hardware == hardware, *_CLAIMABLE)
+    return waiting.order_by(Job.priority.desc(), Job.id).limit(TAKEN_AT_ONCE)
+
+
 class _Row(NamedTuple):
     """What a statement must know of a row it has locked; an instance of Job would keep old values after an update."""
 
@@ -341,7 +378,7 @@ class _Row(NamedTuple):
 
 
 def _held(job_id: str, fence: int) -> tuple[sa.ColumnElement[bool], ...]:
-    return Job.id == job_id, Job.state == JobState.RUNNING, Job.fence == fence
+    return Job.id == job_id, in_state(JobState.RUNNING), Job.fence == fence
 
 
 def _lock(session: Session, *where: sa.ColumnElement[bool]) -> _Row | None:

@@ -25,6 +25,13 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+QUEUED = "state = 'queued'"
+
+
+def _partial(condition: str) -> dict[str, Any]:
+    """An index of those rows alone, for queries that say the same in these words."""
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
 
 class Table(DeclarativeBase):
     metadata = sa.MetaData(naming_convention=NAMING)
@@ -84,7 +91,7 @@ class UpstreamExample(Table):
 class Matrix(Table):
     __tablename__ = "matrix"
     id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
-    upstream_set_id: Mapped[str] = mapped_column(sa.ForeignKey("upstream_set.id"))
+    upstream_set_id: Mapped[str] = mapped_column(sa.ForeignKey("upstream_set.id"), index=True)
     model: Mapped[str] = mapped_column(sa.String(128))
     model_revision: Mapped[str] = mapped_column(sa.String(64))
     recipe: Mapped[dict[str, Any]]
@@ -141,7 +148,7 @@ class FitWork(Table):
 class Task(Table):
     __tablename__ = "task"
     id: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
-    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), index=True)
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"))
     dataset_sha256: Mapped[str | None] = mapped_column(sa.ForeignKey("dataset.sha256"))
     imported_dataset: Mapped[str | None] = mapped_column(sa.String(64))  # sha256 of data that are elsewhere
     read_as: Mapped[dict[str, Any] | None]  # of its data set
@@ -159,7 +166,12 @@ class Task(Table):
     n_measured: Mapped[int] = mapped_column(default=0)
     known: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[float] = mapped_column(default=now())
-    __table_args__ = (sa.Index(None, "matrix_id", "natural_key"),)
+    __table_args__ = (
+        sa.Index(None, "matrix_id", "natural_key"),
+        sa.Index(None, "matrix_id", "id"),  # a list of a matrix's tasks, in order
+        sa.Index(None, "dataset_sha256", **_partial("dataset_sha256 IS NOT NULL")),
+        sa.Index(None, "repeat_of", **_partial("repeat_of IS NOT NULL")),
+    )
 
 
 class Measurement(Table):
@@ -181,6 +193,7 @@ class Measurement(Table):
     source: Mapped[str] = mapped_column(sa.String(512))
     job_id: Mapped[str | None] = mapped_column(sa.ForeignKey("job.id"))
     created_at: Mapped[float] = mapped_column(default=now())
+    __table_args__ = (sa.Index(None, "job_id", **_partial("job_id IS NOT NULL")),)
 
 
 class KnownRow(Table):
@@ -188,7 +201,7 @@ class KnownRow(Table):
 
     __tablename__ = "known_row"
     matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"), primary_key=True)
-    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), primary_key=True)
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), primary_key=True, index=True)
     since: Mapped[int] = mapped_column(primary_key=True)
     until: Mapped[int | None]
     row_version: Mapped[int]
@@ -209,7 +222,7 @@ class Job(Table):
 
     __tablename__ = "job"
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), index=True)
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"))
     measure: Mapped[str] = mapped_column(sa.String(16))
     positions: Mapped[bytes | None]  # int32, the upstream examples to measure; null for all
     random_positions: Mapped[bytes | None]  # int32, those of them that were drawn at random; null for none
@@ -237,17 +250,14 @@ class Job(Table):
     __table_args__ = (
         sa.CheckConstraint("(state = 'running') = (lease_owner IS NOT NULL)", name="running_has_owner"),
         sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
-        sa.Index("ix_job_claim", "state", sa.text("priority DESC"), "id"),  # in the order in which jobs are taken
-        sa.Index("ix_job_deadline", "state", "deadline"),
-        sa.Index("ix_job_submitted", "submitted_by", "state"),
+        sa.Index(None, "task_id", "id"),  # the newest of a task
+        # What waits and what runs is little beside all that has ended, which none of these holds.
+        sa.Index("ix_job_claim", "hardware", sa.text("priority DESC"), "id", **_partial(QUEUED)),  # as jobs are taken
+        sa.Index("ix_job_deadline", "deadline", **_partial(f"{QUEUED} AND deadline IS NOT NULL")),
+        sa.Index("ix_job_submitted", "submitted_by", **_partial(QUEUED)),
+        sa.Index("ix_job_running", "id", **_partial("state = 'running'")),  # not the lease, which each heartbeat moves
         # At most one job of a task is active; two clients that post at once meet here.
-        sa.Index(
-            "uq_job_active",
-            "task_id",
-            unique=True,
-            sqlite_where=sa.text("state IN ('queued', 'running')"),
-            postgresql_where=sa.text("state IN ('queued', 'running')"),
-        ),
+        sa.Index("uq_job_active", "task_id", unique=True, **_partial("state IN ('queued', 'running')")),
     )
 
 

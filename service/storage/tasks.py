@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from forgetcast.errors import TaskNotFound
 from service.storage.insert import insert_absent
+from service.storage.jobs import newer, newest_jobs
 from service.storage.locks import locked
 from service.storage.tables import BaseValues, Measurement, Task
 
@@ -50,11 +51,12 @@ def find_task(session: Session, task_id: str, *, lock: bool = False) -> Task | N
     return locked(session, Task, task_id) if lock else session.get(Task, task_id)
 
 
-def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) -> Sequence[Task]:
-    tasks = sa.select(Task).where(Task.id > after).order_by(Task.id).limit(limit)
+def list_tasks(session: Session, matrix_id: str | None, after: str, limit: int) -> list[tuple[Task, str | None]]:
+    """Up to `limit` tasks beyond the id `after`, with the newest job of each, in one statement."""
+    tasks = sa.select(Task, *newest_jobs(Task.id)).where(Task.id > after).order_by(Task.id).limit(limit)
     if matrix_id is not None:
         tasks = tasks.where(Task.matrix_id == matrix_id)
-    return session.scalars(tasks).all()
+    return [(task, newer(own, shared)) for task, own, shared in session.execute(tasks)]
 
 
 def same_order(session: Session, matrix_id: str, natural_key: str, *, measured: bool = False) -> Task | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from service.storage.locks import locked
 from service.storage.tables import UpstreamExample, UpstreamSet
 
 ROWS_A_BATCH = 2000
+MOST_LOOKED_UP = 20_000  # ids; beyond, reading all of a set is no slower
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,23 @@ def read_columns(session: Session, set_id: str) -> UpstreamColumns:
     rows = session.execute(_in_order(columns, set_id)).all()
     ids, domains, held_out = zip(*rows, strict=True) if rows else ((), (), ())
     return UpstreamColumns(tuple(ids), tuple(domains), np.array(held_out, dtype=np.bool_))
+
+
+def positions_of(session: Session, set_id: str, example_ids: Collection[str]) -> dict[str, int]:
+    """The position of each of these examples, by id; those that the set does not have are left out.
+
+    A few are looked up one by one: reading all ids of a set of 141,816 takes 0.3 s and more.
+    """
+    wanted = list(set(example_ids))
+    columns = sa.select(UpstreamExample.example_id, UpstreamExample.position).where(UpstreamExample.set_id == set_id)
+    if len(wanted) > MOST_LOOKED_UP:
+        place = {name: position for name, position in session.execute(columns)}
+        return {name: place[name] for name in wanted if name in place}
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), ROWS_A_BATCH):
+        some = columns.where(UpstreamExample.example_id.in_(wanted[start : start + ROWS_A_BATCH]))
+        found.update((name, position) for name, position in session.execute(some))
+    return found
 
 
 def read_contents(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from forgetcast.schemas import JobState
 from service.storage.database import now
+from service.storage.jobs import in_state
 from service.storage.tables import Job
 
 RECENT = 50  # jobs whose durations say how long the next one takes
@@ -28,7 +29,7 @@ def queued_groups(session: Session) -> list[Group]:
     """What waits, the highest priority first."""
     found = session.execute(
         sa.select(Job.hardware, Job.priority, sa.func.count(), now() - sa.func.min(Job.created_at))
-        .where(Job.state == JobState.QUEUED)
+        .where(in_state(JobState.QUEUED))
         .group_by(Job.hardware, Job.priority)
         .order_by(Job.priority.desc(), Job.hardware)
     )
@@ -39,7 +40,7 @@ def running_jobs(session: Session) -> list[tuple[Job, float]]:
     """What runs, with the seconds since its first start, the longest first."""
     found = session.execute(
         sa.select(Job, now() - Job.started_at)
-        .where(Job.state == JobState.RUNNING)
+        .where(in_state(JobState.RUNNING))
         .order_by(Job.started_at, Job.id)
         .limit(MOST_RUNNING)
     )
@@ -50,7 +51,7 @@ def recent_durations(session: Session) -> list[float]:
     """Seconds from start to end of the newest jobs that succeeded."""
     found = session.scalars(
         sa.select(Job.finished_at - Job.started_at)
-        .where(Job.state == JobState.SUCCEEDED)
+        .where(in_state(JobState.SUCCEEDED))
         .order_by(Job.id.desc())
         .limit(RECENT)
     )

@@ -1,0 +1,115 @@
+"""What is looked for has an index, so that what it costs does not grow with what is stored."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from service.storage import jobs, waiting
+from service.storage.database import Database
+from service.storage.tables import Job, Table, Task
+from service.storage.upstream_sets import positions_of
+from tests.storage.rows import add_job, add_task
+from tests.storage.statements import plan_of, recorded
+
+LEASE = timedelta(minutes=1)
+REFERRING = [key for table in Table.metadata.sorted_tables for key in table.foreign_key_constraints]
+
+
+@pytest.mark.parametrize("key", REFERRING, ids=lambda key: key.name)
+def test_every_foreign_key_leads_an_index(key: sa.ForeignKeyConstraint) -> None:
+    """Whoever deletes what it refers to would read the whole table otherwise."""
+    columns = list(key.column_keys)
+    indexes = [list(index.columns.keys()) for index in key.table.indexes if _holds_all(index, columns)]
+    unique = [one for one in key.table.constraints if isinstance(one, sa.PrimaryKeyConstraint | sa.UniqueConstraint)]
+    leading = [names[: len(columns)] for names in [*indexes, *(list(one.columns.keys()) for one in unique)]]
+    assert columns in leading
+
+
+def _holds_all(index: sa.Index, columns: list[str]) -> bool:
+    """Also one that leaves out rows which refer to nothing."""
+    condition = index.dialect_options["sqlite"]["where"]
+    return condition is None or str(condition) == " AND ".join(f"{name} IS NOT NULL" for name in columns)
+
+
+def test_a_claim_reads_in_the_order_of_its_own_hardware(database: Database) -> None:
+    with database.transaction() as session:
+        for number in range(3):
+            add_job(session, hardware="a100", priority=number)
+        add_job(session, hardware="h100")
+    with database.transaction() as session, recorded(database) as sent:
+        claimed = jobs.claim(session, "worker", ["h100"], LEASE)
+    assert claimed is not None
+    plan = plan_of(database, *sent[0])
+    assert plan.count("ix_job_claim") == 2, plan  # for its own hardware and for any
+    assert not any(word in plan for word in ("SCAN job", "Seq Scan on job", "ix_job_claim (priority")), plan
+
+
+def test_a_claim_takes_the_best_job_over_all_its_classes(database: Database) -> None:
+    with database.transaction() as session:
+        wanted = [
+            add_job(session, hardware=hardware, priority=priority).id
+            for hardware, priority in (("h100", 2), ("any", 1), ("a100", 1), ("h100", 0))
+        ]
+        add_job(session, hardware="tpu", priority=9)
+    for job_id in wanted:
+        with database.transaction() as session:
+            claimed = jobs.claim(session, "worker", ["h100", "a100"], LEASE)
+            assert claimed is not None
+            assert claimed.job_id == job_id
+    with database.transaction() as session:
+        assert jobs.claim(session, "worker", ["h100", "a100"], LEASE) is None
+
+
+@pytest.mark.parametrize(
+    ("look", "indexes"),
+    [
+        (lambda session: jobs.reap(session), {"ix_job_running", "ix_job_deadline"}),
+        (lambda session: jobs.may_queue(session, "key", 1000), {"ix_job_submitted"}),
+        (lambda session: jobs.may_queue(session, None, 1000), {"ix_job_submitted"}),
+        (lambda session: jobs.check_idle(session, "t"), {"uq_job_active"}),
+        (lambda session: waiting.running_jobs(session), {"ix_job_running"}),
+    ],
+    ids=["reap", "queued of a key", "queued without a key", "active of a task", "running"],
+)
+def test_jobs_that_have_ended_are_not_read(database: Database, look: object, indexes: set[str]) -> None:
+    with database.transaction() as session, recorded(database) as sent:
+        look(session)  # type: ignore[operator]
+    plans = [plan_of(database, *one) for one in sent]
+    assert all(any(index in plan for plan in plans) for index in indexes), plans
+
+
+def test_the_newest_job_of_each_listed_task_comes_with_one_statement(database: Database) -> None:
+    from service.storage.tasks import list_tasks
+
+    with database.transaction() as session:
+        for _ in range(5):
+            task = add_task(session)
+            for _again in range(2):
+                jobs.cancel(session, jobs.insert_job(session, task_id=task.id, measure="full", positions=None).id)
+        first = session.scalars(sa.select(Task.id).order_by(Task.id)).first()
+        assert first is not None
+        alone = add_task(session).id
+        newest = {task_id: jobs.newest_job_id(session, task_id) for task_id in session.scalars(sa.select(Task.id))}
+        shared = add_task(session).id
+        jobs.share_job(session, newest[first] or "", shared)
+    with database.read() as session, recorded(database) as sent:
+        listed = {task.id: job_id for task, job_id in list_tasks(session, "m", "", 100)}
+    assert listed == {**newest, shared: newest[first]}
+    assert listed[alone] is None
+    with database.read() as session:
+        assert listed[first] == session.scalar(sa.select(sa.func.max(Job.id)).where(Job.task_id == first))
+    assert len(sent) == 1
+    plan = plan_of(database, *sent[0])
+    assert "ix_job_task_id_id" in plan and "ix_task_matrix_id_id" in plan, plan
+
+
+def test_positions_are_looked_up_by_id(database: Database) -> None:
+    with database.transaction() as session:
+        add_task(session)
+    with database.read() as session, recorded(database) as sent:
+        assert positions_of(session, "u", ["e2", "e0", "e2", "none"]) == {"e2": 2, "e0": 0}
+    assert "example_id" in plan_of(database, *sent[0]).split("INDEX")[-1].lower() or not database.is_sqlite
+    assert len(sent) == 1
