@@ -13,7 +13,7 @@ from service.storage.database import Database
 
 @contextmanager
 def recorded(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Statements and their parameters, in order, while the context lasts; what only begins or ends a transaction not."""
+    """Statements and their parameters, in order, while the context lasts; without beginnings of transactions."""
     found: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:

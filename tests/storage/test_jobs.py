@@ -328,22 +328,6 @@ def test_a_message_with_bytes_that_postgres_refuses_is_stored(database):
     assert release(database, job, {"code": "internal", "detail": "a\0b\ud800c"}, permanent=True) == "failed"
 
 
-def test_a_claim_reads_no_more_rows_when_more_jobs_wait(database):
-    """The index gives the best job first: with 100,000 waiting a claim took 80 ms when it had to sort them."""
-    with database.transaction() as session:
-        for priority in (0, 5, -3):
-            add_job(session, priority=priority)
-    best = sa.select(Job.id).where(Job.state == "queued").order_by(Job.priority.desc(), Job.id).limit(1)
-    with database.read() as session:
-        if not database.is_sqlite:
-            session.execute(sa.text("SET LOCAL enable_seqscan = off"))  # few rows are read at once otherwise
-        words = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
-        compiled = best.compile(session.connection(), compile_kwargs={"literal_binds": True})
-        plan = "\n".join(str(row) for row in session.execute(sa.text(f"{words} {compiled}")))
-    assert "ix_job_claim" in plan
-    assert "Sort" not in plan and "TEMP B-TREE" not in plan
-
-
 def test_transactions_at_once_do_not_pass_the_cap_of_waiting_jobs(database):
     begun = threading.Barrier(8)
 
