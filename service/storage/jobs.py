@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -119,7 +120,7 @@ def newest_job_id(session: Session, task_id: str) -> str | None:
     return newer(*session.execute(sa.select(*newest_jobs(task_id))).one())
 
 
-def newest_jobs(task_id: str | sa.ColumnElement[str]) -> tuple[sa.ScalarSelect[str], sa.ScalarSelect[str]]:
+def newest_jobs(task_id: str | sa.SQLColumnExpression[str]) -> tuple[sa.ScalarSelect[str], sa.ScalarSelect[str]]:
     """Columns: the ids of the newest job of a task, and of the job that it shares with another."""
     own = sa.select(sa.func.max(Job.id)).where(Job.task_id == task_id)
     shared = sa.select(JobShare.job_id).where(JobShare.task_id == task_id)
@@ -198,34 +199,8 @@ def claim(
     session: Session, owner: str, hardware: Sequence[str], lease: timedelta, *, gpu: str | None = None
 ) -> Claimed | None:
     """Take the best job that waits for hardware of these classes; None when there is none."""
-    classes = sorted({*hardware, ANY_HARDWARE})
-    first = sa.union_all(*[sa.select(_first_waiting(name).subquery().c.id) for name in classes])
-    best = (
-        sa.select(Job.id)
-        .where(Job.id.in_(first), *_STILL_CLAIMABLE)
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-        .with_for_update(
-            skip_locked=True, key_share=True
-        )  # Postgres: two workers never wait for each other; SQLite has one writer
-    )
-    taken = (
-        sa.update(Job)
-        .where(Job.id == best.correlate(None).scalar_subquery())
-        .values(
-            state=JobState.RUNNING,
-            attempt=Job.attempt + 1,
-            fence=Job.fence + 1,
-            lease_owner=owner,
-            lease_until=now() + lease.total_seconds(),
-            heartbeat_at=now(),
-            started_at=sa.func.coalesce(Job.started_at, now()),
-            progress=None,
-        )
-        .returning(Job.id, Job.task_id, Job.attempt, Job.fence, Job.deadline - now(), Job.max_attempts)
-        .execution_options(synchronize_session=False)
-    )
-    row = session.execute(taken).first()
+    taken = _claim_statement(tuple(sorted({*hardware, ANY_HARDWARE})))
+    row = session.execute(taken, {"owner": owner, "lease": lease.total_seconds()}).first()
     if row is None:
         return None
     job_id, task_id, attempt, fence, seconds_left, max_attempts = row
@@ -358,6 +333,36 @@ _CLAIMABLE = (in_state(JobState.QUEUED), *_DUE)
 # Asked of rows found before, once they are locked. Said so that no index has it: a Postgres that has not counted the
 # jobs yet takes the index of all that wait for the shorter way.
 _STILL_CLAIMABLE = (Job.state.concat("") == JobState.QUEUED.value, *_DUE)
+
+
+@lru_cache(64)  # to put it together costs as much as to send it, and a worker asks for the same classes each time
+def _claim_statement(hardware: tuple[str, ...]) -> sa.UpdateBase:
+    first = sa.union_all(*[sa.select(_first_waiting(name).subquery().c.id) for name in hardware])
+    best = (
+        sa.select(Job.id)
+        .where(Job.id.in_(first), *_STILL_CLAIMABLE)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .with_for_update(
+            skip_locked=True, key_share=True
+        )  # Postgres: two workers never wait for each other; SQLite has one writer
+    )
+    return (
+        sa.update(Job)
+        .where(Job.id == best.correlate(None).scalar_subquery())
+        .values(
+            state=JobState.RUNNING,
+            attempt=Job.attempt + 1,
+            fence=Job.fence + 1,
+            lease_owner=sa.bindparam("owner"),
+            lease_until=now() + sa.bindparam("lease", type_=sa.Double),
+            heartbeat_at=now(),
+            started_at=sa.func.coalesce(Job.started_at, now()),
+            progress=None,
+        )
+        .returning(Job.id, Job.task_id, Job.attempt, Job.fence, Job.deadline - now(), Job.max_attempts)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _first_waiting(hardware: str) -> sa.Select[str]:

@@ -28,7 +28,9 @@ def _condition(index: sa.Index) -> str | None:
 
 
 WITHOUT_ENDED = [
-    str(index.name) for index in Job.__table__.indexes if index.dialect_options["sqlite"]["where"] is not None
+    str(index.name)
+    for index in Table.metadata.tables["job"].indexes
+    if index.dialect_options["sqlite"]["where"] is not None
 ]
 
 
