@@ -63,9 +63,9 @@ class Completed:
     @cached_property
     def groups(self) -> dict[str, NDArray[np.intp]]:
         """Positions by domain; of what can be measured."""
-        groups = self.columns.groups()
-        if self.unmeasurable.size:
-            groups = {name: np.setdiff1d(of, self.unmeasurable, True) for name, of in groups.items()}
+        groups, measurable = self.columns.groups, self.measurable
+        if measurable is not None:
+            groups = {name: of[measurable[of]] for name, of in groups.items()}
         return {name: of for name, of in groups.items() if of.size}
 
     @cached_property

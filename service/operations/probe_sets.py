@@ -100,7 +100,7 @@ class ProbeSets:
     def _importance(self, session: Session, matrix: Matrix, domains: Sequence[str]) -> Floats | None:
         if not domains:
             return None
-        groups = self.cache.columns(session, matrix.upstream_set_id).groups()
+        groups = self.cache.columns(session, matrix.upstream_set_id).groups
         absent = [domain for domain in domains if domain not in groups]
         if absent:
             detail = f"the upstream set has no domain {absent[0]!r}; it has {', '.join(groups)}"

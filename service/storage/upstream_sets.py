@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,14 @@ class UpstreamColumns:
     domains: tuple[str, ...]
     held_out: NDArray[np.bool_]
 
+    @cached_property
     def groups(self) -> dict[str, NDArray[np.intp]]:
-        """Positions by domain, in order of first appearance."""
-        names = np.array(self.domains, dtype=object)
-        return {name: np.flatnonzero(names == name) for name in dict.fromkeys(self.domains)}
+        """Positions by domain, in order of first appearance; found once, for every forecast asks for them."""
+        number = {name: place for place, name in enumerate(dict.fromkeys(self.domains))}
+        numbers = np.array([number[name] for name in self.domains], np.intp)
+        ends = np.cumsum(np.bincount(numbers, minlength=len(number)))
+        by_number = np.argsort(numbers, kind="stable")
+        return dict(zip(number, np.split(by_number, ends[:-1]), strict=True)) if number else {}
 
 
 def get_upstream_set(session: Session, set_id: str, *, lock: bool = False) -> UpstreamSet:
