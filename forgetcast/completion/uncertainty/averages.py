@@ -40,9 +40,17 @@ class Groups:
 
     def sums(self, values: Values) -> Floats:
         """Sum over every group of an (N,) or (R, N) array. (G,) or (R, G)"""
+        return self.sums_in_order(self.in_order(values))
+
+    def in_order(self, values: Values) -> Values:
+        """The values of the first group, then those of the next. (K,) or (R, K)"""
+        return values if self.order is None else np.take(values, self.order, axis=-1)
+
+    def sums_in_order(self, values: Values) -> Floats:
+        """Sum over every group of values ``in_order``. (G,) or (R, G)"""
         if self.order is None:
             return np.asarray(values.sum(axis=-1, keepdims=True, dtype=np.float64))
-        return np.asarray(np.add.reduceat(values[..., self.order], self.starts, axis=-1), dtype=np.float64)
+        return np.asarray(np.add.reduceat(values, self.starts, axis=-1), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +74,18 @@ def average_errors(posterior: Posterior, groups: Groups, level_variance: float) 
     level_variance : squared nats per token, in sd of the factor model: how well random probes alone tell the row's
         level
     """
-    unmeasured = ~posterior.measured
-    loadings = posterior.loadings * unmeasured.astype(posterior.loadings.dtype)
-    noise = groups.sums(posterior.noise * unmeasured)
-    summed = groups.sums(loadings)
+    unmeasured = groups.in_order(~posterior.measured)
+    noise = groups.sums_in_order(groups.in_order(posterior.noise) * unmeasured)
+    summed, apart = np.empty((posterior.loadings.shape[0], groups.sizes.size)), noise.copy()
+    # One after the other: at N = 141,816 new memory for all of them cost more than reading them.
+    for place, loadings in enumerate(posterior.loadings):
+        in_order = groups.in_order(loadings) * unmeasured
+        summed[place] = groups.sums_in_order(in_order)
+        if place > 0:
+            apart += groups.sums_in_order(in_order * in_order)
     variance = np.sum((posterior.root.T @ summed) ** 2, axis=0) + noise
-    count = groups.sums(unmeasured.astype(np.float64))
+    count = groups.sums_in_order(unmeasured.astype(np.float64))
     together = np.sum(summed[1:] ** 2, axis=0) + noise
-    apart = groups.sums(np.einsum("rn,rn->n", loadings[1:], loadings[1:])) + noise
     # What single cells of the group leave unknown, added up as cells of known rows add up.
     own_pattern = groups.sums(posterior.variance) * together / np.where(apart > 0, apart, 1.0)
     expected = own_pattern + level_variance * count**2
