@@ -56,7 +56,8 @@ def _alike(session: Session, matrix: Matrix) -> list[Matrix]:
 
 def unmeasurable(session: Session, matrix: Matrix) -> Indices:
     """Positions of the examples that were found to have nothing to score, ascending."""
-    return np.flatnonzero(base_values(session, matrix) == NOTHING_TO_SCORE)
+    values = storage.find_base_values(session, *_key(matrix))
+    return np.zeros(0, np.intp) if values is None else np.flatnonzero(values == NOTHING_TO_SCORE)
 
 
 def without(positions: Indices, n_examples: int) -> Mask | None:

@@ -82,12 +82,11 @@ def register_task(
                 location=f"/v1/tasks/{wanted.id}",
             )
         return Registered(view(session, named), False, None, "")
-    if natural_key and wanted.id is None:
-        same = storage.same_order(session, matrix.id, natural_key)
-        if same is not None:
-            return Registered(view(session, same), False, None, "")
+    same = storage.same_order(session, matrix.id, natural_key) if natural_key else None
+    if same is not None and wanted.id is None:
+        return Registered(view(session, same), False, None, "")
     task = _insert_task(session, wanted, natural_key, dataset, probes)
-    if natural_key and wanted.id and (shared := _share(session, task, natural_key)) is not None:
+    if natural_key and same is not None and (shared := _share(session, task, natural_key)) is not None:
         _check_deadline(session, wanted.deadline)
         return shared
     if wanted.measure == "none":
@@ -101,7 +100,7 @@ def register_task(
         hardware=wanted.hardware,
         deadline=wanted.deadline,
     )
-    job = order_job(session, task, order, submitter, probes)
+    job = order_job(session, task, order, submitter, probes, is_new=True)
     task.design, task.designed_from = job.design, job.designed_from
     return Registered(_view(session, task, job.id), True, job.id, job.hardware)
 
@@ -112,8 +111,10 @@ def order_job(
     order: schemas.JobCreate,
     submitter: Submitter = Submitter(),
     probes: DesignedProbes | None = None,
+    *,
+    is_new: bool = False,
 ) -> Job:
-    """Order one measuring of a task, of these probes if it measures probes.
+    """Order one measuring of a task, of these probes if it measures probes; `is_new`: it can have no job yet.
 
     Raises
     ------
@@ -148,6 +149,7 @@ def order_job(
         priority=order.priority,
         deadline=_seconds(order.deadline),
         submitted_by=submitter.key_id,
+        of_new_task=is_new,
     )
 
 

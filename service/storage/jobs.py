@@ -79,9 +79,14 @@ def insert_job(
     priority: int = 0,
     deadline: float | None = None,
     submitted_by: str | None = None,
+    of_new_task: bool = False,
 ) -> Job:
-    """Order a job; the caller holds the task. Raises JobActive when it has one that has not ended, or waits for one."""
-    check_idle(session, task_id)
+    """Order a job; the caller holds the task, or has made it in this transaction.
+
+    Raises JobActive when it has one that has not ended, or waits for one.
+    """
+    if not of_new_task:
+        check_idle(session, task_id)
     job = Job(
         id=new_id("job"),
         task_id=task_id,

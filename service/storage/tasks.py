@@ -154,10 +154,16 @@ def read_base_values(
 ) -> NDArray[np.float32]:
     """Log-perplexity before fine-tuning, (N,) nats per token: NaN where it was not measured yet, NOTHING_TO_SCORE where
     it never can be."""
+    found = find_base_values(session, set_id, model_revision, setting_sha256)
+    return np.full(n_examples, np.nan, np.float32) if found is None else found
+
+
+def find_base_values(
+    session: Session, set_id: str, model_revision: str, setting_sha256: str
+) -> NDArray[np.float32] | None:
+    """The same; None while nothing was measured at all."""
     found = session.get(BaseValues, (set_id, model_revision, setting_sha256))
-    if found is None:
-        return np.full(n_examples, np.nan, np.float32)
-    return np.frombuffer(found.log_perplexity, "<f4").astype(np.float32)
+    return None if found is None else np.frombuffer(found.log_perplexity, "<f4").astype(np.float32)
 
 
 def add_base_values(
