@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,12 +12,15 @@ from typing import Any, Protocol
 
 import psycopg
 import sqlalchemy as sa
+from cachetools import LRUCache
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.storage.database import Database
 from service.storage.failures import meaning
 from service.storage.postgres import ImpatientAsyncConnection, ServerSilent, with_limit
 from service.storage.tables import Fit, Task
+
+REMEMBERED = 10_000  # tasks
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,32 @@ def versions_statement(database: Database, model_version: int) -> VersionsStatem
 
 
 class _OnSqlite:
-    """In a thread of its own: anyio's way to a thread costs three times as much."""
+    """In a thread of its own, for anyio's way to a thread costs three times as much; what was found is remembered until
+    SQLite says that anything was committed, which costs a fortieth of asking again."""
 
     def __init__(self, database: Database, model_version: int) -> None:
         self._database = database
         self._model_version = model_version
         self._statement = _select(Task.id.in_(sa.bindparam("ids", expanding=True, type_=sa.String)))
         self._thread: ThreadPoolExecutor | None = None
+        self._commits = _Commits(database)
+        self._known: LRUCache[str, TaskVersions] = LRUCache(REMEMBERED)
+        self._known_at: int | None = None  # the number of commits, as it was before they were read
 
     async def versions(self, task_ids: Sequence[str]) -> dict[str, TaskVersions]:
+        before = self._commits.number()
+        if before is None or before != self._known_at:
+            self._known.clear()
+        self._known_at = before
+        found = {task_id: self._known[task_id] for task_id in task_ids if task_id in self._known}
+        if len(found) == len(task_ids):
+            return found
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "versions")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, task_ids)
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, self._read, task_ids)
+        if before is not None and before == self._known_at:
+            self._known.update(found)
+        return found
 
     def _read(self, task_ids: Sequence[str]) -> dict[str, TaskVersions]:
         asked = {"ids": list(task_ids), "model_version": self._model_version}
@@ -71,6 +89,39 @@ class _OnSqlite:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown(wait=False)
+        self._commits.close()
+        self._known_at = None  # the next connection counts from anywhere
+
+
+class _Commits:
+    """Whether anything was committed to a SQLite file since the last look, by any process: its `data_version`.
+
+    A look reads a few bytes that all processes share and waits for nobody, so the event loop takes it itself.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+
+    def number(self) -> int | None:
+        """Another one after each commit of another connection; None where SQLite does not tell at once."""
+        try:
+            if self._connection is None:
+                self._connection = self._connected()
+            found = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+        return int(found[0])
+
+    def _connected(self) -> sqlite3.Connection:
+        """It writes nothing, so every commit is another connection's."""
+        places, options = self._database.engine.dialect.create_connect_args(self._database.url)
+        return sqlite3.connect(*places, **{**options, "timeout": 0.0, "isolation_level": None})
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class _OnPostgres:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -16,6 +18,7 @@ from service.storage.database import Database
 from service.storage.tables import Fit
 from service.storage.versions import TaskVersions, VersionsStatement, versions_statement
 from tests.storage.rows import add_task
+from tests.storage.statements import recorded
 
 MODEL_VERSION = 3
 T = TypeVar("T")
@@ -64,6 +67,48 @@ def test_the_kept_connection_sees_what_was_committed_since(database: Database) -
         return [found[task].fitted_version for found in (before, await statement.versions([task]))]
 
     assert asked(database, twice) == [None, 1]
+
+
+def test_sqlite_is_asked_again_only_when_something_was_committed(sqlite_database: Database) -> None:
+    task, other = new_task(sqlite_database), new_task(sqlite_database)
+
+    async def counted(statement: VersionsStatement) -> list[int]:
+        counts = []
+        for act in (None, None, lambda: add_fit(sqlite_database, 1), None, lambda: _elsewhere(sqlite_database, task)):
+            if act is not None:
+                act()
+            with recorded(sqlite_database) as sent:
+                await statement.versions([task])
+                await statement.versions([task, other])
+            counts.append(len(sent))
+        found = (await statement.versions([task]))[task]
+        assert (found.fitted_version, found.row_version) == (1, 7)
+        return counts
+
+    assert asked(sqlite_database, counted) == [2, 0, 2, 0, 2]
+
+
+def test_what_is_committed_while_nobody_looks_is_seen(sqlite_database: Database) -> None:
+    task = new_task(sqlite_database)
+
+    async def later(statement: VersionsStatement) -> list[int | None]:
+        found = []
+        for version in range(1, 4):
+            add_fit(sqlite_database, version)
+            found.append((await statement.versions([task]))[task].fitted_version)
+            await statement.close()
+        return found
+
+    assert asked(sqlite_database, later) == [1, 2, 3]
+
+
+def _elsewhere(database: Database, task_id: str) -> None:
+    """Another process than the service's."""
+    program = (
+        "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1]); "
+        "connection.execute('UPDATE task SET row_version = 7 WHERE id = ?', sys.argv[2:]); connection.commit()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(database.url.database), task_id], check=True)
 
 
 def test_it_may_be_asked_again_after_it_was_closed(database: Database) -> None:
