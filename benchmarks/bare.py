@@ -1,12 +1,17 @@
-"""What reads are measured against: bare `def` routes of FastAPI that return bytes they hold; no key, no database."""
+"""What reads are measured against: bare `def` routes of FastAPI that return bytes they hold, and bare streams."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
+
+PING_EVERY = 15.0  # seconds, as the service's streams have it
 
 
 def bare_app(bodies: dict[str, bytes]) -> FastAPI:
@@ -19,6 +24,16 @@ def bare_app(bodies: dict[str, bytes]) -> FastAPI:
     @app.get("/unchanged")
     def unchanged() -> Response:
         return Response(status_code=304, headers={"ETag": '"1-1-1"'})
+
+    async def pings() -> AsyncIterator[str]:
+        yield "event: state\ndata: {}\n\n"
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            yield ": still here\n\n"
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        return StreamingResponse(pings(), media_type="text/event-stream")
 
     return app
 

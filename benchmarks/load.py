@@ -31,6 +31,8 @@ LINKS = 8
 K = (5, 10, 20, 30, 40, 50, 60, 70, 80, 100)
 SLICE = 0.5  # seconds
 SUBMISSIONS = 2000
+CELL_POSTS = 50
+N_STREAMS = 1000
 
 
 def main() -> None:
@@ -54,7 +56,9 @@ def main() -> None:
                 _print_downloads(world)
                 _print_ratios(world, chosen.pairs)
                 _print_rate(world)
+                _print_cells(world, chosen.examples)
                 _print_submissions(world)
+                _print_streams(world)
                 _print_overload(world, chosen.overload)
 
 
@@ -83,6 +87,55 @@ def _print_downloads(world: World) -> None:
             n_bytes = sum(len(chunk) for chunk in answer.iter_bytes())
         print(f"rows.npy: {time.perf_counter() - start:.2f} s, {n_bytes / 1e6:.1f} MB")
     print(f"memory of the service: {before >> 20} MiB before, {world.peak() >> 20} MiB at most", flush=True)
+
+
+def _print_cells(world: World, n_examples: int) -> None:
+    """Thirty cells for a task without any, each time another; the answer is its forecast, computed anew."""
+    draws, body, process = random.Random(1), {"setting": {}, "recipe": load_world.RECIPE}, _process(world)
+    took, spent = [], []
+    with world.client() as client:
+        for number in range(CELL_POSTS):
+            task = {"id": f"cells-{number}", "matrix": "matrix", "measure": "none"}
+            client.post("/v1/tasks", json=task).raise_for_status()
+            cells = [
+                {"example_id": f"dolma/{place:06d}", "forgetting": draws.gauss(0.05, 0.05)}
+                for place in draws.sample(range(n_examples), load_world.N_PROBES)
+            ]
+            before, start = sum(process.cpu_times()[:2]), time.perf_counter()
+            client.post(f"/v1/tasks/cells-{number}/measurements", json={**body, "cells": cells}).raise_for_status()
+            took.append(1000 * (time.perf_counter() - start))
+            spent.append(1000 * (sum(process.cpu_times()[:2]) - before))
+    print(
+        f"{load_world.N_PROBES} posted cells: median {statistics.median(took):.1f} ms, most {max(took):.1f} ms; "
+        f"processor time {statistics.mean(spent):.1f} ms",
+        flush=True,
+    )
+
+
+def _print_streams(world: World) -> None:
+    """Reads beside a thousand streams of jobs that wait, and beside as many of a bare route, both open all the time."""
+    port = load_world.free_port()
+    with world.client() as client:
+        page = client.get("/v1/tasks", params={"limit": 1000}).json()["data"]
+    jobs = [task["job"] for task in page if task["job"] is not None]
+    events = "text/event-stream"
+    streams = _repeated([load.get(f"/v1/jobs/{job}/events", world.key, accept=events) for job in jobs])
+    bare_streams = _repeated([load.get("/stream", accept=events)])
+    command = [sys.executable, "-m", "benchmarks.bare", str(port), str(world.home / "bodies")]
+    with load_world.running(command, port, "/unchanged"):
+        ours, bare = load.beside_streams(
+            [
+                (world.port, _reads(world), streams),
+                (port, _repeated([load.get(f"/same/{k}") for k in K]), bare_streams),
+            ],
+            n_streams=N_STREAMS,
+            per_second=100,
+            seconds=5,
+            turns=4,
+        )
+    _say(f"warm at 100 a second beside {N_STREAMS} streams of {len(jobs)} jobs", ours)
+    _say(f"  a bare route beside {N_STREAMS} bare streams", bare)
+    print(f"  p99 is {ours.milliseconds(0.99) / bare.milliseconds(0.99):.2f} times that of the bare route", flush=True)
 
 
 def _print_ratios(world: World, n_pairs: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -110,32 +110,73 @@ def all_of(port: int, requests: Requests, *, links: int) -> Tally:
 def at_rate(port: int, requests: Requests, *, per_second: float, seconds: float) -> Tally:
     """Requests at even distances whether or not the earlier ones are answered; connections are made as needed."""
 
-    async def run(tally: Tally) -> None:
-        start, free, under_way = time.perf_counter(), list[Link](), set[asyncio.Task[None]]()
-
-        async def one(due: float) -> None:
-            link = free.pop() if free else Link(port)
-            tally.add(due, await link.ask(next(requests)))
-            free.append(link)
-
-        for number in range(int(per_second * seconds)):
-            due = start + number / per_second
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            task = asyncio.create_task(one(due))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-        await asyncio.gather(*under_way)
-        for link in free:
-            link.close()
-
-    return _timed(run)
+    return _timed(lambda tally: _at_rate(tally, port, requests, per_second, seconds))
 
 
-def get(target: str, key: str = "", etag: str = "") -> bytes:
+def beside_streams(
+    sides: Sequence[tuple[int, Requests, Requests]], *, n_streams: int, per_second: float, seconds: float, turns: int
+) -> list[Tally]:
+    """Requests at a rate to each (port, requests, streams) in turn, while so many streams of every side are open."""
+
+    async def run(_whole: Tally) -> None:
+        open_streams = [await _opened(port, streams, n_streams) for port, _requests, streams in sides]
+        for _ in range(turns):
+            for tally, (port, requests, _streams) in zip(tallies, sides, strict=True):
+                await _at_rate(tally, port, requests, per_second, seconds)
+                tally.seconds += seconds
+        for task in (task for tasks in open_streams for task in tasks):
+            if task.done():
+                raise SystemExit("a stream ended before its time")
+            task.cancel()
+
+    tallies = [Tally() for _ in sides]
+    _timed(run)
+    return tallies
+
+
+async def _opened(port: int, streams: Requests, n_streams: int) -> list[asyncio.Task[None]]:
+    """Streams whose first bytes have come, each read on by a task until it ends."""
+
+    async def follow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1 << 16):
+            pass
+
+    tasks = []
+    for _ in range(n_streams):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(next(streams))
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"a stream was refused: {head[:64]!r}")
+        tasks.append(asyncio.create_task(follow(reader, writer)))
+    return tasks
+
+
+async def _at_rate(tally: Tally, port: int, requests: Requests, per_second: float, seconds: float) -> None:
+    start, free, under_way = time.perf_counter(), list[Link](), set[asyncio.Task[None]]()
+
+    async def one(due: float) -> None:
+        link = free.pop() if free else Link(port)
+        tally.add(due, await link.ask(next(requests)))
+        free.append(link)
+
+    for number in range(int(per_second * seconds)):
+        due = start + number / per_second
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.create_task(one(due))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    await asyncio.gather(*under_way)
+    for link in free:
+        link.close()
+
+
+def get(target: str, key: str = "", etag: str = "", accept: str = "") -> bytes:
     """A GET request as bytes."""
     lines = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"Authorization: Bearer {key}"] if key else []
     lines += [f"If-None-Match: {etag}"] if etag else []
+    lines += [f"Accept: {accept}"] if accept else []
     return "\r\n".join([*lines, "", ""]).encode()
 
 

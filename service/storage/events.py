@@ -6,17 +6,19 @@ appends has locked or changed the job's row in the same transaction, or inserted
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from service import metrics
 from service.storage.database import after_commit
-from service.storage.tables import Event, Job
+from service.storage.tables import Event
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +52,25 @@ def newest_event(session: Session, job_id: str) -> int:
 
 
 def newest_events(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """The id of the newest event of each of these jobs that is there."""
-    newest = sa.select(sa.func.max(Event.id)).where(Event.job_id == Job.id).scalar_subquery()
-    found = session.execute(sa.select(Job.id, newest).where(Job.id.in_(job_ids)))
-    return {job_id: event_id or 0 for job_id, event_id in found}
+    """The id of the newest event of each of these jobs that has one, as every job has."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    found = session.execute(
+        _NEWEST_ON_SQLITE if is_sqlite else _NEWEST_ON_POSTGRES, {"job_ids": _sent(job_ids, is_sqlite)}
+    )
+    return {job_id: event_id for job_id, event_id in found if event_id is not None}
+
+
+def _newest_of(asked: sa.ColumnElement[str]) -> sa.Select[str, int | None]:
+    """One parameter however many jobs: a thousand take half the processor time that a thousand parameters take."""
+    return sa.select(asked, sa.select(sa.func.max(Event.id)).where(Event.job_id == asked).scalar_subquery())
+
+
+def _sent(job_ids: Sequence[str], is_sqlite: bool) -> str | list[str]:
+    return json.dumps(job_ids) if is_sqlite else list(job_ids)
+
+
+_NEWEST_ON_SQLITE = _newest_of(sa.func.json_each(sa.bindparam("job_ids")).table_valued("value").c.value)
+_NEWEST_ON_POSTGRES = _newest_of(sa.func.unnest(sa.bindparam("job_ids", type_=ARRAY(sa.String))).column_valued("asked"))
 
 
 def _note_change(job_id: str, level: Level, data: dict[str, Any]) -> None:
