@@ -207,7 +207,6 @@ def _fill(url: str, n_processes: int, n_waiting: int) -> None:
                 "id": f"job_{n:08}",
                 "task_id": f"t{n}",
                 "measure": "full",
-                "at_random": False,
                 "hardware": "any",
                 "priority": n % 3,
             }
