@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load clean
+.PHONY: help setup run test generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -84,8 +84,11 @@ bench: setup ## time fits and forecasts on wide matrices (minutes); benchmarks/R
 bench-jobs: setup ## jobs claimed and heartbeats per second on SQLite; DATABASE=postgresql+psycopg://… takes a Postgres
 	@$(RUN) -m benchmarks.jobs $(if $(DATABASE),--database $(call quoted,$(DATABASE)))
 
-bench-load: setup ## reads, uploads, submissions and overload at N = 141,816 (minutes); DATABASE=… as above
+bench-load: setup ## reads, uploads, cells, submissions, streams and overload at N = 141,816 (minutes); DATABASE=… as above
 	@$(RUN) -m benchmarks.load $(if $(DATABASE),--database $(call quoted,$(DATABASE)))
+
+bench-large: setup ## a page of tasks, a claim and a deletion at a million tasks (minutes); DATABASE=… as above
+	@$(RUN) -m benchmarks.large_tables $(if $(DATABASE),--database $(call quoted,$(DATABASE)))
 
 matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
 	@$(RUN) -m bundled.measure_matrix

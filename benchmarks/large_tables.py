@@ -57,7 +57,7 @@ def main() -> None:
         home = Path(folder)
         with load_world.database(chosen.database, home) as url:
             world = World(home, url, load_world.make_key(url))
-            _fill(Database(url), chosen.tasks)
+            _fill(Database(url, patience=None), chosen.tasks)
             print(f"{chosen.tasks:,} tasks, {chosen.tasks // 5:,} jobs wait for other hardware", flush=True)
             with load_world.served(world), world.client() as client:
                 _print(_steps(Database(url), client))

@@ -115,8 +115,13 @@ class _Commits:
 
     def _connected(self) -> sqlite3.Connection:
         """It writes nothing, so every commit is another connection's."""
+        places: Any
+        options: Any
         places, options = self._database.engine.dialect.create_connect_args(self._database.url)
-        return sqlite3.connect(*places, **{**options, "timeout": 0.0, "isolation_level": None})
+        connection: sqlite3.Connection = sqlite3.connect(*places, **options)
+        connection.isolation_level = None
+        connection.execute("PRAGMA busy_timeout=0")
+        return connection
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forgetcast.completion.models.factor_model import Posterior
 from forgetcast.completion.types import Floats, Indices, Values
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ class Groups:
         """Sum over every group of an (N,) or (R, N) array. (G,) or (R, G)"""
         return self.sums_in_order(self.in_order(values))
 
-    def in_order(self, values: Values) -> Values:
+    def in_order(self, values: NDArray[T]) -> NDArray[T]:
         """The values of the first group, then those of the next. (K,) or (R, K)"""
         return values if self.order is None else np.take(values, self.order, axis=-1)
 
