@@ -18,7 +18,10 @@ from tests.storage.rows import add_job, add_task
 from tests.storage.statements import plan_of, recorded
 
 LEASE = timedelta(minutes=1)
-REFERRING = [key for table in Table.metadata.sorted_tables for key in table.foreign_key_constraints]
+REFERRING = sorted(
+    (key for table in Table.metadata.tables.values() for key in table.foreign_key_constraints),
+    key=lambda key: str(key.name),  # the same in every process that runs tests
+)
 
 
 def _condition(index: sa.Index) -> str | None:
