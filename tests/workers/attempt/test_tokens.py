@@ -128,7 +128,8 @@ def test_messages_need_a_chat_template() -> None:
 def test_a_text_that_brings_its_own_beginning_gets_no_second_one() -> None:
     tokenizer = character_tokenizer()
     tokenizer.bos_token = "~"
-    tokenizer._tokenizer.post_processor = processors.TemplateProcessing(
+    backend: Any = tokenizer.backend_tokenizer
+    backend.post_processor = processors.TemplateProcessing(
         single="~ $A", special_tokens=[("~", CHARACTERS.index("~"))]
     )
     for text in ("abc", "~abc"):
