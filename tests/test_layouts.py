@@ -73,6 +73,11 @@ def zstd(content: bytes) -> bytes:
             CHAT,
         ),
         (
+            {"messages": [ASKED, {**SAID, "thinking": "hm"}, ASKED, {**SAID, "reasoning_content": ""}]},
+            "OpenAI chat",
+            {"messages": [ASKED, {**SAID, "reasoning_content": "hm"}, ASKED, SAID]},
+        ),
+        (
             {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, {**SAID, "weight": 1}]},
             "OpenAI chat",
             {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, SAID]},
