@@ -30,8 +30,9 @@ from forgetcast.errors import (
     ServiceUnreachable,
     UnexpectedAnswer,
 )
-from forgetcast.schemas import ID_PATTERN, Page
+from forgetcast.schemas import Page
 from forgetcast.start_token import read_token
+from forgetcast.wording import sentence
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
@@ -233,17 +234,10 @@ def made(kind: type[M], **fields: Any) -> M:
         return kind.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), _in_words(one)) for one in found)
+        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), sentence(one)) for one in found)
         raise InvalidRequest(
             f"{wrong[0].pointer.lstrip('/') or 'the request'}: {wrong[0].detail}", errors=wrong
         ) from error
-
-
-def _in_words(error: Any) -> str:
-    """What is wrong with a field; a pattern is nothing that a person reads."""
-    if error.get("ctx", {}).get("pattern") == ID_PATTERN:
-        return "an id has up to 128 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def body_of(content: Content) -> Body:
