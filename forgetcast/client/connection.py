@@ -36,6 +36,8 @@ from forgetcast.wording import sentence
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
+SPEAKS_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST")  # of OpenSSL
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 RETRIED = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -133,7 +135,7 @@ class Connection:
         except httpx2.TransportError as error:
             unreachable = self.unreachable(error)
             unreachable.__cause__ = error
-            return _Failure(unreachable, passes=True)
+            return _Failure(unreachable, passes=isinstance(unreachable, ServiceUnreachable))
         if response.is_success or response.status_code in accepted:
             return response
         problem = error_of(response, self.url)
@@ -190,7 +192,23 @@ class Connection:
                 raise error_of(response, self.url)
             yield response
 
-    def unreachable(self, error: httpx2.TransportError) -> ServiceUnreachable:
+    def unreachable(self, error: httpx2.TransportError) -> ForgetcastError:
+        """What is said of a request without an answer; what only another URL or another setting mends is no outage."""
+        said = str(error)
+        if any(words in said for words in SPEAKS_NO_TLS):
+            return ConfigurationError(
+                f"{self.url} does not speak TLS; if it is a service without https, its URL begins with http://"
+            )
+        if CERTIFICATE in said:
+            return ConfigurationError(
+                f"the certificate of {self.url} cannot be verified ({said}); SSL_CERT_FILE names the file of an "
+                f"authority of your own"
+            )
+        if isinstance(error, httpx2.RemoteProtocolError) and self.url.startswith("http://"):
+            return ServiceUnreachable(
+                f"{self.url} does not answer as HTTP ({said or type(error).__name__}); if it is behind TLS, its URL "
+                f"begins with https://"
+            )
         if isinstance(error, httpx2.TimeoutException):
             return ServiceUnreachable(f"{self.url} did not answer within {self.timeout:g} s")
         return ServiceUnreachable(f"nothing answers at {self.url} ({str(error) or type(error).__name__})")

@@ -96,6 +96,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.Busy: 503,
     errors.DatabaseUnavailable: 503,
     errors.SchemaMismatch: 503,
+    errors.ModelsUnreadable: 503,
     errors.IncompatibleFit: 500,
     errors.ConfigurationError: 500,
     errors.Internal: 500,

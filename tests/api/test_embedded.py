@@ -112,7 +112,6 @@ def test_the_first_key_ends_the_token(guarded: TestClient, database: Database) -
     assert problem(guarded.get("/v1/tasks", headers=SHOWN)) == (401, "unauthenticated")
     key = {"Authorization": f"Bearer {made['key']}"}
     assert guarded.get("/v1/tasks", headers=key).status_code == 200
-    assert guarded.get("/docs").status_code == 401
 
 
 def test_with_keys_any_name_and_any_site_may_ask_who_has_one(local: TestClient, database: Database) -> None:
