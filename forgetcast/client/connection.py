@@ -280,12 +280,27 @@ def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:
     """URL and key: as given, else from the environment, else as `forgetcast login` stored them; "" is no key."""
     url = url or os.environ.get("FORGETCAST_URL")
     if api_key is None:
-        api_key = os.environ.get("FORGETCAST_API_KEY") or None
+        api_key = os.environ.get("FORGETCAST_API_KEY") or _key_in_file()
     login = None if url and api_key is not None else read_login()
     url = (url or (login.url if login else DEFAULT_URL)).rstrip("/")
     if api_key is None and login is not None and login.url == url:  # a key is shown to its own service alone
         api_key = login.api_key
     return url, api_key
+
+
+def _key_in_file() -> str | None:
+    """The key in the file that FORGETCAST_API_KEY_FILE names, as Docker and Kubernetes mount secrets."""
+    name = os.environ.get("FORGETCAST_API_KEY_FILE")
+    if not name:
+        return None
+    try:
+        key = Path(name).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it holds no key"
+        raise ConfigurationError(f"FORGETCAST_API_KEY_FILE: {name} cannot be read: {said}") from None
+    if not key:
+        raise ConfigurationError(f"FORGETCAST_API_KEY_FILE: {name} is empty")
+    return key
 
 
 def _checked(url: str) -> str:
