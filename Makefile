@@ -66,9 +66,9 @@ schema: setup ## the migrations make exactly the tables that the code maps
 		$(RUN) -m alembic --raiseerr upgrade head && $(RUN) -m alembic check
 
 lock: setup ## write the requirements of both images with the sha256 of every file, from pyproject.toml and constraints.txt
-	@for part in service workers; do \
+	@for part in service 'workers --extra bundled'; do \
 		$(VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
-			--custom-compile-command 'make lock' -c constraints.txt --extra $$part -o $$part/requirements.txt pyproject.toml \
+			--custom-compile-command 'make lock' -c constraints.txt --extra $$part -o $${part%% *}/requirements.txt pyproject.toml \
 			|| exit 1; done
 
 openapi: setup ## write openapi.json, the contract that clients are generated from

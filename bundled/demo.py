@@ -8,7 +8,6 @@ The service is the embedded default in the state folder. What is registered ther
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-import numpy as np
 
-from bundled.model import MODEL_ID, ensure_model
+from bundled.model import ensure_model, register_model
+from bundled.seed import register_matrix, wait_until_fitted
 from forgetcast.cli.dataset import check_dataset
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.options import CALL_TIMEOUT
@@ -36,24 +35,17 @@ from forgetcast.errors import (
     ConfigurationError,
     FitPending,
     ForgetcastError,
-    IdInUse,
     ServiceUnreachable,
     TooFewRows,
     Unauthenticated,
-    UpstreamSetSealed,
-    WaitTimedOut,
 )
 from forgetcast.folders import state_folder
-from forgetcast.schemas import Matrix, MatrixCreate
-from service.models import BaseModelFiles, Models, write_models
 
 HERE = Path(__file__).parent
 NEW_TASK = HERE / "new-task.jsonl"
 MADE_HERE = "made-by-make-run"
-SEED, REPEAT_SEED = 1, 2
 TOP, REPLAY_SIZE = 20, 50
 READY_WITHIN = 120.0  # seconds, on a machine that reads everything from disk for the first time
-FITTED_WITHIN = 600.0
 STOPPED_WITHIN = 60.0
 # The demo's service is the embedded default, whatever the shell has set for another one.
 NOT_INHERITED = ("FORGETCAST_DATABASE_URL", "FORGETCAST_REDIS_URL", "FORGETCAST_MODELS", "FORGETCAST_URL")
@@ -81,10 +73,10 @@ def run(file: Path, *, fresh: bool = False) -> None:
     began = time.monotonic()
     n_examples = check_dataset(file)
     state = _state(fresh)
-    _register_model(state)
+    register_model(state / "models.toml", ensure_model())
     with _service(state) as client:
-        matrix = _register_matrix(client)
-        _wait_until_fitted(client, matrix.id)
+        matrix = register_matrix(client)
+        wait_until_fitted(client, matrix.id)
         note(f"task of {n_examples} examples from {file}")
         task = submit(client, file, matrix=matrix.id, task_id="new-task" if file == NEW_TASK else None)
         job = wait(task)
@@ -107,16 +99,6 @@ def _state(fresh: bool) -> Path:
         state.mkdir(parents=True)
         (state / MADE_HERE).write_text("`make run FRESH=1` deletes this folder.\n")
     return state
-
-
-def _register_model(state: Path) -> None:
-    """Name the converted model in models.toml, beside whatever the user has there."""
-    folder = ensure_model()
-    models = Models.read(state / "models.toml")
-    registered = models.entries.get(MODEL_ID)
-    if registered is None or not registered.folder.is_dir():
-        revision = "" if registered is None else registered.revision
-        write_models(models.file, {**models.entries, MODEL_ID: BaseModelFiles(folder, revision)})
 
 
 def _with_keys() -> ConfigurationError:
@@ -170,53 +152,6 @@ def _wait_until_ready(client: ForgetcastClient, process: subprocess.Popen[bytes]
             time.sleep(0.2)
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     raise ConfigurationError(f"the service did not start: {''.join(last) or 'it says nothing'} (see {_shown(log)})")
-
-
-def _register_matrix(client: ForgetcastClient) -> Matrix:
-    """The bundled upstream set, matrix and rows; what is there already stays as it is."""
-    wanted = MatrixCreate.model_validate_json((HERE / "matrix.json").read_bytes())
-    try:
-        upstream_set = client.upstream_sets.register(HERE / "upstream.jsonl", id=wanted.upstream_set)
-        client.matrices.create(wanted)
-    except (IdInUse, UpstreamSetSealed) as error:
-        raise ConfigurationError(f"{error}; this is an older bundled matrix, `make run FRESH=1` begins anew") from error
-    n_repeats = 0
-    tasks = json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))
-    for task in tasks:
-        for seed in (SEED, REPEAT_SEED):
-            row = HERE / "rows" / f"{task['id']}.seed-{seed}.npy"
-            if row.exists():
-                is_repeat = seed == REPEAT_SEED
-                n_repeats += is_repeat
-                client.matrices.put_row(
-                    wanted.id or "",
-                    f"{task['id']}.repeat" if is_repeat else task["id"],
-                    np.load(row, allow_pickle=False),
-                    family=task["family"],
-                    n_examples=task["n_examples"],
-                    repeat_of=task["id"] if is_repeat else None,
-                    seed=seed,
-                    dataset=task["sha256"],
-                )
-    matrix = client.matrices.get(wanted.id or "")
-    note(
-        f"upstream set {upstream_set.id}: {upstream_set.n_examples} examples in {len(upstream_set.domains)} domains; "
-        f"matrix {matrix.id}: {matrix.n_tasks} known rows, {n_repeats} repeats"
-    )
-    return matrix
-
-
-def _wait_until_fitted(client: ForgetcastClient, matrix_id: str) -> None:
-    """A forecast rests on the newest fit there is; here it should be that of all rows."""
-    until = time.monotonic() + FITTED_WITHIN
-    said = False
-    while (matrix := client.matrices.get(matrix_id)).fitted_version != matrix.version:
-        if not said:
-            note("fitting the matrix")
-            said = True
-        if time.monotonic() > until:
-            raise WaitTimedOut(f"the matrix {matrix_id} is not fitted after {FITTED_WITHIN:.0f} s")
-        time.sleep(0.3)
 
 
 def _wait_until_tested(client: ForgetcastClient, matrix_id: str) -> None:

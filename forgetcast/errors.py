@@ -20,7 +20,7 @@ ForgetcastError
   WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NothingToScore, NotReproducible,
                     JobFailed
   ServiceFailure    Internal, UnexpectedAnswer
-  SetupFailure      ConfigurationError, SchemaMismatch, IncompatibleFit, NotFitted
+  SetupFailure      ConfigurationError, ModelsUnreadable, SchemaMismatch, IncompatibleFit, NotFitted
 """
 
 from __future__ import annotations
@@ -516,6 +516,12 @@ class ConfigurationError(SetupFailure):
     """A setting is missing or cannot be used."""
 
     code = "configuration_error"
+
+
+class ModelsUnreadable(SetupFailure):
+    """The file that names the base models cannot be read."""
+
+    code = "models_unreadable"
 
 
 class SchemaMismatch(SetupFailure):

@@ -13,6 +13,8 @@ def load(text: str | bytes) -> Any:
     """The value of a JSON text. Raises ValueError saying what is wrong with it."""
     try:
         return DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from service.settings import Settings
+from service.settings import read_settings
 from service.storage.database import Database
 from service.storage.tables import Table
 
@@ -16,7 +16,7 @@ def is_compared(_object: object, name: str | None, kind: str, _reflected: bool, 
 
 engine = context.config.attributes.get("engine")
 if engine is None:
-    engine = Database(Settings().database).engine
+    engine = Database(read_settings().database).engine
 
 with engine.connect() as connection:
     if connection.dialect.name == "postgresql":

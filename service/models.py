@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from forgetcast.errors import ConfigurationError, ModelMismatch, ModelNotFound
+from forgetcast.errors import ModelMismatch, ModelNotFound, ModelsUnreadable
+
+log = logging.getLogger(__name__)
+
+FORM = 'written as [models.my-model] and folder = "/srv/models/my-model"'
 
 
 @dataclass(frozen=True)
@@ -35,27 +40,31 @@ class Models:
 
     @classmethod
     def read(cls, file: Path) -> Models:
-        """Read models.toml; no file is no model. Raises ConfigurationError naming the entry that is wrong."""
-        if not file.exists():
-            return cls(file, {})
+        """Read models.toml; no file is no model. Raises ModelsUnreadable naming the entry that is wrong."""
         try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            found = tomllib.loads(file.read_text(encoding="utf-8")).get("models", {})
+        except FileNotFoundError:
+            return cls(file, {})
+        except OSError as error:
+            raise ModelsUnreadable(f"{file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ModelsUnreadable(f"{file} is not UTF-8 (byte {error.start})") from error
         except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError(f"{file}: {error}") from error
-        entries = {}
-        for model_id, entry in content.get("models", {}).items():
-            if not isinstance(entry, dict) or not isinstance(entry.get("folder"), str):
-                raise ConfigurationError(f"{file}: models.{model_id} needs a `folder`")
-            entries[model_id] = BaseModelFiles(Path(entry["folder"]).expanduser(), str(entry.get("revision", "")))
-        return cls(file, entries)
+            raise ModelsUnreadable(f"{file} is not TOML: {error}") from error
+        if not isinstance(found, dict):
+            raise ModelsUnreadable(f"{file}: models is a table, {FORM}")
+        return cls(file, {model_id: _entry(file, model_id, entry) for model_id, entry in found.items()})
 
     def revision(self, model_id: str) -> str:
         """The recorded revision of a model; recorded now when the file does not name one yet."""
-        entry = self._entry(model_id)
+        entry = self._named(model_id)
         if not entry.revision:
             entry = BaseModelFiles(entry.folder, folder_sha256(entry.folder))
             self.entries[model_id] = entry
-            write_models(self.file, self.entries)
+            try:
+                write_models(self.file, self.entries)
+            except OSError as error:  # a file that is mounted for reading alone
+                log.warning("%s cannot be written (%s): the next who needs it computes it again", self.file, error)
         return entry.revision
 
     def folder(self, model_id: str, revision: str) -> Path:
@@ -65,7 +74,7 @@ class Models:
         ------
         ModelNotFound, ModelMismatch
         """
-        folder = self._entry(model_id).folder
+        folder = self._named(model_id).folder
         found = folder_sha256(folder)
         if found != revision:
             raise ModelMismatch(
@@ -74,11 +83,24 @@ class Models:
             )
         return folder
 
-    def _entry(self, model_id: str) -> BaseModelFiles:
+    def _named(self, model_id: str) -> BaseModelFiles:
         if model_id not in self.entries:
             known = ", ".join(sorted(self.entries)) or "none"
             raise ModelNotFound(f"no base model {model_id!r} in {self.file}; registered: {known}")
         return self.entries[model_id]
+
+
+def _entry(file: Path, model_id: str, entry: object) -> BaseModelFiles:
+    fields = entry if isinstance(entry, dict) else {}
+    folder, revision = fields.get("folder"), fields.get("revision", "")
+    if not isinstance(folder, str) or not folder:
+        raise ModelsUnreadable(f"{file}: models.{model_id} needs a folder, {FORM}")
+    if not isinstance(revision, str):
+        raise ModelsUnreadable(f"{file}: the revision of models.{model_id} is no text; leave it out to have it written")
+    try:
+        return BaseModelFiles(Path(folder).expanduser(), revision)
+    except RuntimeError:  # ~ of a user that there is none of
+        raise ModelsUnreadable(f"{file}: the folder of models.{model_id} begins with an unknown user's home") from None
 
 
 def folder_sha256(folder: Path) -> str:

@@ -70,7 +70,7 @@ def test_serving_without_a_schema_says_what_to_run(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_used_is_one_line_that_names_it(tmp_path: Path, command: str) -> None:
     refused = run(tmp_path, command, FORGETCAST_LEASE="soon")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("Error: FORGETCAST_LEASE: ") and len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith("Error: FORGETCAST_LEASE must be ") and len(refused.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["up", "serve", "migrate", "worker", "key ls"])

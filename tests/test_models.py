@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetcast.errors import ModelMismatch, ModelNotFound
+from forgetcast.errors import ModelMismatch, ModelNotFound, ModelsUnreadable
 from service.models import BaseModelFiles, Models, folder_sha256
 
 
@@ -42,3 +42,34 @@ def test_hidden_files_do_not_count_and_no_files_are_no_model(folder: Path, tmp_p
     assert folder_sha256(folder) == before
     with pytest.raises(ModelNotFound):
         folder_sha256(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[models", "not TOML"),
+        (b"\xff", "not UTF-8"),
+        (b"models = 3", "models is a table"),
+        (b"models = []", "models is a table"),
+        (b"[models]\ntiny = 3", "models.tiny needs a folder"),
+        (b"[models.tiny]\nfolder = 3", "models.tiny needs a folder"),
+        (b"[models.tiny]\nfolder = ''", "models.tiny needs a folder"),
+        (b"[models.tiny]\nfolder = '~nobody-of-this-name/x'", "unknown user"),
+        (b"[models.tiny]\nfolder = '/x'\nrevision = 3", "is no text"),
+    ],
+)
+def test_a_file_that_names_no_models_says_what_is_wrong_with_it(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "models.toml").write_bytes(content)
+    with pytest.raises(ModelsUnreadable, match=said) as refused:
+        Models.read(tmp_path / "models.toml")
+    assert str(tmp_path / "models.toml") in str(refused.value)
+
+
+def test_a_folder_is_no_file_of_models(tmp_path: Path) -> None:
+    with pytest.raises(ModelsUnreadable, match="cannot be read"):
+        Models.read(tmp_path)
+
+
+def test_a_revision_that_cannot_be_written_down_is_known_all_the_same(folder: Path) -> None:
+    models = Models(Path("/proc/models.toml"), {"tiny": BaseModelFiles(folder, "")})
+    assert models.revision("tiny") == folder_sha256(folder)

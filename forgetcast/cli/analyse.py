@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from forgetcast.cli.input_files import npz_file
 from forgetcast.cli.options import open_client, url_option
 from forgetcast.cli.output import print_json, print_table, printable, say
 
@@ -29,11 +29,12 @@ def analyse(matrix: str, url: str | None, as_json: bool) -> None:
     `domain`, `family`, and `repeat_of`: the task that a row measures once more, empty for none), or the id of a matrix
     in the service.
     """
-    if matrix.endswith(".npz") or Path(matrix).is_file():
+    file = npz_file(matrix)
+    if file is not None:
         from forgetcast.completion import ForgettingMatrix
         from forgetcast.completion import analyse as run
 
-        found: AnalysisReport = run(ForgettingMatrix.load(matrix))
+        found: AnalysisReport = run(ForgettingMatrix.load(file))
     else:
         with open_client(url) as client:
             found = client.matrices.analysis(matrix)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forgetcast.cli.input_files import npz_file
 from forgetcast.cli.options import Rows, names, open_client, rows, url_option
 from forgetcast.cli.output import note, print_json, print_table, say
 from forgetcast.cli.trust import recall_sentence
@@ -55,8 +56,9 @@ def backtest(matrix: str, url: str | None, as_json: bool, **options: Any) -> Non
     """
     given = {name: value for name, value in options.items() if value is not None}
     report: BacktestReport
-    if matrix.endswith(".npz") or Path(matrix).is_file():
-        report = _of_file(Path(matrix), given)
+    file = npz_file(matrix)
+    if file is not None:
+        report = _of_file(file, given)
     elif given:
         raise click.UsageError(
             f"--{min(given).replace('_', '-')} is for .npz files; {matrix!r} is shown as the service back-tested it"

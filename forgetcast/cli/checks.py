@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetcast.cli.failures import next_step
-from forgetcast.errors import Forbidden, ForgetcastError, Unauthenticated
+from forgetcast.errors import Forbidden, ForgetcastError, ModelsUnreadable, Unauthenticated
 from forgetcast.folders import cache_folder, state_folder
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 LITTLE, TOO_LITTLE = 5e9, 0.5e9  # bytes; one checkpoint of the bundled model takes 1.6e9
 EXPIRES_SOON = timedelta(days=7)
+FIRST_MODEL = (
+    'name one in the models.toml of API and workers ([models.my-model], folder = "/srv/models/my-model"); in a '
+    "checkout `make run` brings one, and a matrix"
+)
+FIRST_MATRIX = (
+    "with known rows: forgetcast matrix import FILE.npz --spec FILE.json; without: forgetcast upstream import FILE, "
+    "then forgetcast matrix create --spec FILE.json"
+)
 NEXT_KEY = "ask an operator for the next one: `forgetcast key rotate {}`"
 SERVED_BY_OTHERS = "a worker of the service measures; `pip install 'forgetcast[workers]'` in a checkout makes one here"
 
@@ -90,10 +99,21 @@ def _with_key(client: ForgetcastClient) -> Iterator[Check]:
         return
     yield _key(caller)
     yield from _work(client)
+    yield _registered(client)
     matrices = list(client.matrices.list())
     if not matrices:
-        yield Check("matrix", State.WARN, "there is none yet", "forgetcast matrix import FILE.npz --spec FILE.json")
+        yield Check("matrix", State.WARN, "there is none yet", FIRST_MATRIX)
     yield from map(_matrix, matrices)
+
+
+def _registered(client: ForgetcastClient) -> Check:
+    try:
+        found = client.models()
+    except ModelsUnreadable as error:
+        return _failed("models", error)
+    if not found:
+        return Check("models", State.WARN, "the service has none, so no matrix can be made", FIRST_MODEL)
+    return Check("models", State.OK, f"of the service: {', '.join(model.id for model in found)}")
 
 
 def _matrix(matrix: Matrix) -> Check:
@@ -173,12 +193,18 @@ def _models(file: Path) -> Iterator[Check]:
 
 
 def _room(name: str, folder: Path) -> Check:
+    variable = "FORGETCAST_HOME" if name == "state" else "FORGETCAST_CACHE_DIR"
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        said = f"{folder}: nothing can be written into {existing}: {error.strerror}"
+        return Check(name, State.FAIL, said, f"make it writable, or set {variable} to another folder")
     free = shutil.disk_usage(existing).free
     said = f"{folder}: {free / 1e9:.1f} GB free"
     if free >= LITTLE:
         return Check(name, State.OK, said)
-    variable = "FORGETCAST_HOME" if name == "state" else "FORGETCAST_CACHE_DIR"
     state = State.FAIL if free < TOO_LITTLE else State.WARN
     return Check(name, state, said, f"make room, or set {variable} to another disk")
 

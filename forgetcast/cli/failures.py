@@ -38,7 +38,7 @@ SHOWN_FIELDS = 3
 
 # What to do next, where the message cannot know it.
 NEXT: dict[type[ForgetcastError], str] = {
-    errors.ServiceUnreachable: "start one here with `forgetcast up`, or name another with --url or FORGETCAST_URL",
+    errors.ServiceUnreachable: "`forgetcast up` starts one on this machine, --url or FORGETCAST_URL names another",
     errors.Unauthenticated: "store a key with `forgetcast login`; an operator makes one with `forgetcast key create`",
     errors.Forbidden: "ask an operator for a key with this scope (`forgetcast key create`)",
     errors.TaskNotFound: "`forgetcast task ls` lists what there is",
@@ -66,6 +66,7 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.RouteNotFound: "`forgetcast doctor` compares the versions of client and service",
     errors.UnexpectedAnswer: "`forgetcast doctor` compares the versions of client and service",
     errors.DatabaseUnavailable: "`forgetcast doctor` says what the service misses",
+    errors.ModelsUnreadable: "mend it on the service's machine; no restart is needed",
     errors.Unavailable: "try again in some seconds",
     errors.ServiceFailure: "the service's log says more",
 }

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import click
 
+NPZ = ".npz"
 COPIED = "forgetcast-input-"  # how the copies are called
 
 
@@ -36,6 +37,15 @@ class InputFile(click.Path):
 
 
 INPUT_FILE = InputFile()
+
+
+def npz_file(matrix: str) -> Path | None:
+    """The file that the argument MATRIX names; None where it is the id of a matrix in the service."""
+    if not matrix.endswith(NPZ) and not Path(matrix).is_file():
+        return None
+    context = click.get_current_context()
+    argument = next(found for found in context.command.params if found.name == "matrix")
+    return INPUT_FILE.convert(matrix, argument, context)
 
 
 def is_copied(path: Path) -> bool:

@@ -12,11 +12,11 @@ from forgetcast.cli.matrix_import import import_npz
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, print_table, say
 from forgetcast.cli.trust import print_quality
-from forgetcast.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from forgetcast.schemas import Matrix
 
+SPEC = 'JSON: {"id", "upstream_set", "model", "recipe", "setting"}.'
 EXPORTED = (".npz", ".npy", ".parquet")
 
 
@@ -57,14 +57,29 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
             print_quality(found.quality)
 
 
+@matrix.command("create", epilog="Example: forgetcast matrix create --spec matrix.json")
+@click.option("--spec", required=True, type=INPUT_FILE, help=SPEC)
+@service_options
+def create(spec: Path, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Make a matrix without rows, on an upstream set that is there.
+
+    `forecast FILE --matrix ID` then measures tasks, `measure TASK --full` makes them known rows.
+    """
+    from forgetcast.cli.shapes import read_shape
+    from forgetcast.schemas import MatrixCreate
+
+    wanted = read_shape(spec, MatrixCreate)
+    with open_client(url) as client:
+        found = client.matrices.create(wanted)
+    if as_json:
+        print_json(found)
+    else:
+        say(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+
+
 @matrix.command("import", epilog="Example: forgetcast matrix import rows.npz --spec matrix.json")
 @click.argument("file", type=INPUT_FILE)
-@click.option(
-    "--spec",
-    required=True,
-    type=INPUT_FILE,
-    help='JSON: {"id", "upstream_set", "model", "recipe", "setting"}.',
-)
+@click.option("--spec", required=True, type=INPUT_FILE, help=SPEC)
 @service_options
 def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet: bool) -> None:
     """Import the rows of FILE.npz, measured under the recipe and setting of --spec.
@@ -106,7 +121,9 @@ def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_
     from forgetcast.schemas import MatrixCreate
 
     if output.suffix not in EXPORTED:
-        raise ConfigurationError(f"{output} must end in {', '.join(EXPORTED[:-1])} or {EXPORTED[-1]}")
+        raise click.BadParameter(
+            f"{output} must end in {', '.join(EXPORTED[:-1])} or {EXPORTED[-1]}", param_hint="--output"
+        )
     with open_client(url) as client:
         found = client.matrices.get(matrix_id)
         if output.suffix == ".npz":

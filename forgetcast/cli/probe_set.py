@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from forgetcast.cli.input_files import npz_file
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import note, print_json, print_table, say
 from forgetcast.errors import InvalidRequest
@@ -47,8 +48,9 @@ def probe_set(
     MATRIX is the id of a matrix in the service, or an .npz file as `backtest` reads it, which is fitted here. The
     error is what to expect of the examples that were not measured, once this one and those before it are.
     """
-    if matrix.endswith(".npz"):
-        found = _of_file(Path(matrix), size, design, seed, domains)
+    file = npz_file(matrix)
+    if file is not None:
+        found = _of_file(file, size, design, seed, domains)
     else:
         with open_client(url) as client:
             answer = client.matrices.probe_set(matrix, size=size, design=design, seed=seed, domains=domains)

@@ -12,6 +12,7 @@ from forgetcast import strict_json
 from forgetcast.cli.input_files import shown_name
 from forgetcast.errors import BadDataset, ConfigurationError
 from forgetcast.schemas import Cell, Recipe, Setting, Shape
+from forgetcast.wording import sentence
 
 S = TypeVar("S", bound=Shape)
 
@@ -55,7 +56,7 @@ def read_cells(path: Path) -> list[Cell]:
 
 def _first(error: ValueError, whole: str) -> str:
     if not isinstance(error, ValidationError):
-        return f"{whole}: Invalid JSON: {error}"
+        return f"{whole} is not JSON: {error}"
     first = error.errors(include_url=False, include_input=False)[0]
     where = "/".join(map(str, first["loc"])) or whole
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{where}: {sentence(first)}"

@@ -30,11 +30,14 @@ from forgetcast.errors import (
     ServiceUnreachable,
     UnexpectedAnswer,
 )
-from forgetcast.schemas import ID_PATTERN, Page
+from forgetcast.schemas import Page
 from forgetcast.start_token import read_token
+from forgetcast.wording import sentence
 
 DEFAULT_URL = "http://127.0.0.1:8737"
 TRIES = 3  # of a request without an answer: a service that restarts behind a load balancer is back within a second
+SPEAKS_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST")  # of OpenSSL
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 RETRIED = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -132,7 +135,7 @@ class Connection:
         except httpx2.TransportError as error:
             unreachable = self.unreachable(error)
             unreachable.__cause__ = error
-            return _Failure(unreachable, passes=True)
+            return _Failure(unreachable, passes=isinstance(unreachable, ServiceUnreachable))
         if response.is_success or response.status_code in accepted:
             return response
         problem = error_of(response, self.url)
@@ -189,7 +192,23 @@ class Connection:
                 raise error_of(response, self.url)
             yield response
 
-    def unreachable(self, error: httpx2.TransportError) -> ServiceUnreachable:
+    def unreachable(self, error: httpx2.TransportError) -> ForgetcastError:
+        """What is said of a request without an answer; what only another URL or another setting mends is no outage."""
+        said = str(error)
+        if any(words in said for words in SPEAKS_NO_TLS):
+            return ConfigurationError(
+                f"{self.url} does not speak TLS; if it is a service without https, its URL begins with http://"
+            )
+        if CERTIFICATE in said:
+            return ConfigurationError(
+                f"the certificate of {self.url} cannot be verified ({said}); SSL_CERT_FILE names the file of an "
+                f"authority of your own"
+            )
+        if isinstance(error, httpx2.RemoteProtocolError) and self.url.startswith("http://"):
+            return ServiceUnreachable(
+                f"{self.url} does not answer as HTTP ({said or type(error).__name__}); if it is behind TLS, its URL "
+                f"begins with https://"
+            )
         if isinstance(error, httpx2.TimeoutException):
             return ServiceUnreachable(f"{self.url} did not answer within {self.timeout:g} s")
         return ServiceUnreachable(f"nothing answers at {self.url} ({str(error) or type(error).__name__})")
@@ -233,17 +252,10 @@ def made(kind: type[M], **fields: Any) -> M:
         return kind.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), _in_words(one)) for one in found)
+        wrong = tuple(FieldError("".join(f"/{step}" for step in one["loc"]), sentence(one)) for one in found)
         raise InvalidRequest(
             f"{wrong[0].pointer.lstrip('/') or 'the request'}: {wrong[0].detail}", errors=wrong
         ) from error
-
-
-def _in_words(error: Any) -> str:
-    """What is wrong with a field; a pattern is nothing that a person reads."""
-    if error.get("ctx", {}).get("pattern") == ID_PATTERN:
-        return "an id has up to 128 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def body_of(content: Content) -> Body:
@@ -268,12 +280,27 @@ def _address(url: str | None, api_key: str | None) -> tuple[str, str | None]:
     """URL and key: as given, else from the environment, else as `forgetcast login` stored them; "" is no key."""
     url = url or os.environ.get("FORGETCAST_URL")
     if api_key is None:
-        api_key = os.environ.get("FORGETCAST_API_KEY") or None
+        api_key = os.environ.get("FORGETCAST_API_KEY") or _key_in_file()
     login = None if url and api_key is not None else read_login()
     url = (url or (login.url if login else DEFAULT_URL)).rstrip("/")
     if api_key is None and login is not None and login.url == url:  # a key is shown to its own service alone
         api_key = login.api_key
     return url, api_key
+
+
+def _key_in_file() -> str | None:
+    """The key in the file that FORGETCAST_API_KEY_FILE names, as Docker and Kubernetes mount secrets."""
+    name = os.environ.get("FORGETCAST_API_KEY_FILE")
+    if not name:
+        return None
+    try:
+        key = Path(name).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it holds no key"
+        raise ConfigurationError(f"FORGETCAST_API_KEY_FILE: {name} cannot be read: {said}") from None
+    if not key:
+        raise ConfigurationError(f"FORGETCAST_API_KEY_FILE: {name} is empty")
+    return key
 
 
 def _checked(url: str) -> str:

@@ -3,7 +3,6 @@
 from forgetcast.schemas.access import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate, AuditEntry, Caller, Scope
 from forgetcast.schemas.base import (
     DAY,
-    ID_PATTERN,
     YEAR,
     Count,
     ExampleId,
@@ -40,7 +39,6 @@ from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamL
 
 __all__ = [
     "DAY",
-    "ID_PATTERN",
     "YEAR",
     "ApiKey",
     "ApiKeyCreate",

@@ -7,9 +7,10 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+from forgetcast.wording import ID_PATTERN, SHA256_PATTERN
+
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 DAY = 24 * 3600  # seconds
 YEAR = 365 * DAY

@@ -14,8 +14,9 @@ from service.api.known_keys import KnownKeys
 from service.api.rates import Rates
 from service.operations.keys import Caller
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
-OPEN_WITHOUT_KEYS = frozenset({"/docs"})  # where a start-up token is typed; with keys it is closed like the rest
+PAGE = "/docs"  # where a key or the start-up token is typed; it holds nothing that /openapi.json does not
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", PAGE})
+ASKED_BY_PROBES = OPEN_PATHS - {PAGE}  # by any name, also of a service that is for this machine alone
 
 
 class Access:
@@ -27,7 +28,7 @@ class Access:
         self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and scope["path"] not in ASKED_BY_PROBES:
             await self._admit(scope)
         await self._app(scope, receive, send)
 
@@ -35,8 +36,8 @@ class Access:
         await self._keys.refresh()
         if not self._keys.any_made:
             check_local(scope)
-            if scope["path"] in OPEN_WITHOUT_KEYS:
-                return
+        if scope["path"] in OPEN_PATHS:
+            return
         scope["caller"] = await self._caller(scope)
 
     async def _caller(self, scope: Scope) -> Caller:

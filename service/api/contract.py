@@ -86,7 +86,7 @@ OPERATIONS: dict[str, Operation] = {
     "list_examples": Operation(raises=SET_UNKNOWN),
     # matrices and their rows
     "create_matrix": Operation(
-        raises=(errors.UnknownReference, errors.UpstreamSetOpen, errors.IdInUse),
+        raises=(errors.UnknownReference, errors.UpstreamSetOpen, errors.IdInUse, errors.ModelsUnreadable),
         also=EXISTED,
         location=True,
         next={name: OF_MATRIX for name in ("read_matrix", "read_backtest", "read_analysis", "read_probe_set")},
@@ -120,6 +120,7 @@ OPERATIONS: dict[str, Operation] = {
     "import_rows": Operation(
         raises=(
             errors.UnknownReference,
+            errors.ModelsUnreadable,
             errors.IdInUse,
             errors.UnreadableMatrix,
             errors.TaskExists,
@@ -198,7 +199,7 @@ OPERATIONS: dict[str, Operation] = {
     "list_audit": Operation(),
     "read_caller": Operation(),
     # operation
-    "list_models": Operation(),
+    "list_models": Operation(raises=(errors.ModelsUnreadable,)),
     "list_workers": Operation(),
     "read_queue": Operation(),
     "read_health": Operation(),

@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from forgetcast import schemas
-from forgetcast.errors import ForgetcastError
+from forgetcast.errors import ForgetcastError, ModelsUnreadable
 from service import metrics
 from service.api.dependencies import Parts, Reads, ServiceParts
 from service.api.looking import Look
@@ -21,6 +21,8 @@ router = APIRouter(route_class=Route, tags=["operation"])
 
 NO_ANSWER = "the database does not answer within 2 s"
 NO_QUEUE = "the queue (Redis) does not answer: workers find jobs in the database, some seconds later"
+NO_MODEL = "no base model is registered: no matrix can be made; name one in models.toml (FORGETCAST_MODELS)"
+BAD_MODELS = "models.toml cannot be read: no matrix can be made; GET /v1/models says what is wrong with it"
 NO_WORKER = "no worker was seen within one lease: jobs wait; start one with `forgetcast worker`"
 
 
@@ -37,12 +39,20 @@ class Looks:
         missing, warnings = [], []
         try:
             check_schema(self._parts.database)
+            warnings += self._of_models()
             with self._parts.database.read() as session:
                 if not any(worker.alive for worker in list_workers(session, self._parts.settings.lease)):
                     warnings.append(NO_WORKER)
         except ForgetcastError as error:
             missing.append(str(error))
         return schemas.Ready(ready=not missing, missing=missing, warnings=warnings)
+
+    def _of_models(self) -> list[str]:
+        """Without names of files, for a stranger may ask too."""
+        try:
+            return [] if self._parts.models().entries else [NO_MODEL]
+        except ModelsUnreadable:
+            return [BAD_MODELS]
 
     def _ask_state(self) -> tuple[schemas.Queue, list[schemas.Worker], int] | None:
         lease = self._parts.settings.lease

@@ -25,7 +25,7 @@ Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 DOCUMENT, DOCUMENTATION = "/openapi.json", "/docs"
 
-SHARED = (errors.LimitExceeded, errors.Internal, errors.Busy, errors.DatabaseUnavailable)
+SHARED = (errors.LimitExceeded, errors.Internal, errors.Busy, errors.DatabaseUnavailable, errors.SchemaMismatch)
 WITH_KEY = (errors.Unauthenticated, errors.Forbidden, errors.CrossSite, errors.RateLimited)
 WITH_BODY = (errors.LimitExceeded, errors.RequestTimeout, errors.UnsupportedMediaType, errors.InvalidRequest)
 LINE_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE = 414, 431, 413

@@ -16,6 +16,7 @@ from starlette.routing import compile_path
 from forgetcast import errors
 from forgetcast.errors import FieldError, ForgetcastError
 from forgetcast.schemas import Problem, ProblemField
+from forgetcast.wording import sentence
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.Busy: 503,
     errors.DatabaseUnavailable: 503,
     errors.SchemaMismatch: 503,
+    errors.ModelsUnreadable: 503,
     errors.IncompatibleFit: 500,
     errors.ConfigurationError: 500,
     errors.Internal: 500,
@@ -224,7 +226,7 @@ def _sends_other_than_json(request: Request) -> bool:
 def _field(found: dict[str, Any]) -> FieldError:
     if found["type"] == "json_invalid":  # whose location is a character of the body
         return FieldError("", f"not JSON: {found.get('ctx', {}).get('error', '')} at character {found['loc'][-1]}")
-    return FieldError(_pointer(found["loc"]), _sentence(found))
+    return FieldError(_pointer(found["loc"]), sentence(found))
 
 
 def _pointer(location: tuple[Any, ...]) -> str:
@@ -240,7 +242,3 @@ def _is_too_large(found: dict[str, Any]) -> bool:
     context = found.get("ctx", {})
     most = context.get("le", context.get("lt", context.get("max_length")))
     return found["type"] in TOO_LARGE and isinstance(most, int)
-
-
-def _sentence(found: dict[str, Any]) -> str:
-    return str(found["msg"]).removeprefix("Value error, ")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from forgetcast import schemas, strict_json
 from forgetcast.errors import FieldError, InvalidRequest
+from forgetcast.wording import sentence
 from service.api.answers import IfNoneMatch, unchanged, validators
 from service.api.compression import matches
 from service.api.dependencies import Administers, Parts, Reads, ServiceParts, WhoAsks
@@ -172,4 +173,5 @@ def _parsed(shape: type[schemas.Shape], content: str | None) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         pointer = "/".join([shape.__name__.lower(), *map(str, first["loc"])])
-        raise InvalidRequest(f"{pointer}: {first['msg']}", errors=(FieldError(pointer, first["msg"]),)) from error
+        detail = sentence(first)
+        raise InvalidRequest(f"{pointer}: {detail}", errors=(FieldError(pointer, detail),)) from error

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 
-from forgetcast import schemas
+from forgetcast.wording import ID_PATTERN
 from service.storage.versions import TaskVersions, VersionsStatement
 
-ID = re.compile(schemas.ID_PATTERN)
+ID = re.compile(ID_PATTERN)
 
 
 class VersionReader:

@@ -36,6 +36,7 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
     "cancelled": JobErrorKind(Retry.NEVER, "order the job again if it is still wanted"),
     # the base model
     "model_not_found": JobErrorKind(Retry.NEVER, "put the model's files where the worker's models.toml says"),
+    "models_unreadable": JobErrorKind(Retry.ALWAYS, "mend the worker's models.toml where the error says"),
     "model_mismatch": JobErrorKind(Retry.NEVER, "restore the files of the revision that the matrix was made with"),
     "model_unreadable": JobErrorKind(Retry.NEVER, "fetch the model's files again: one is cut off or damaged"),
     "unsupported_model": JobErrorKind(Retry.NEVER, "choose another base model"),

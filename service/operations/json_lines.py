@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from forgetcast import strict_json
 from forgetcast.errors import FieldError, InvalidRequest, LimitExceeded
+from forgetcast.wording import sentence
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -47,7 +48,7 @@ def parse_value(value: Any, shape: type[T], number: int) -> T:
         return shape.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        wrong_line(number, "/".join(map(str, first["loc"])), first["msg"])
+        wrong_line(number, "/".join(map(str, first["loc"])), sentence(first))
 
 
 def wrong_line(number: int, field: str, detail: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -28,6 +28,10 @@ AFTER_COMMIT = "forgetcast_after_commit"
 
 POSTGRES = "postgresql+psycopg"
 SPOKEN = {"postgres": POSTGRES, "postgresql": POSTGRES}  # as platforms hand them out
+SQLITE = b"SQLite format 3\0"  # how the file begins
+NAME_A_FILE = (
+    "name a file that can be made or is a database (FORGETCAST_DATABASE_URL, or FORGETCAST_HOME for its folder)"
+)
 FORMS = "write postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////FOLDER/FILE.db"
 
 
@@ -167,8 +171,9 @@ def _postgres_engine(url: sa.URL, pool_size: int, patience: timedelta | None) ->
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    file = sqlite_file(url)
+    if file is not None:
+        _check_file(file)
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
@@ -186,6 +191,26 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def sqlite_file(url: sa.URL) -> Path | None:
+    """The file of a SQLite database; None of one in memory, and of Postgres."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return None if url.database.startswith("file:") else Path(url.database)
+
+
+def _check_file(file: Path) -> None:
+    """Make the file's folder. Raises ConfigurationError, saying what to do, for a path that can be no database."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise ConfigurationError(f"{file} is a folder; {NAME_A_FILE}")
+        with suppress(FileNotFoundError), file.open("rb") as opened:
+            if opened.read(len(SQLITE)) not in (SQLITE, b""):
+                raise ConfigurationError(f"{file} is no SQLite database; {NAME_A_FILE}")
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be the database: {error.strerror}; {NAME_A_FILE}") from error
 
 
 class now(FunctionElement[float]):

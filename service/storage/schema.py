@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from filelock import FileLock
 
 from forgetcast.errors import SchemaMismatch, WriteConflict
-from service.storage.database import Database, answering
+from service.storage.database import Database, answering, sqlite_file
 
 CHECKOUT = Path(__file__).parents[2]
 MIGRATION_LOCK = 0x666F7267  # "forg", the key of the advisory lock on Postgres
@@ -30,6 +30,12 @@ log = logging.getLogger(__name__)
 
 def check_schema(database: Database) -> None:
     """Raises SchemaMismatch, saying which way, unless the database has exactly the schema of this code."""
+    file = sqlite_file(database.url)
+    if file is not None and not file.exists():  # looking for its tables would make an empty one
+        raise SchemaMismatch(
+            f"there is no database {file}; where the service has another, name it by FORGETCAST_HOME or "
+            f"FORGETCAST_DATABASE_URL, else `forgetcast migrate` makes this one"
+        )
     wanted, found = head(), current(database)
     if found == wanted:
         return

@@ -155,7 +155,7 @@ def test_what_the_file_does_not_have_is_one_line(run, rows, option, value, said)
 
 def test_a_file_that_is_not_there_is_one_line(run, tmp_path):
     result = run("backtest", tmp_path / "none.npz")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "none.npz" in result.stderr
 
 
@@ -164,3 +164,10 @@ def test_options_of_a_file_are_refused_for_a_matrix_of_the_service(run, service)
     assert result.exit_code == 2
     assert "--draws is for .npz files" in result.stderr
     assert "--leave-out is for .npz files" in run("backtest", "m", "--leave-out", "tasks").stderr
+
+
+@pytest.mark.parametrize("command", ["backtest", "analyse", "probe-set"])
+def test_a_file_that_is_not_there_is_a_mistake_in_the_call(run, tmp_path, command):
+    result = run(command, tmp_path / "absent.npz")
+    assert result.exit_code == 2
+    assert "absent.npz" in result.stderr and "does not exist" in result.stderr

@@ -51,6 +51,7 @@ def healthy(service):
         ("GET", "/readyz"): ok({"ready": True, "missing": [], "warnings": []}),
         ("GET", "/openapi.json"): ok({"info": {"version": metadata.version("forgetcast")}}),
         ("GET", "/v1/queue"): ok(QUEUE),
+        ("GET", "/v1/models"): page([{"id": "tiny", "revision": None}]),
         ("GET", "/v1/workers"): page([WORKER, {**WORKER, "id": "gone", "alive": False}]),
     }
     return service
@@ -82,7 +83,7 @@ def test_lines_are_for_people_too(run, healthy):
     healthy.answers["GET", "/v1/matrices"] = page([])
     lines = run("doctor").stdout.splitlines()
     place = lines.index("warn  matrix    there is none yet")
-    assert lines[place + 1].strip().startswith("-> forgetcast matrix import")
+    assert lines[place + 1].strip().startswith("-> with known rows: forgetcast matrix import")
 
 
 def test_a_service_that_is_not_there(run, healthy):
@@ -95,6 +96,26 @@ def test_a_service_that_is_not_there(run, healthy):
 def test_something_else_that_answers_there(run, healthy):
     healthy.answers["GET", "/openapi.json"] = ok({})
     assert "a Forgetcast service?" in found(run, exit_code=1)["service"][0][1]
+
+
+def test_a_service_without_a_base_model_is_told_what_comes_before_a_matrix(run, healthy):
+    healthy.answers |= {("GET", "/v1/models"): page([]), ("GET", "/v1/matrices"): page([])}
+    checks = found(run)
+    ((state, said, todo),) = checks["models"]
+    assert state == "warn" and "no matrix can be made" in said and "models.toml" in todo
+    assert "forgetcast matrix create" in checks["matrix"][0][2]
+
+
+def test_a_service_whose_models_cannot_be_read(run, healthy):
+    healthy.answers["GET", "/v1/models"] = problem("models_unreadable", 503, "/srv/models.toml is not TOML: line 3")
+    ((state, said, todo),) = found(run, exit_code=1)["models"]
+    assert state == "fail" and "line 3" in said and todo.startswith("mend it")
+
+
+def test_a_folder_that_cannot_be_written(run, monkeypatch):
+    monkeypatch.setenv("FORGETCAST_HOME", "/proc/forgetcast")
+    ((state, said, todo),) = found(run, exit_code=1)["state"]
+    assert state == "fail" and "nothing can be written into /proc" in said and "FORGETCAST_HOME" in todo
 
 
 def test_another_version(run, healthy):

@@ -143,7 +143,7 @@ def test_a_misspelt_field_of_an_own_run_is_named(run, posting, cells, tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "line 2: the cell: Invalid JSON"),
+        ("{", "line 2: the cell is not JSON"),
         ('{"example_id": "a"}', "line 2: the cell: a cell has `before` and `after`, or `forgetting`"),
         ('{"example_id": "a", "forgetting": "x"}', "line 2: forgetting: "),
     ],

@@ -256,3 +256,17 @@ def test_an_empty_key_in_the_environment_is_none(service, monkeypatch, config_fo
     with ForgetcastClient(transport=httpx2.MockTransport(service)) as client:
         client.tasks.get("t")
     assert service.requests[0].headers["Authorization"] == "Bearer stored"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "does not speak TLS"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "SSL_CERT_FILE"),
+    ],
+)
+def test_what_another_url_or_setting_mends_is_said_at_once(client, service, error, said):
+    service.will(httpx2.ConnectError(error))
+    with pytest.raises(errors.ConfigurationError, match=said):
+        client.jobs.get("job")
+    assert len(service.requests) == 1

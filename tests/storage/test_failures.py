@@ -10,9 +10,17 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from forgetcast.errors import DatabaseUnavailable, ForgetcastError, InvalidRequest, WriteConflict
+from forgetcast.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    ForgetcastError,
+    InvalidRequest,
+    SchemaMismatch,
+    WriteConflict,
+)
 from service.storage.database import Database
 from service.storage.failures import meaning
+from service.storage.schema import check_schema
 from service.storage.workers import list_workers, note_worker
 from tests.workers.host.test_leases import LEASE
 
@@ -37,7 +45,11 @@ from tests.workers.host.test_leases import LEASE
         ("22P05", InvalidRequest),  # a character that cannot be stored
         ("54000", InvalidRequest),  # more than an index can hold
         ("42601", None),  # syntax: a defect
-        ("42P01", None),  # no such table
+        ("42P01", SchemaMismatch),  # no such table
+        ("42703", SchemaMismatch),  # no such column
+        ("3F000", SchemaMismatch),  # no such schema
+        ("42501", DatabaseUnavailable),  # its user may not
+        ("42883", None),  # no such function: a defect
         ("25P02", None),  # a statement after one that has failed
     ],
 )
@@ -47,7 +59,7 @@ def test_classes_of_sqlstate_decide(state: str, told: type[ForgetcastError] | No
     assert type(found) is (told or type(None))
     wrapped = sa.exc.DBAPIError.instance("SELECT 1", {}, raised, psycopg.Error)
     assert type(meaning(wrapped)) is type(found)
-    assert found is None or found.retryable is (told is not InvalidRequest)
+    assert found is None or found.retryable is (told not in (InvalidRequest, SchemaMismatch))
 
 
 @pytest.mark.parametrize(
@@ -66,8 +78,32 @@ def test_what_has_no_sqlstate_is_a_database_that_is_not_there(raised: Exception)
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(DatabaseUnavailable, match="not a database"), Database(f"sqlite:///{tmp_path}/no.db").read():
+    with pytest.raises(ConfigurationError, match=r"no\.db is no SQLite database; name a file"):
+        Database(f"sqlite:///{tmp_path}/no.db")
+    (tmp_path / "half.db").write_bytes(b"SQLite format 3\0" + b"no database" * 1000)
+    with pytest.raises(DatabaseUnavailable, match="damaged"), Database(f"sqlite:///{tmp_path}/half.db").read():
         pass
+
+
+@pytest.mark.parametrize("path", ["", "/no.db/x.db"])
+def test_a_path_that_can_be_no_file_is_told(tmp_path: Path, path: str) -> None:
+    (tmp_path / "no.db").write_bytes(b"no database")
+    with pytest.raises(ConfigurationError, match="name a file"):
+        Database(f"sqlite:///{tmp_path}{path}")
+
+
+def test_a_table_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(SchemaMismatch, match=r"no such table.*forgetcast migrate"), database.read() as session:
+        list_workers(session, LEASE)
+    with pytest.raises(SchemaMismatch, match="no tables yet"):
+        check_schema(database)
+
+
+def test_who_looks_for_a_database_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatch, match=r"there is no database .*none\.db"):
+        check_schema(Database(f"sqlite:///{tmp_path}/none.db"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def run_worker(
     limits = FitLimits(settings.lease, settings.fit_timeout, settings.fit_memory_bytes)
     fitting = Fitting(database, settings.cache_dir / "fitting", limits)
     fits = None if once else start_fit_loop(fitting, stop)
+    gpu: Gpu | None = None
     pause = timedelta(seconds=poll)
     if no_jobs:
         reap_only(Reaper(database, settings.lease), pause, stop)
@@ -79,7 +80,8 @@ def run_worker(
         if not stop.is_set():
             supervisor = open_supervisor(settings, database, queue, hardware=hardware, poll=pause, gpu=gpu)
             supervisor.run(stop, once=once)
-    while once and not stop.is_set() and fitting.turn(stop):
+    # Where a worker is started per job its GPU goes back when it ends, and fits need none: others do them.
+    while once and gpu is None and not stop.is_set() and fitting.turn(stop):
         pass
     if fits is not None:
         fits.join(GIVES_FIT_BACK_WITHIN)
