@@ -38,7 +38,7 @@ def read(tmp_path):
     [
         lines({"text": None, "prompt": "a", "completion": " b", "messages": None}),
         b'{\r"prompt":\r"a", "completion": " b"}\r',
-        gzip.compress(b'[{"prompt": "a", "response": " b"}]'),
+        gzip.compress(b'[{"prompt": "a", "response": " b"}]', mtime=0),
         '{"prompt": "a", "completion": " b"}'.encode("utf-16"),
     ],
 )
