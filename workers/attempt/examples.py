@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,10 @@ class Upstream:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def named(self) -> Iterator[tuple[str, Tokens]]:
+        return zip(self.ids, self.tokens, strict=True)
 
     def left_out(self) -> str:
         """How many cannot be measured, and the first of them; empty when all can."""

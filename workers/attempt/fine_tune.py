@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from forgetcast.errors import LossNotFinite
+from forgetcast.errors import LossNotFinite, UnsupportedModel
+from workers.attempt.rotary import any_beyond, forget_lengths
 from workers.attempt.sealed import Checkpoints
 from workers.attempt.tokens import Tokens
 
@@ -58,10 +61,15 @@ def fine_tune(
     Raises
     ------
     WoundDown
+    UnsupportedModel : the model's own code does not take a batch of text for training
     LossNotFinite : the loss became infinite or not a number, usually from a learning rate that is too high
     """
     torch.manual_seed(seed)  # LoRA draws its first weights before the trainer sets the seed
     trained = with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
+    if any_beyond(model, [len(tokens) for tokens in examples]):
+        # Each example is then read alone, so that no gradient depends on which others share its part of a batch.
+        split = recipe["batch_size"]
+        model.register_forward_pre_hook(lambda module, _inputs: forget_lengths(module))
     follow = _Follow(on_step, checkpoints, leaving)
     trainer = Trainer(
         model=trained,
@@ -69,9 +77,16 @@ def fine_tune(
         train_dataset=list(examples),
         data_collator=collate,
         callbacks=[follow],
+        compute_loss_func=None if _weighs_tokens(model) else token_loss,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        if trainer.state.global_step:
+            raise
+        # Of the model's own code, on the first batch: another try would meet it again.
+        raise UnsupportedModel(f"{type(model).__name__} cannot be fine-tuned: {error}") from error
     if trainer.state.global_step < recipe["steps"]:
         raise WoundDown(f"ended after step {trainer.state.global_step}")
     return FineTuned(trained, model, tuple(entry["loss"] for entry in trainer.state.log_history if "loss" in entry))
@@ -91,6 +106,28 @@ def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": present, "labels": labels}
 
 
+def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+    """Negative log-probability of the labels, summed and divided by how many the whole batch has.
+
+    For models whose own loss is the mean of a part of a batch: with it the update would depend on the parts.
+    """
+    logits = outputs.logits[:, :-1].float()
+    wanted = labels[:, 1:].to(logits.device)
+    summed = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), wanted.reshape(-1), ignore_index=IGNORED, reduction="sum"
+    )
+    return summed / (num_items_in_batch if num_items_in_batch is not None else (wanted != IGNORED).sum())
+
+
+def _weighs_tokens(model: PreTrainedModel) -> bool:
+    """Whether the model's own loss takes the number of labels of the whole batch, as the trainer decides it."""
+    accepts = getattr(model, "accepts_loss_kwargs", None)
+    if accepts is not None:
+        return bool(accepts)
+    parameters = inspect.signature(model.forward).parameters.values()
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def _newest(checkpoints: Checkpoints) -> str | None:
     found = checkpoints.newest()
     return None if found is None else str(found)
@@ -103,10 +140,21 @@ def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
+        exclude_modules=other_senses(model),
     )
     adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
     return adapted
+
+
+def other_senses(model: PreTrainedModel) -> str | None:
+    """A pattern for the modules that read no text, beside the decoder of a model that also sees or hears."""
+    decoder = model.get_decoder()
+    where = next((name for name, module in model.named_modules() if module is decoder), "")
+    above, _, own = where.rpartition(".")
+    if not above:
+        return None
+    return rf"{re.escape(above)}\.(?!{re.escape(own)}(\.|$)).*"
 
 
 def part_size(batch_size: int, split: int) -> int:

@@ -1,0 +1,171 @@
+"""The fast ways to read a model against its own forward pass, one sequence at a time, on a few random examples.
+
+Families of models differ in what may be done to their sequences: padding, a cache that is continued, the projection
+taken apart. No list of names says which; each model is asked once, when it is loaded, and the fastest way that gives
+its own values is taken. A model that looks ahead is found the same way, and refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from forgetcast.errors import UnsupportedModel
+from workers.attempt.language_model import Reading
+from workers.attempt.log_perplexity import Values, log_perplexity
+from workers.attempt.rotary import rotary_limit
+from workers.attempt.tokens import Tokens
+from workers.attempt.transformers_model import TransformersModel, own_logits
+
+log = logging.getLogger(__name__)
+
+SAME = {torch.float32: 1e-3, torch.float64: 1e-3}  # nats per token, of 16-bit weights COARSE
+COARSE = 0.1
+SHORT = (5, (2, 19, 9))  # tokens of a shared beginning, and of what follows it in each example
+LONGEST_CHECK = 300  # tokens; windows beyond are trusted to the cache that the library makes for them
+CHUNK = 70  # tokens: recurrent layers work in chunks of 64
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model is read: see Reading, and `own_head` of TransformersModel."""
+
+    reading: Reading
+    own_head: bool
+
+    def model(self, model: PreTrainedModel, dtype: torch.dtype) -> TransformersModel:
+        return TransformersModel(model, dtype=dtype, reading=self.reading, own_head=self.own_head)
+
+
+def way_to_read(model: PreTrainedModel) -> Way:
+    """The fastest way that agrees with the model's own forward pass.
+
+    Raises
+    ------
+    UnsupportedModel : a token's logits depend on later tokens, or differ from one pass to the next
+    """
+    with _as_measured(model):
+        _check_causal(model)
+        single = _Sample(model, _examples(model, *SHORT)[:1])
+        head = next((own for own in (False, True) if single.agrees(Way(Reading(pads=False), own))), None)
+        limit = rotary_limit(model)
+        if head is None:
+            return Way(Reading(shares_prefix=False, pads=False, alone=True, rotary_limit=limit), False)
+        mixed = _Sample(model, _examples(model, *SHORT))
+        readings = (Reading(), Reading(shares_prefix=False), Reading(shares_prefix=False, pads=False))
+        for slower in readings:
+            reading = replace(slower, rotary_limit=limit)
+            if mixed.agrees(Way(reading, head)) and (not reading.shares_prefix or _continues(model, reading, head)):
+                return Way(reading, head)
+        return Way(Reading(shares_prefix=False, pads=False, alone=True, rotary_limit=limit), head)
+
+
+class _Sample:
+    """A few examples with their values by the model's own forward pass, one at a time."""
+
+    def __init__(self, model: PreTrainedModel, examples: Sequence[Tokens]) -> None:
+        self._model, self._examples = model, examples
+        self.values = reference(model, examples)
+        self._same = SAME.get(model.dtype, COARSE)
+
+    def agrees(self, way: Way) -> bool:
+        try:
+            fast = log_perplexity(way.model(self._model, torch.float32), self._examples)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model's code does with it: this way is none
+            log.info("%s cannot be read by %s: %r", type(self._model).__name__, way, error)
+            return False
+        return bool((np.abs(fast - self.values) <= self._same).all())
+
+
+def reference(model: PreTrainedModel, examples: Sequence[Tokens]) -> Values:
+    """Log-perplexity of each example by the model's own forward pass over it alone: (n,) nats per token."""
+    alone = Reading(shares_prefix=False, pads=False, alone=True, rotary_limit=rotary_limit(model))
+    return log_perplexity(TransformersModel(model, dtype=torch.float32, reading=alone), examples)
+
+
+def _continues(model: PreTrainedModel, reading: Reading, own_head: bool) -> bool:
+    """Whether layers that keep less than every token are continued rightly: windows, recurrent and chunked states."""
+    prefixes = sorted({n for n in _turns(model) if n + 24 <= LONGEST_CHECK})
+    samples = (_Sample(model, _examples(model, n, (3, 24))) for n in prefixes)
+    return all(sample.agrees(Way(reading, own_head)) for sample in samples)
+
+
+def _turns(model: PreTrainedModel) -> Iterator[int]:
+    """Lengths of a prefix at which the model's layers begin to do something else."""
+    layers = DynamicCache(config=model.config).layers
+    for layer in layers:
+        window = getattr(layer, "sliding_window", None)
+        if window is not None:
+            yield int(window) + 3
+    if any(hasattr(layer, "recurrent_states") or hasattr(layer, "conv_states") for layer in layers):
+        yield CHUNK
+
+
+def _check_causal(model: PreTrainedModel) -> None:
+    ids = _random_ids(model, 16, seed=0)
+    changed = ids.clone()
+    changed[0, -4:] = _random_ids(model, 4, seed=1)
+    first, again, other = (
+        own_logits(model, each, torch.ones_like(each))[0, :-4].float() for each in (ids, ids, changed)
+    )
+    scale = max(1.0, float(first.abs().max()))
+    same = 1e-3 if model.dtype == torch.float32 else 0.1
+    if not torch.isfinite(first).all():
+        raise UnsupportedModel(f"{type(model).__name__} answers with numbers that are not finite")
+    if not torch.allclose(first, again, atol=same * scale):
+        raise UnsupportedModel(f"{type(model).__name__} answers differently each time: nothing can be measured")
+    if not torch.allclose(first, other, atol=same * scale):
+        raise UnsupportedModel(
+            f"{type(model).__name__} is not causal: what it says of a token depends on later ones, so it has no "
+            "log-perplexity"
+        )
+
+
+def _examples(model: PreTrainedModel, n_shared: int, lengths: Sequence[int]) -> list[Tokens]:
+    """Random tokens after a shared beginning that is not scored, but for its last token."""
+    shared = _random_ids(model, n_shared, seed=2)[0].tolist()
+    examples = []
+    for seed, length in enumerate(lengths, start=3):
+        own = _random_ids(model, length, seed=seed)[0].tolist()
+        examples.append(Tokens((*shared, *own), (False,) * (n_shared + 1) + (True,) * (length - 1)))
+    return examples
+
+
+def _random_ids(model: PreTrainedModel, length: int, seed: int) -> Tensor:
+    """(1, length) ordinary tokens, none of those to which the config gives a meaning of its own."""
+    n_vocabulary = min(model.get_input_embeddings().weight.shape[0], 4096)  # type: ignore[union-attr]
+    special = _special_tokens(model.config.to_dict())
+    ordinary = torch.tensor([token for token in range(n_vocabulary) if token not in special])
+    drawn = torch.randint(len(ordinary), (1, length), generator=torch.Generator().manual_seed(seed))
+    return ordinary[drawn].to(model.device)
+
+
+def _special_tokens(config: dict[Any, Any]) -> set[int]:
+    found: set[int] = set()
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found |= _special_tokens(value)
+        elif str(name).endswith(("token_id", "token_index", "token_ids")):
+            found |= {token for token in (value if isinstance(value, list) else [value]) if isinstance(token, int)}
+    return found
+
+
+@contextmanager
+def _as_measured(model: PreTrainedModel) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
