@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 from forgetcast.errors import LossNotFinite, UnsupportedModel
 from workers.attempt.rotary import any_beyond, forget_lengths
 from workers.attempt.sealed import Checkpoints
+from workers.attempt.text_part import other_senses
 from workers.attempt.tokens import Tokens
 
 IGNORED = -100  # the label that transformers leaves out of the loss
@@ -145,16 +145,6 @@ def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
     adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
     return adapted
-
-
-def other_senses(model: PreTrainedModel) -> str | None:
-    """A pattern for the modules that read no text, beside the decoder of a model that also sees or hears."""
-    decoder = model.get_decoder()
-    where = next((name for name, module in model.named_modules() if module is decoder), "")
-    above, _, own = where.rpartition(".")
-    if not above:
-        return None
-    return rf"{re.escape(above)}\.(?!{re.escape(own)}(\.|$)).*"
 
 
 def part_size(batch_size: int, split: int) -> int:

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from forgetcast.errors import ModelNotFound, ModelUnreadable, UnsupportedModel
-from workers.attempt.fine_tune import other_senses
+from workers.attempt.text_part import freeze_other_senses
 from workers.attempt.tokens import Tokenizer
 
 LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
@@ -68,14 +68,6 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
     model.to(device=device)
     freeze_other_senses(model)
     return model, tokenizer
-
-
-def freeze_other_senses(model: PreTrainedModel) -> None:
-    """Leave out of training whatever reads no text: towers for images or sound, and what joins them to the decoder."""
-    beside = other_senses(model)
-    for name, parameter in model.named_parameters():
-        if beside is not None and re.fullmatch(beside, name):
-            parameter.requires_grad_(False)
 
 
 def check_whole(file: Path) -> None:

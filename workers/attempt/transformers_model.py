@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from workers.attempt.language_model import Reading
 from workers.attempt.rotary import forget_lengths, rotary_limit
+from workers.attempt.text_part import decoder_of
 
 
 class TransformersModel:
@@ -29,7 +30,7 @@ class TransformersModel:
         `self_check.ways_to_read` finds `reading` and `own_head` for a model.
         """
         self._model = model
-        self._decoder = model.get_decoder()
+        self._decoder = decoder_of(model)
         self._head = model.get_output_embeddings()
         self._own_head = own_head
         self._dtype = dtype
