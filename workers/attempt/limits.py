@@ -87,12 +87,13 @@ def lora_modules(model: PreTrainedModel, lora: dict[str, Any]) -> Sequence[str]:
     NotForModel : no module has such a name, or one that has cannot take an adapter
     """
     try:
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             shell = type(model)(model.config)
     except Exception:  # an architecture that needs real weights to be built: fine-tuning will say
         return ()
     try:
-        return tuple(with_adapter(shell, lora).base_model.targeted_module_names)
+        with torch.random.fork_rng(devices=[]):  # an adapter draws its first weights
+            return tuple(with_adapter(shell, lora).base_model.targeted_module_names)
     except Exception as error:
         targets = lora["target_modules"]
         wanted = targets if isinstance(targets, str) else ", ".join(targets)

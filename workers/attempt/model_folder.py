@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
+from transformers.quantizers.auto import AutoHfQuantizer
 
 from forgetcast.errors import ModelNotFound, ModelUnreadable, UnsupportedModel
 from workers.attempt.text_part import freeze_other_senses
@@ -115,6 +117,9 @@ def _kind_of(config: Any) -> Any:
         raise UnsupportedModel(
             f"{said} ({config.model_type}) is an encoder-decoder; only models of a decoder alone are measured"
         )
+    quantised = getattr(config, "quantization_config", None)
+    if quantised is not None and not AutoHfQuantizer.supports_quant_method(_as_dict(quantised)):
+        raise UnsupportedModel(f"{said} is quantised in a way that transformers does not know: {_as_dict(quantised)}")
     head = HEAD.search(said)
     if head is not None and head["task"] not in PREDICTS:
         raise UnsupportedModel(f"{said} has a head for another task, and none that predicts the next token")
@@ -123,6 +128,10 @@ def _kind_of(config: Any) -> Any:
     if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return AutoModelForImageTextToText
     raise UnsupportedModel(f"{said} ({config.model_type}) is no language model that predicts the next token")
+
+
+def _as_dict(config: Any) -> dict[str, Any]:
+    return dict(config) if isinstance(config, dict) else dict(config.to_dict())
 
 
 def _check_complete(folder: Path, model: PreTrainedModel, info: dict[str, Any]) -> None:
@@ -150,18 +159,22 @@ def _check_complete(folder: Path, model: PreTrainedModel, info: dict[str, Any]) 
 
 
 def _would_count(model: PreTrainedModel, name: str) -> bool:
-    """Whether weights that were left over would change what the model says: more of its layers, or a bias of one."""
-    alike = {_numberless(other) for other, _weight in model.named_parameters()}
-    place = name.rpartition(".")[0]
-    try:
-        module = model.get_submodule(place)
-    except AttributeError:
-        return _numberless(name) in alike
+    """Whether a weight that was left over would change what the model says: a layer more, or something more in one."""
+    *path, leaf = name.split(".")
+    if leaf not in ("weight", "bias"):  # buffers of older versions, which are computed now
+        return False
+    module: nn.Module = model
+    inside_a_layer = False
+    for part in path:
+        if isinstance(module, nn.ModuleList) and part.isdigit():
+            if int(part) >= len(module):
+                return True
+            inside_a_layer = True
+        found = module._modules.get(part)
+        if found is None:
+            return inside_a_layer
+        module = found
     return any(True for _weight in module.parameters(recurse=False))
-
-
-def _numberless(name: str) -> str:
-    return re.sub(r"\.\d+\.", ".#.", name)
 
 
 def _count(names: list[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The part of a model that reads text: its inner decoder, and what lies beside it in a model that also sees or hears."""
+"""The part of a model that reads text: its inner decoder; and what lies beside it where a model also sees or hears."""
 
 from __future__ import annotations
 
