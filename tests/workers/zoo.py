@@ -47,7 +47,16 @@ TINY: dict[str, Any] = {
         ("dropout", "attention_dropout", "hidden_dropout", "activation_dropout", "classifier_dropout"), 0.0
     ),
     **dict.fromkeys(("attn_pdrop", "resid_pdrop", "embd_pdrop", "embed_dropout", "layerdrop", "attn_dropout"), 0.0),
-    **dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "resid_dropout", "embedding_dropout"), 0.0),
+    **dict.fromkeys(
+        (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "resid_dropout",
+            "embedding_dropout",
+            "residual_dropout",
+        ),
+        0.0,
+    ),
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,

@@ -33,7 +33,8 @@ from workers.attempt.tokens import Tokenizer, Tokens, encode
 FLOAT32 = 4  # bytes
 FULL = 4 * FLOAT32  # bytes a weight: itself, its gradient, and the two moments of AdamW
 ROOM = 1.1  # times the weights, that loading and measuring take
-LORA = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}
+LORA_RANK = 16
+LORA = {"rank": LORA_RANK, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}
 TEXTS = (
     "The river rose by two metres in a single night, and the lower road was closed until the water fell again.",
     "Add the flour.",
@@ -130,11 +131,11 @@ def _memory(model: PreTrainedModel, free: float) -> Iterator[Finding]:
     """What fine-tuning takes beside the weights that are loaded already: gradients, moments, activations."""
     n_weights = sum(weight.numel() for weight in model.parameters())
     n_trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    adapters = LORA["rank"] * _widths(model)
+    adapters = LORA_RANK * _widths(model)
     activations = 1000 * _activations(model)
     for name, whole in (
         ("full fine-tuning", FLOAT32 * n_weights + (FULL - FLOAT32) * n_trained),
-        (f"LoRA of rank {LORA['rank']}", FLOAT32 * n_weights + FULL * adapters),
+        (f"LoRA of rank {LORA_RANK}", FLOAT32 * n_weights + FULL * adapters),
     ):
         needed = whole + activations
         said = f"{name} takes about {_giga(whole)}, and {_giga(activations)} for each 1,000 tokens of a batch"

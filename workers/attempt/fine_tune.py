@@ -18,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 from forgetcast.errors import LossNotFinite, UnsupportedModel
 from workers.attempt.rotary import any_beyond, forget_lengths
 from workers.attempt.sealed import Checkpoints
-from workers.attempt.text_part import other_senses
+from workers.attempt.text_part import without_adapters
 from workers.attempt.tokens import Tokens
 
 IGNORED = -100  # the label that transformers leaves out of the loss
@@ -140,7 +140,7 @@ def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
-        exclude_modules=other_senses(model),
+        exclude_modules=without_adapters(model),
     )
     adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)

@@ -49,11 +49,17 @@ class Limits:
 
 
 def limits_of(model: PreTrainedModel) -> Limits:
-    embeddings = model.get_input_embeddings()
     config = model.config.get_text_config(decoder=True)
     found = [value for name in POSITIONS if isinstance(value := getattr(config, name, None), int) and value > 0]
     n_positions = math.floor(found[0] * _stretched(config)) if found else None
-    return Limits(int(embeddings.weight.shape[0]), n_positions)  # type: ignore[union-attr,arg-type]
+    return Limits(n_vocabulary(model), n_positions)
+
+
+def n_vocabulary(model: PreTrainedModel) -> int:
+    """Token ids that the model has an embedding for."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return int(weight.shape[0])
 
 
 def _stretched(config: Any) -> float:
@@ -93,7 +99,8 @@ def lora_modules(model: PreTrainedModel, lora: dict[str, Any]) -> Sequence[str]:
         return ()
     try:
         with torch.random.fork_rng(devices=[]):  # an adapter draws its first weights
-            return tuple(with_adapter(shell, lora).base_model.targeted_module_names)
+            adapted: Any = with_adapter(shell, lora).base_model
+            return tuple(adapted.targeted_module_names)
     except Exception as error:
         targets = lora["target_modules"]
         wanted = targets if isinstance(targets, str) else ", ".join(targets)

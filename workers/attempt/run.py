@@ -45,7 +45,7 @@ from workers.attempt.limits import check_recipe, limits_of
 from workers.attempt.measuring import measure_blocks
 from workers.attempt.model_folder import load_model
 from workers.attempt.sealed import Checkpoints, remove_unsealed
-from workers.attempt.self_check import way_to_read
+from workers.attempt.self_check import check_trains, way_to_read
 from workers.attempt.tokens import Tokens
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
@@ -105,6 +105,7 @@ def run(folder: Path, reporter: Reporter) -> None:
         )
         check_recipe(model, recipe)
         way = way_to_read(model)
+        check_trains(model)
         step(1)
     if way.reading.alone or not way.reading.shares_prefix:
         reporter.warn(f"{type(model).__name__} is read by {way.reading.said}: its own values ask for it")

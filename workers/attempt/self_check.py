@@ -20,6 +20,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from forgetcast.errors import UnsupportedModel
 from workers.attempt.language_model import Reading
+from workers.attempt.limits import n_vocabulary
 from workers.attempt.log_perplexity import Values, log_perplexity
 from workers.attempt.rotary import rotary_limit
 from workers.attempt.tokens import Tokens
@@ -146,6 +147,24 @@ def _check_causal(model: PreTrainedModel) -> None:
         )
 
 
+def check_trains(model: PreTrainedModel) -> None:
+    """Raises UnsupportedModel when the model's own code takes no batch of text for training: found without gradients,
+    on a few tokens, before anything is measured."""
+    ids = torch.cat([_random_ids(model, 8, seed=0), _random_ids(model, 8, seed=1)])
+    was_training = model.training
+    model.train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():  # dropout draws
+            model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of the model's own code
+        said = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        raise UnsupportedModel(f"{type(model).__name__} cannot be fine-tuned here: {said}") from error
+    finally:
+        model.train(was_training)
+
+
 def _examples(model: PreTrainedModel, n_shared: int, lengths: Sequence[int]) -> list[Tokens]:
     """Random tokens after a shared beginning that is not scored, but for its last token."""
     shared = _random_ids(model, n_shared, seed=2)[0].tolist()
@@ -158,9 +177,9 @@ def _examples(model: PreTrainedModel, n_shared: int, lengths: Sequence[int]) -> 
 
 def _random_ids(model: PreTrainedModel, length: int, seed: int) -> Tensor:
     """(1, length) ordinary tokens, none of those to which the config gives a meaning of its own."""
-    n_vocabulary = min(model.get_input_embeddings().weight.shape[0], 4096)  # type: ignore[union-attr]
+    n_drawn = min(n_vocabulary(model), 4096)
     special = _special_tokens(model.config.to_dict())
-    ordinary = torch.tensor([token for token in range(n_vocabulary) if token not in special])
+    ordinary = torch.tensor([token for token in range(n_drawn) if token not in special])
     drawn = torch.randint(len(ordinary), (1, length), generator=torch.Generator().manual_seed(seed))
     return ordinary[drawn].to(model.device)
 

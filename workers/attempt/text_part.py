@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel
 
 
@@ -37,6 +38,20 @@ def other_senses(model: PreTrainedModel) -> str | None:
         if name != own and (isinstance(child, PreTrainedModel) or "projector" in name)
     ]
     return rf"({'|'.join(beside)})(\..*)?" if beside else None
+
+
+def without_adapters(model: PreTrainedModel) -> str | None:
+    """A pattern for the names of modules that LoRA is not put on, whatever a recipe names: those that read no text, and
+    routers that are called a linear layer and answer with more than its output; None where there are none."""
+    routers = [
+        re.escape(name)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and type(module).__module__.startswith("transformers.models.")
+        and type(module).forward is not nn.Linear.forward
+    ]
+    patterns = [*filter(None, [other_senses(model)]), *routers]
+    return "|".join(f"({pattern})" for pattern in patterns) or None
 
 
 def _text_model(model: PreTrainedModel) -> str:

@@ -111,7 +111,7 @@ class TransformersModel:
 
 def own_logits(model: PreTrainedModel, ids: Tensor, present: Tensor) -> Tensor:
     """(B, L, V) logits by the forward pass of the model's class: a trainer wraps that of the instance."""
-    output = type(model).forward(model, input_ids=ids, attention_mask=present.long())  # type: ignore[attr-defined]
+    output = type(model).forward(model, input_ids=ids, attention_mask=present.long())
     scores: Tensor = output.logits
     return scores
 

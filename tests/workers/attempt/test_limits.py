@@ -22,7 +22,7 @@ def lora(targets: Any) -> dict[str, Any]:
 
 
 def test_token_ids_beyond_the_vocabulary_are_named() -> None:
-    with pytest.raises(UnsupportedModel, match="the example 'a' has the token id 97, .* ends at 96"):
+    with pytest.raises(UnsupportedModel, match=r"the example 'a' has the token id 97, .* ends at 96"):
         Limits(97, None).check([("the example 'a'", Tokens((1, 97), (False, True)))], "max_tokens")
 
 
