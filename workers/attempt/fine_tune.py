@@ -140,7 +140,7 @@ def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
-        exclude_modules=without_adapters(model),
+        exclude_modules=without_adapters(model, lora["target_modules"]),
     )
     adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)

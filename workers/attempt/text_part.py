@@ -8,6 +8,9 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+# Models whose `out_proj` peft refuses: their kernels read its weight and not its output (peft/tuners/tuners_utils.py).
+STATE_SPACE = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+
 
 def decoder_of(model: PreTrainedModel) -> Any:
     """The module that turns token ids into hidden states, without any head.
@@ -40,9 +43,15 @@ def other_senses(model: PreTrainedModel) -> str | None:
     return rf"({'|'.join(beside)})(\..*)?" if beside else None
 
 
-def without_adapters(model: PreTrainedModel) -> str | None:
-    """A pattern for the names of modules that LoRA is not put on, whatever a recipe names: those that read no text, and
-    routers that are called a linear layer and answer with more than its output; None where there are none."""
+def without_adapters(model: PreTrainedModel, targets: str | list[str]) -> str | None:
+    """A pattern for the names of modules that LoRA is not put on; None where there are none.
+
+    Never on those that read no text. `all-linear` takes no router either, which is called a linear layer and answers
+    with more than its output, and not what peft refuses of state space layers.
+    """
+    beside = other_senses(model)
+    if targets != "all-linear":
+        return beside
     routers = [
         re.escape(name)
         for name, module in model.named_modules()
@@ -50,7 +59,8 @@ def without_adapters(model: PreTrainedModel) -> str | None:
         and type(module).__module__.startswith("transformers.models.")
         and type(module).forward is not nn.Linear.forward
     ]
-    patterns = [*filter(None, [other_senses(model)]), *routers]
+    refused = [r".*\.out_proj"] if getattr(model.config, "model_type", None) in STATE_SPACE else []
+    patterns = [*filter(None, [beside]), *routers, *refused]
     return "|".join(f"({pattern})" for pattern in patterns) or None
 
 

@@ -138,7 +138,7 @@ def test_an_encoder_decoder_is_refused_by_name(tmp_path: Path) -> None:
 )
 def test_a_quantised_folder_whose_package_is_absent_is_refused_by_name(folder: Path, quantised: dict[str, Any]) -> None:
     change_config(folder, quantization_config=quantised)
-    with pytest.raises(UnsupportedModel, match="(?i)llama"):
+    with pytest.raises(UnsupportedModel, match=r"(?i)llama"):
         load_model(folder, CPU)
 
 
