@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ class Finding(NamedTuple):
 def examine(folder: Path) -> Iterator[Finding]:
     """Findings in the order in which they are made; they end at the first that leaves nothing to look at."""
     transformers_logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries, nothing that a user can mend
     transformers_logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     yield _precision(device)

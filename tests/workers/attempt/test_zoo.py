@@ -43,16 +43,15 @@ RECIPE: dict[str, Any] = {
     "dtype": "float32",
     "lora": {"rank": 2, "alpha": 4.0, "dropout": 0.0, "target_modules": "all-linear"},
 }
-MEASURED = [
-    pytest.param(family, id=family.name, marks=() if family.name in REDUCED else pytest.mark.zoo)
-    for family in FAMILIES
-    if not family.refused
-]
-REFUSED = [
-    pytest.param(family, id=family.name, marks=() if family.name in REDUCED else pytest.mark.zoo)
-    for family in FAMILIES
-    if family.refused
-]
+
+
+def _parameter(family: Family) -> Any:
+    group = pytest.mark.xdist_group(family.name)
+    return pytest.param(family, id=family.name, marks=[group] if family.name in REDUCED else [group, pytest.mark.zoo])
+
+
+MEASURED = [_parameter(family) for family in FAMILIES if not family.refused]
+REFUSED = [_parameter(family) for family in FAMILIES if family.refused]
 
 
 @dataclass(frozen=True)
