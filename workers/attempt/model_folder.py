@@ -66,6 +66,11 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UnsupportedModel(f"transformers cannot load {folder.name}: {error}") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise UnsupportedModel(
+            f"the tokenizer of {folder.name}, {type(tokenizer).__name__}, does not say which token stands for which "
+            "characters; add its tokenizer.json"
+        )
     _check_complete(folder, model, info)
     model.to(device=device)
     freeze_other_senses(model)
