@@ -314,7 +314,7 @@ FAMILIES = [
     Family("qwen3_5_text", {"layer_types": HYBRID}),
     Family("qwen3_next", {"layer_types": HYBRID}),
     Family("olmo_hybrid", {"layer_types": HYBRID}),
-    Family("kimi_linear", {**LATENT, "layer_types": HYBRID}),
+    Family("kimi_linear", {**LATENT, "layer_types": HYBRID, "linear_head_dim": 8, "linear_num_heads": 2}),
     Family("recurrent_gemma", {"lru_width": 32, "attention_window_size": WINDOW, "num_hidden_layers": 3}),
     Family("rwkv", {"attention_hidden_size": 32}),
     Family(
@@ -337,6 +337,7 @@ FAMILIES = [
             "n_mamba_heads": 4,
             "layers_block_type": ["mamba", "hybrid", "mamba"],
             "hybrid_layer_ids": [1],
+            "chunk_size": 8,
             "use_mem_rope": False,
         },
     ),

@@ -17,7 +17,7 @@ from forgetcast.errors import NotForModel, UnsupportedModel
 from workers.attempt.fine_tune import with_adapter
 from workers.attempt.tokens import Tokens
 
-POSITIONS = ("max_position_embeddings", "n_positions")  # names that configs give the same number
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")  # names that configs give the same number
 
 
 @dataclass(frozen=True)

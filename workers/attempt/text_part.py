@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 # Models whose `out_proj` peft refuses: their kernels read its weight and not its output (peft/tuners/tuners_utils.py).
@@ -55,13 +56,21 @@ def without_adapters(model: PreTrainedModel, targets: str | list[str]) -> str | 
     routers = [
         re.escape(name)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear)
-        and type(module).__module__.startswith("transformers.models.")
-        and type(module).forward is not nn.Linear.forward
+        if isinstance(module, nn.Linear) and type(module) is not nn.Linear and not _answers_as_linear(module)
     ]
     refused = [r".*\.out_proj"] if getattr(model.config, "model_type", None) in STATE_SPACE else []
     patterns = [*filter(None, [beside]), *routers, *refused]
     return "|".join(f"({pattern})" for pattern in patterns) or None
+
+
+def _answers_as_linear(module: nn.Linear) -> bool:
+    """Whether a kind of linear layer answers with its output alone."""
+    try:
+        with torch.no_grad():
+            answer = module(torch.zeros(1, module.in_features, device=module.weight.device, dtype=module.weight.dtype))
+    except Exception:  # it takes more than what it transforms
+        return False
+    return isinstance(answer, Tensor)
 
 
 def _text_model(model: PreTrainedModel) -> str:
