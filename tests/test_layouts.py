@@ -73,6 +73,11 @@ def zstd(content: bytes) -> bytes:
             CHAT,
         ),
         (
+            {"messages": [ASKED, {**SAID, "thinking": "hm"}, ASKED, {**SAID, "reasoning_content": ""}]},
+            "OpenAI chat",
+            {"messages": [ASKED, {**SAID, "reasoning_content": "hm"}, ASKED, SAID]},
+        ),
+        (
             {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, {**SAID, "weight": 1}]},
             "OpenAI chat",
             {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, SAID]},
@@ -257,7 +262,7 @@ def test_what_cannot_be_used_is_named_with_its_line_and_field(line: Any, said: s
         '{"text": "a"}\n{"text": "b"}\n'.encode("utf-16-le"),
         '[{"text": "a"}, {"text": "b"}]'.encode("utf-16-be"),
         '{"text": "a"}\n{"text": "b"}\n'.encode("utf-32"),
-        gzip.compress(b'{"text": "a"}\n') + gzip.compress(b'{"text": "b"}\n'),
+        gzip.compress(b'{"text": "a"}\n', mtime=0) + gzip.compress(b'{"text": "b"}\n', mtime=0),
         zstd(b'{"text": "a"}\n{"text": "b"}\n'),
         parquet({"text": "a", "prompt": None, "__index_level_0__": 4}, {"text": "b", "prompt": None}),
     ],
@@ -293,9 +298,9 @@ def test_structs_of_parquet_have_nulls_where_other_rows_have_fields():
         (b'{"text": "a"}\n\xff\xfe\n', "line 2: not UTF-8"),
         (b"PK\x03\x04....", "a zip archive"),
         (b"\xfd7zXZ\x00..", "compressed with xz"),
-        (gzip.compress(b'{"text": "a"}\n' * 999)[:-9], "the gzip file is cut off"),
+        (gzip.compress(b'{"text": "a"}\n' * 999, mtime=0)[:-9], "the gzip file is cut off"),
         (zstd(b'{"text": "a"}\n' * 999)[:-9], "the zstd file is cut off"),
-        (gzip.compress(parquet({"text": "a"})), "Parquet within gzip"),
+        (gzip.compress(parquet({"text": "a"}), mtime=0), "Parquet within gzip"),
         (b"PAR1 and nothing else", "not a Parquet file that can be read"),
     ],
 )
@@ -333,7 +338,7 @@ def test_where_a_chunk_ends_changes_nothing(monkeypatch, chunk):
     [
         (lines(*[CHAT] * 1200), "read as OpenAI chat, 1,200 conversations"),
         (lines({"text": "a"}, CHAT), "read as text (1 text) and OpenAI chat (1 conversation)"),
-        (gzip.compress('{"text": "a"}'.encode("utf-16")), "read as text, 1 text, from gzip and UTF-16"),
+        (gzip.compress('{"text": "a"}'.encode("utf-16"), mtime=0), "read as text, 1 text, from gzip and UTF-16"),
         (
             lines({"text": "a"}, {"text": ""}),
             "read as text, 2 texts; 1 has no text to learn from, the first is line 2",

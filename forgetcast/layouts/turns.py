@@ -1,6 +1,7 @@
 """Turns of a conversation as services and data sets write them -> {"role", "content"} as chat templates read them.
 
-Kept where they are given: `tool_calls`, `tool_call_id`, `name`, and `weight` 0 of a reply that is not learned from.
+Kept where they are given: `tool_calls`, `tool_call_id`, `name`, the thoughts of a reply as `reasoning_content`, and
+`weight` 0 of a reply that is not learned from.
 Other fields of a turn are not read. A field that is null is absent.
 """
 
@@ -32,6 +33,7 @@ SPEAKER = ("role", "from")
 SAID = ("content", "value", "parts")
 TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
 KEPT = ("tool_call_id", "name")
+THOUGHTS = ("reasoning_content", "thinking", "reasoning")  # the names that transformers' chat templates read
 
 Turn = dict[str, Any]
 
@@ -60,6 +62,11 @@ def turn(value: Any, field: str) -> Turn:
     if calls:
         made["tool_calls"] = calls
     made |= {name: str(value[name]) for name in KEPT if value.get(name) is not None}
+    thoughts = next((value[name] for name in THOUGHTS if value.get(name) is not None), "")
+    if not isinstance(thoughts, str):
+        raise Unusable(f"{field}/reasoning_content", "must be a string")
+    if role == "assistant" and thoughts:
+        made["reasoning_content"] = thoughts
     if role == "assistant" and _weight(value, field) == 0:
         made["weight"] = 0
     return made

@@ -113,4 +113,7 @@ class Setting(Shape):
     scored: Literal["all", "response"] = "response"
     max_tokens: int = Field(default=1024, ge=2, le=1_048_576)
     dtype: Dtype = Dtype.BFLOAT16
-    chat_template_sha256: Sha256 | None = None
+    chat_template_sha256: Sha256 | None = Field(
+        default=None,
+        description="a job fails where the model has another chat template; by default any is taken",
+    )

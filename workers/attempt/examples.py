@@ -23,11 +23,12 @@ def read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, warn: Callab
     UnsupportedModel
     """
     usable: list[Tokens] = []
-    n_examples, first_unusable = 0, ""
+    n_examples, n_cut, first_unusable = 0, 0, ""
     with path.open("rb") as source:
         for example in read_examples(source):
             tokens = _encoded(tokenizer, example, max_tokens)
             n_examples += 1
+            n_cut += tokens.is_cut
             if tokens.n_scored:
                 usable.append(tokens)
             elif not first_unusable:
@@ -37,6 +38,8 @@ def read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, warn: Callab
     if first_unusable:
         n_left_out = n_examples - len(usable)
         warn(f"{n_left_out} of {n_examples} examples are left out; the first is {first_unusable}")
+    if n_cut:
+        warn(f"{n_cut} of {n_examples} examples are longer than the recipe's max_tokens, {max_tokens}, and cut there")
     return usable
 
 
@@ -70,6 +73,14 @@ class Upstream:
             return ""
         name, why = next(iter(self.why_not.items()))
         return f"{len(self.why_not)} of {len(self)} upstream examples cannot be measured; the first is {name!r}: {why}"
+
+    def cut(self, max_tokens: int) -> str:
+        """How many are longer than what is measured of them; empty when none is."""
+        n_cut = sum(tokens.is_cut and tokens.n_scored > 0 for tokens in self.tokens)
+        if not n_cut:
+            return ""
+        longer = f"{n_cut} of {len(self)} upstream examples are longer than the setting's max_tokens, {max_tokens}"
+        return f"{longer}, and measured up to there"
 
 
 def read_upstream(path: Path, tokenizer: Tokenizer, setting: dict[str, Any]) -> Upstream:

@@ -38,6 +38,7 @@ from transformers.utils import logging as transformers_logging
 from forgetcast import layouts
 from forgetcast.errors import ForgetcastError, NothingToScore
 from workers.attempt.control import check_control, read_control
+from workers.attempt.conversations import check_template
 from workers.attempt.examples import read_dataset, read_upstream
 from workers.attempt.fine_tune import WoundDown, fine_tune
 from workers.attempt.kept_weights import Tuned, keep, load_kept
@@ -95,6 +96,7 @@ def run(folder: Path, reporter: Reporter) -> None:
     with reporter.phase("load", 1) as step:
         model, tokenizer = load_model(Path(order.model_folder), device)
         recipe, setting = order.recipe, order.setting
+        check_template(tokenizer, setting["chat_template_sha256"])
         dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe["max_tokens"], reporter.warn)
         upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
         control = read_control(folder / "control.json", tokenizer, setting)
@@ -109,8 +111,9 @@ def run(folder: Path, reporter: Reporter) -> None:
         step(1)
     if way.reading.alone or not way.reading.shares_prefix:
         reporter.warn(f"{type(model).__name__} is read by {way.reading.said}: its own values ask for it")
-    if upstream.why_not:
-        reporter.warn(upstream.left_out())
+    for told in (upstream.left_out(), upstream.cut(setting["max_tokens"])):
+        if told:
+            reporter.warn(told)
     leaving = _leave_when_asked()
 
     measured = way.model(model, getattr(torch, setting["dtype"]))

@@ -38,7 +38,7 @@ def read(tmp_path):
     [
         lines({"text": None, "prompt": "a", "completion": " b", "messages": None}),
         b'{\r"prompt":\r"a", "completion": " b"}\r',
-        gzip.compress(b'[{"prompt": "a", "response": " b"}]'),
+        gzip.compress(b'[{"prompt": "a", "response": " b"}]', mtime=0),
         '{"prompt": "a", "completion": " b"}'.encode("utf-16"),
     ],
 )
@@ -95,3 +95,14 @@ def test_upstream_examples_that_cannot_be_measured_are_named_by_id_and_stop_no_o
     assert [tokens.n_scored > 0 for tokens in upstream.tokens] == [True, False, False, False, False]
     assert upstream.why_not["long"] == "what comes before the response fills max_tokens, 60"
     assert upstream.left_out().startswith("4 of 5 upstream examples cannot be measured; the first is 'empty': ")
+
+
+def test_how_many_examples_are_cut_is_said(read, tmp_path):
+    content = lines({"prompt": "a", "completion": "b" * 30}, {"prompt": "a", "completion": "b"}, {"text": "x" * 20})
+    usable, warnings = read(content, max_tokens=20)
+    assert len(usable) == 3
+    assert warnings == ["1 of 3 examples are longer than the recipe's max_tokens, 20, and cut there"]
+    path = tmp_path / "upstream.jsonl"
+    path.write_bytes(lines({"id": "long", "text": "x" * 30}, {"id": "short", "text": "x" * 20}))
+    upstream = read_upstream(path, character_tokenizer(), {"scored": "response", "max_tokens": 20})
+    assert upstream.cut(20).startswith("1 of 2 upstream examples are longer than the setting's max_tokens, 20")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tokenizers import processors
 
 from forgetcast.errors import UnsupportedModel
 from forgetcast.layouts.places import Unusable
@@ -124,8 +125,13 @@ def test_messages_need_a_chat_template() -> None:
         )
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
-    template = "{% for m in messages %}{% if loop.last %}>{% endif %}{{ m['content'] }}\n{% endfor %}"
-    messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}] * 2
-    with pytest.raises(UnsupportedModel, match="rewrites"):
-        encode(character_tokenizer(template), {"messages": messages}, scored="response", max_tokens=99)
+def test_a_text_that_brings_its_own_beginning_gets_no_second_one() -> None:
+    tokenizer = character_tokenizer()
+    tokenizer.bos_token = "~"
+    backend: Any = tokenizer.backend_tokenizer
+    backend.post_processor = processors.TemplateProcessing(
+        single="~ $A", special_tokens=[("~", CHARACTERS.index("~"))]
+    )
+    for text in ("abc", "~abc"):
+        tokens = encode(tokenizer, {"text": text}, scored="response", max_tokens=9)
+        assert "".join(CHARACTERS[token] for token in tokens.ids) == "~abc"
