@@ -1,7 +1,7 @@
 """What a recipe means where it does not say: fields that were added after the first recipes had been stored.
 
-Known without pydantic, for the child that fine-tunes. The values are those of the trainer that made the first matrices, so an old
-recipe means what it always meant.
+Known without pydantic, for the child that fine-tunes. The values are those under which the first matrices were made: an
+old recipe means what it always meant.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RECIPE_DEFAULTS: dict[str, Any] = {
     "completion_only_loss": True,
     "append_eos": False,
     "per_device_train_batch_size": None,
-    "gradient_checkpointing": False,
+    "activation_checkpointing": False,
 }
 LORA_DEFAULTS: dict[str, Any] = {"use_dora": False, "use_rslora": False, "modules_to_save": None}
 

@@ -20,8 +20,8 @@ Module = Annotated[Label, Field(max_length=128)]
 
 
 class WithLaterFields(Shape):
-    """A shape that fields were added to: at their defaults they are left out of JSON, so that what was stored and digested
-    before a field existed stays equal to itself."""
+    """A shape that fields were added to: at their defaults they are left out of JSON, so that what was stored and
+    digested before a field existed stays equal to itself."""
 
     LATER: ClassVar[frozenset[str]] = frozenset()
 
@@ -83,14 +83,14 @@ class Recipe(WithLaterFields):
     )
     append_eos: bool = Field(
         default=RECIPE_DEFAULTS["append_eos"],
-        description="end texts and completions with the tokenizer's EOS, as TRL does; chat templates end replies themselves",
+        description="end texts and completions with the tokenizer's EOS, as TRL does; chat templates end their own",
     )
     per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         default=RECIPE_DEFAULTS["per_device_train_batch_size"],
         description="examples of an update that are read at once: the same updates with less memory; by default all",
     )
-    gradient_checkpointing: bool = Field(
-        default=RECIPE_DEFAULTS["gradient_checkpointing"], description="less memory for a third more time"
+    activation_checkpointing: bool = Field(
+        default=RECIPE_DEFAULTS["activation_checkpointing"], description="less memory for a third more time"
     )
 
     @model_validator(mode="after")

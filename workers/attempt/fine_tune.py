@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_callback import PrinterCallback
 
 from forgetcast.errors import LossNotFinite, UnsupportedModel
+from forgetcast.recipe_defaults import LORA_DEFAULTS, full_recipe
 from workers.attempt.rotary import any_beyond, forget_lengths
 from workers.attempt.sealed import Checkpoints
 from workers.attempt.text_part import without_adapters
@@ -53,6 +54,7 @@ def fine_tune(
 
     Parameters
     ----------
+    recipe : as it is stored; what it leaves out is as in forgetcast.recipe_defaults
     scratch : a folder for the trainer; that of `checkpoints`, where they are given
     split : a batch is read in at least so many parts, whose gradients are added up: less memory, the same updates
     checkpoints : training goes on from the newest one, to the same result as without the interruption
@@ -64,6 +66,7 @@ def fine_tune(
     UnsupportedModel : the model's own code does not take a batch of text for training
     LossNotFinite : the loss became infinite or not a number, usually from a learning rate that is too high
     """
+    recipe = full_recipe(recipe)
     torch.manual_seed(seed)  # LoRA draws its first weights before the trainer sets the seed
     trained = with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
     if any_beyond(model, [len(tokens) for tokens in examples]):
@@ -134,12 +137,18 @@ def _newest(checkpoints: Checkpoints) -> str | None:
 
 
 def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+    lora = LORA_DEFAULTS | lora
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora["rank"],
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
+        use_dora=lora["use_dora"],
+        use_rslora=lora["use_rslora"],
+        modules_to_save=lora["modules_to_save"],
+        # An embedding that is also the head stays one matrix, however much of it is trained.
+        ensure_weight_tying=bool(lora["modules_to_save"] and model.config.get_text_config().tie_word_embeddings),
         exclude_modules=without_adapters(model, lora["target_modules"]),
     )
     adapted = get_peft_model(model, config)
@@ -153,7 +162,8 @@ def part_size(batch_size: int, split: int) -> int:
 
 
 def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.device, scratch: Path) -> TrainingArguments:
-    part = part_size(recipe["batch_size"], split)
+    most = recipe["per_device_train_batch_size"] or recipe["batch_size"]
+    part = part_size(recipe["batch_size"], max(split, recipe["batch_size"] // most))
     return TrainingArguments(
         output_dir=str(scratch),
         max_steps=recipe["steps"],
@@ -167,7 +177,13 @@ def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.devi
         seed=seed,
         data_seed=seed,
         use_cpu=device.type == "cpu",
-        optim="adamw_torch_fused",
+        max_grad_norm=recipe["max_grad_norm"],
+        optim=recipe["optim"],
+        adam_beta1=recipe["adam_beta1"],
+        adam_beta2=recipe["adam_beta2"],
+        adam_epsilon=recipe["adam_epsilon"],
+        activation_checkpointing=recipe["activation_checkpointing"],
+        activation_checkpointing_kwargs={"use_reentrant": False} if recipe["activation_checkpointing"] else None,
         logging_steps=1,
         logging_nan_inf_filter=False,  # by default a loss that is not finite is logged as the one before it
         save_strategy="no",

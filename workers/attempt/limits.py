@@ -5,6 +5,7 @@ Checked before the base is measured, for none of it changes on another try.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import torch
 from transformers import PreTrainedModel
 
 from forgetcast.errors import NotForModel, UnsupportedModel
+from forgetcast.recipe_defaults import full_recipe
 from workers.attempt.fine_tune import with_adapter
 from workers.attempt.tokens import Tokens
 
+OPTIMISER_PACKAGES = {"adamw_8bit": "bitsandbytes", "paged_adamw_8bit": "bitsandbytes", "adamw_torch_8bit": "torchao"}
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")  # names that configs give the same number
 
 
@@ -79,6 +82,10 @@ def _factor(config: Any, rope: dict[str, Any]) -> float:
 
 def check_recipe(model: PreTrainedModel, recipe: dict[str, Any]) -> None:
     """Raises NotForModel when the recipe asks for what cannot be done with this model."""
+    recipe = full_recipe(recipe)
+    package = OPTIMISER_PACKAGES.get(recipe["optim"])
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise NotForModel(f"the recipe's optim {recipe['optim']} needs {package}, which this worker does not have")
     if recipe["method"] == "lora":
         lora_modules(model, recipe["lora"])
     elif getattr(model, "is_quantized", False):

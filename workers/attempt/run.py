@@ -97,7 +97,7 @@ def run(folder: Path, reporter: Reporter) -> None:
         model, tokenizer = load_model(Path(order.model_folder), device)
         recipe, setting = order.recipe, order.setting
         check_template(tokenizer, setting["chat_template_sha256"])
-        dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe["max_tokens"], reporter.warn)
+        dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe, reporter.warn)
         upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
         control = read_control(folder / "control.json", tokenizer, setting)
         limits = limits_of(model)
