@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large clean
+.PHONY: help setup run test zoo generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,7 +38,10 @@ run: setup ## forecast a new task on a real language model; TASK=my.jsonl takes 
 # One thread each: beside another process, threads of torch that spin for each other tripled what a fine-tuning costs.
 test: setup ## run the tests, two at a time (what needs Postgres or Redis is skipped when there is none); PROCESSES=n
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(or $(PROCESSES),2) --dist loadfile --no-loadscope-reorder --durations=20 \
-		-m 'not faults and not generated'
+		-m 'not faults and not generated and not zoo'
+
+zoo: setup ## tiny random models of every decoder family against their own forward pass (minutes); PROCESSES=n
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(or $(PROCESSES),2) --dist loadgroup --no-loadscope-reorder -m zoo
 
 generated: setup ## drive a task with a client that is generated from openapi.json (about a minute)
 	@$(RUN) -m pytest -q -m generated

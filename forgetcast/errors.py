@@ -17,8 +17,8 @@ ForgetcastError
   AccessDenied      Unauthenticated, Forbidden, CrossSite
   TooManyRequests   RateLimited, TooManyJobs
   Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
-  WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, LossNotFinite, NothingToScore, NotReproducible,
-                    JobFailed
+  WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, NotForModel, LossNotFinite, NothingToScore,
+                    NotReproducible, JobFailed
   ServiceFailure    Internal, UnexpectedAnswer
   SetupFailure      ConfigurationError, ModelsUnreadable, SchemaMismatch, IncompatibleFit, NotFitted
 """
@@ -456,7 +456,7 @@ class ModelMismatch(WorkerFailure):
 
 
 class ModelUnreadable(WorkerFailure):
-    """A file of the base model is cut off or damaged."""
+    """Files of the base model are cut off or damaged, or do not belong together."""
 
     code = "model_unreadable"
 
@@ -465,6 +465,12 @@ class UnsupportedModel(WorkerFailure):
     """The model cannot be fine-tuned or measured here."""
 
     code = "unsupported_model"
+
+
+class NotForModel(WorkerFailure):
+    """Recipe, setting or data ask for what this base model does not have."""
+
+    code = "not_for_model"
 
 
 class LossNotFinite(WorkerFailure):

@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from forgetcast.cli.failures import next_step
 from forgetcast.errors import Forbidden, ForgetcastError, ModelsUnreadable, Unauthenticated
 from forgetcast.folders import cache_folder, state_folder
@@ -73,9 +75,37 @@ def check_service(client: ForgetcastClient) -> Iterator[Check]:
 def check_this_machine() -> Iterator[Check]:
     """Whether a worker could run here, and whether there is room."""
     yield _torch()
-    yield from _models(Path(os.environ.get("FORGETCAST_MODELS") or state_folder() / "models.toml"))
+    yield from _models(_models_file())
     for name, folder in (("state", state_folder()), ("cache", cache_folder())):
         yield _room(name, folder)
+
+
+def check_model(name: str) -> Iterator[Check]:
+    """Whether a base model, by its name in models.toml or by its folder, can be measured and fine-tuned here."""
+    from forgetcast.cli.lazy_group import imported
+
+    folder = _folder_of(name)
+    for found in imported("doctor --model", "workers.attempt.examine:examine")(folder):
+        yield Check(found.name, State(found.state), found.said, found.next)
+
+
+def _folder_of(name: str) -> Path:
+    file = _models_file()
+    try:
+        entries = tomllib.loads(file.read_text(encoding="utf-8")).get("models", {}) if file.exists() else {}
+        registered = {key: Path(entry["folder"]).expanduser() for key, entry in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise click.ClickException(f"{file} cannot be read as registered models: {error!r}") from error
+    if name in registered:
+        return registered[name]
+    if Path(name).is_dir():
+        return Path(name)
+    there = f"; there are: {', '.join(sorted(registered))}" if registered else ", which names none"
+    raise click.ClickException(f"{name!r} is no folder, and {file} does not have it{there}")
+
+
+def _models_file() -> Path:
+    return Path(os.environ.get("FORGETCAST_MODELS") or state_folder() / "models.toml")
 
 
 def _versions(client: ForgetcastClient) -> Check:

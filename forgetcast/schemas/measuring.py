@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from forgetcast.recipe_defaults import RECIPE_DEFAULTS
 from forgetcast.schemas.base import FirstError, Label, Sha256, Shape
 
 
@@ -18,33 +19,91 @@ class Dtype(StrEnum):
 Module = Annotated[Label, Field(max_length=128)]
 
 
-class Lora(Shape):
+class WithLaterFields(Shape):
+    """A shape that fields were added to: at their defaults they are left out of JSON, so that what was stored and
+    digested before a field existed stays equal to itself."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        usual = {name for name in self.LATER if getattr(self, name) == fields[name].get_default()}
+        return {name: value for name, value in written(self).items() if name not in usual}
+
+
+class Lora(WithLaterFields):
     """LoRA adapter: rank, scale and the modules it is put on (peft's names; "all-linear" for every linear layer)."""
+
+    LATER = frozenset({"use_dora", "use_rslora", "modules_to_save"})
 
     rank: int = Field(ge=1, le=1024)
     alpha: float = Field(gt=0, allow_inf_nan=False)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: Module | Annotated[list[Module], FirstError, Field(max_length=1024)] = "all-linear"
+    use_dora: bool = Field(default=False, description="DoRA: magnitude and direction of weights apart")
+    use_rslora: bool = Field(default=False, description="scale by alpha over the square root of the rank")
+    modules_to_save: Annotated[list[Module], FirstError, Field(max_length=64)] | None = Field(
+        default=None, description="modules that are trained in full beside the adapter: embed_tokens, lm_head"
+    )
 
 
-class Recipe(Shape):
+class Recipe(WithLaterFields):
     """How a task is fine-tuned. The seed is not part of it: every measured row records its own."""
+
+    LATER = frozenset(RECIPE_DEFAULTS)
 
     method: Literal["full", "lora"]
     learning_rate: float = Field(gt=0, le=1)
     steps: int = Field(ge=1, le=1_000_000)
-    batch_size: int = Field(ge=1, le=4096)
+    batch_size: int = Field(ge=1, le=4096, description="examples of an update, over all parts and devices")
     max_tokens: int = Field(ge=2, le=1_048_576, description="tokens of an example beyond this are cut")
-    warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
+    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0, description="steps, or a share of all of them when below 1"
+    )
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     dtype: Dtype = Dtype.BFLOAT16
     lora: Lora | None = None
+    max_grad_norm: float = Field(
+        default=RECIPE_DEFAULTS["max_grad_norm"],
+        ge=0,
+        allow_inf_nan=False,
+        description="gradients are clipped to it; 0: not",
+    )
+    optim: Literal[
+        "adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "adamw_torch_8bit", "adafactor"
+    ] = Field(default=RECIPE_DEFAULTS["optim"], description="transformers' names; 8 bits need bitsandbytes or torchao")
+    adam_beta1: float = Field(default=RECIPE_DEFAULTS["adam_beta1"], ge=0, lt=1)
+    adam_beta2: float = Field(default=RECIPE_DEFAULTS["adam_beta2"], ge=0, lt=1)
+    adam_epsilon: float = Field(default=RECIPE_DEFAULTS["adam_epsilon"], gt=0, le=1)
+    completion_only_loss: bool = Field(
+        default=RECIPE_DEFAULTS["completion_only_loss"],
+        description="learn from completions and replies alone; false: from prompts and other turns too",
+    )
+    append_eos: bool = Field(
+        default=RECIPE_DEFAULTS["append_eos"],
+        description="end texts and completions with the tokenizer's EOS, as TRL does; chat templates end their own",
+    )
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=RECIPE_DEFAULTS["per_device_train_batch_size"],
+        description="examples of an update that are read at once: the same updates with less memory; by default all",
+    )
+    activation_checkpointing: bool = Field(
+        default=RECIPE_DEFAULTS["activation_checkpointing"], description="less memory for a third more time"
+    )
 
     @model_validator(mode="after")
     def _lora_belongs_to_its_method(self) -> Recipe:
         if (self.method == "lora") != (self.lora is not None):
             raise ValueError('`lora` is given with method "lora" and only then')
+        return self
+
+    @model_validator(mode="after")
+    def _parts_make_up_the_batch(self) -> Recipe:
+        part = self.per_device_train_batch_size
+        if part is not None and self.batch_size % part:
+            raise ValueError(f"`per_device_train_batch_size` {part} does not divide `batch_size` {self.batch_size}")
         return self
 
 

@@ -83,6 +83,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.ModelNotFound: 422,
     errors.ModelUnreadable: 422,
     errors.UnsupportedModel: 422,
+    errors.NotForModel: 422,
     errors.LossNotFinite: 422,
     errors.NothingToScore: 422,
     errors.NotReproducible: 422,

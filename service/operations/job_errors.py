@@ -38,8 +38,11 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
     "model_not_found": JobErrorKind(Retry.NEVER, "put the model's files where the worker's models.toml says"),
     "models_unreadable": JobErrorKind(Retry.ALWAYS, "mend the worker's models.toml where the error says"),
     "model_mismatch": JobErrorKind(Retry.NEVER, "restore the files of the revision that the matrix was made with"),
-    "model_unreadable": JobErrorKind(Retry.NEVER, "fetch the model's files again: one is cut off or damaged"),
+    "model_unreadable": JobErrorKind(Retry.NEVER, "fetch the model's files again: some are damaged or missing"),
     "unsupported_model": JobErrorKind(Retry.NEVER, "choose another base model"),
+    "not_for_model": JobErrorKind(
+        Retry.NEVER, "change what is named, target_modules or max_tokens, or choose another base model"
+    ),
     # memory, disk and time of the worker's host
     "gpu_oom": JobErrorKind(Retry.ONCE, "lower the recipe's batch_size or max_tokens, or ask for larger hardware"),
     "host_oom": JobErrorKind(Retry.ALWAYS, "give the worker's host more memory, or ask for larger hardware"),

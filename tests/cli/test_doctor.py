@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -206,3 +208,38 @@ def test_a_gpu_tool_that_hangs_ends_nothing(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/nvidia-smi")
     monkeypatch.setattr("subprocess.run", hang)
     assert checks._gpus() == ["nvidia-smi does not answer"]
+
+
+class Found(NamedTuple):
+    """As in workers.attempt.examine, which needs torch."""
+
+    name: str
+    state: str
+    said: str
+    next: str
+
+
+def test_a_model_is_looked_at_by_name_or_by_folder(run, tmp_path, monkeypatch):
+    looked_at = []
+
+    def examine(folder):
+        looked_at.append(folder)
+        yield ("values", "ok", "3 examples", "")
+        yield ("lora", "warn", "no module", "fine-tune in full")
+
+    monkeypatch.setitem(
+        sys.modules,
+        "workers.attempt.examine",
+        SimpleNamespace(examine=lambda folder: map(Found._make, examine(folder))),
+    )
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "models.toml").write_text(f'[models.tiny]\nfolder = "{tmp_path / "tiny"}"\n')
+    monkeypatch.setenv("FORGETCAST_MODELS", str(tmp_path / "models.toml"))
+    for model in ("tiny", str(tmp_path / "tiny")):
+        result = run("doctor", "--model", model)
+        assert result.exit_code == 0, result.output
+        assert "ok    values" in result.stdout and "-> fine-tune in full" in result.stdout
+    assert looked_at == [tmp_path / "tiny"] * 2
+    result = run("doctor", "--model", "huge")
+    assert result.exit_code == 1 and "'huge' is no folder" in result.stderr and "there are: tiny" in result.stderr
+    assert run("doctor", "--model", "tiny", "--url", "http://localhost").exit_code == 2

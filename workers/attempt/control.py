@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from forgetcast.errors import NotReproducible
+from forgetcast.errors import NotReproducible, UnsupportedModel
+from forgetcast.layouts.places import Unusable
 from workers.attempt.language_model import LanguageModel
 from workers.attempt.log_perplexity import log_perplexity
 from workers.attempt.tokens import Tokenizer, Tokens, encode
@@ -33,8 +34,12 @@ def read_control(path: Path, tokenizer: Tokenizer, setting: dict[str, Any]) -> C
         return None
     cells = json.loads(path.read_bytes())
     how = {"scored": setting["scored"], "max_tokens": setting["max_tokens"]}
+    try:
+        examples = tuple(encode(tokenizer, cell["example"], **how) for cell in cells)
+    except Unusable as error:
+        raise UnsupportedModel(f"an example that was measured before cannot be read any more: {error}") from error
     return Control(
-        tuple(encode(tokenizer, cell["example"], **how) for cell in cells),
+        examples,
         np.array([cell["before"] for cell in cells], np.float32),
         np.array([cell["forgetting"] for cell in cells], np.float32),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 from forgetcast.errors import BadDataset, UnsupportedModel
 from forgetcast.layouts import Example, read_examples
 from forgetcast.layouts.places import Unusable
+from forgetcast.recipe_defaults import full_recipe
 from workers.attempt.tokens import Tokenizer, Tokens, encode, why_unscored
 
 
-def read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, warn: Callable[[str], None]) -> list[Tokens]:
+def read_dataset(path: Path, tokenizer: Tokenizer, recipe: dict[str, Any], warn: Callable[[str], None]) -> list[Tokens]:
     """The examples that have something to train on; of the others the first is named, with the reason.
+
+    Of the recipe, see forgetcast.schemas, `max_tokens`, `completion_only_loss` and `append_eos` are used.
 
     Raises
     ------
@@ -24,9 +27,15 @@ def read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, warn: Callab
     """
     usable: list[Tokens] = []
     n_examples, n_cut, first_unusable = 0, 0, ""
+    recipe, max_tokens = full_recipe(recipe), recipe["max_tokens"]
+    how = {
+        "scored": "response" if recipe["completion_only_loss"] else "all",
+        "max_tokens": max_tokens,
+        "append_eos": recipe["append_eos"],
+    }
     with path.open("rb") as source:
         for example in read_examples(source):
-            tokens = _encoded(tokenizer, example, max_tokens)
+            tokens = _encoded(tokenizer, example, how)
             n_examples += 1
             n_cut += tokens.is_cut
             if tokens.n_scored:
@@ -43,9 +52,9 @@ def read_dataset(path: Path, tokenizer: Tokenizer, max_tokens: int, warn: Callab
     return usable
 
 
-def _encoded(tokenizer: Tokenizer, example: Example, max_tokens: int) -> Tokens:
+def _encoded(tokenizer: Tokenizer, example: Example, how: dict[str, Any]) -> Tokens:
     try:
-        return encode(tokenizer, example.content, scored="response", max_tokens=max_tokens)
+        return encode(tokenizer, example.content, **how)
     except Unusable as error:
         raise error.at(example.place) from error
     except UnsupportedModel as error:
@@ -62,6 +71,10 @@ class Upstream:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def named(self) -> Iterator[tuple[str, Tokens]]:
+        return zip(self.ids, self.tokens, strict=True)
 
     def left_out(self) -> str:
         """How many cannot be measured, and the first of them; empty when all can."""

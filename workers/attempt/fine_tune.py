@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from forgetcast.errors import LossNotFinite
+from forgetcast.errors import LossNotFinite, UnsupportedModel
+from forgetcast.recipe_defaults import LORA_DEFAULTS, full_recipe
+from workers.attempt.rotary import any_beyond, forget_lengths
 from workers.attempt.sealed import Checkpoints
+from workers.attempt.text_part import without_adapters
 from workers.attempt.tokens import Tokens
 
 IGNORED = -100  # the label that transformers leaves out of the loss
@@ -50,6 +54,7 @@ def fine_tune(
 
     Parameters
     ----------
+    recipe : as it is stored; what it leaves out is as in forgetcast.recipe_defaults
     scratch : a folder for the trainer; that of `checkpoints`, where they are given
     split : a batch is read in at least so many parts, whose gradients are added up: less memory, the same updates
     checkpoints : training goes on from the newest one, to the same result as without the interruption
@@ -58,10 +63,16 @@ def fine_tune(
     Raises
     ------
     WoundDown
+    UnsupportedModel : the model's own code does not take a batch of text for training
     LossNotFinite : the loss became infinite or not a number, usually from a learning rate that is too high
     """
+    recipe = full_recipe(recipe)
     torch.manual_seed(seed)  # LoRA draws its first weights before the trainer sets the seed
     trained = with_adapter(model, recipe["lora"]) if recipe["method"] == "lora" else model
+    if any_beyond(model, [len(tokens) for tokens in examples]):
+        # Each example is then read alone, so that no gradient depends on which others share its part of a batch.
+        split = recipe["batch_size"]
+        model.register_forward_pre_hook(lambda module, _inputs: forget_lengths(module))
     follow = _Follow(on_step, checkpoints, leaving)
     trainer = Trainer(
         model=trained,
@@ -69,9 +80,16 @@ def fine_tune(
         train_dataset=list(examples),
         data_collator=collate,
         callbacks=[follow],
+        compute_loss_func=None if _weighs_tokens(model) else token_loss,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        if trainer.state.global_step:
+            raise
+        # Of the model's own code, on the first batch: another try would meet it again.
+        raise UnsupportedModel(f"{type(model).__name__} cannot be fine-tuned: {error}") from error
     if trainer.state.global_step < recipe["steps"]:
         raise WoundDown(f"ended after step {trainer.state.global_step}")
     return FineTuned(trained, model, tuple(entry["loss"] for entry in trainer.state.log_history if "loss" in entry))
@@ -91,18 +109,47 @@ def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": present, "labels": labels}
 
 
+def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+    """Negative log-probability of the labels, summed and divided by how many the whole batch has.
+
+    For models whose own loss is the mean of a part of a batch: with it the update would depend on the parts.
+    """
+    logits = outputs.logits[:, :-1].float()
+    wanted = labels[:, 1:].to(logits.device)
+    summed = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), wanted.reshape(-1), ignore_index=IGNORED, reduction="sum"
+    )
+    return summed / (num_items_in_batch if num_items_in_batch is not None else (wanted != IGNORED).sum())
+
+
+def _weighs_tokens(model: PreTrainedModel) -> bool:
+    """Whether the model's own loss takes the number of labels of the whole batch, as the trainer decides it."""
+    accepts = getattr(model, "accepts_loss_kwargs", None)
+    if accepts is not None:
+        return bool(accepts)
+    parameters = inspect.signature(model.forward).parameters.values()
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def _newest(checkpoints: Checkpoints) -> str | None:
     found = checkpoints.newest()
     return None if found is None else str(found)
 
 
 def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
+    lora = LORA_DEFAULTS | lora
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora["rank"],
         lora_alpha=lora["alpha"],
         lora_dropout=lora["dropout"],
         target_modules=lora["target_modules"],
+        use_dora=lora["use_dora"],
+        use_rslora=lora["use_rslora"],
+        modules_to_save=lora["modules_to_save"],
+        # An embedding that is also the head stays one matrix, however much of it is trained.
+        ensure_weight_tying=bool(lora["modules_to_save"] and model.config.get_text_config().tie_word_embeddings),
+        exclude_modules=without_adapters(model, lora["target_modules"]),
     )
     adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
@@ -115,7 +162,8 @@ def part_size(batch_size: int, split: int) -> int:
 
 
 def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.device, scratch: Path) -> TrainingArguments:
-    part = part_size(recipe["batch_size"], split)
+    most = recipe["per_device_train_batch_size"] or recipe["batch_size"]
+    part = part_size(recipe["batch_size"], max(split, recipe["batch_size"] // most))
     return TrainingArguments(
         output_dir=str(scratch),
         max_steps=recipe["steps"],
@@ -129,7 +177,13 @@ def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.devi
         seed=seed,
         data_seed=seed,
         use_cpu=device.type == "cpu",
-        optim="adamw_torch_fused",
+        max_grad_norm=recipe["max_grad_norm"],
+        optim=recipe["optim"],
+        adam_beta1=recipe["adam_beta1"],
+        adam_beta2=recipe["adam_beta2"],
+        adam_epsilon=recipe["adam_epsilon"],
+        activation_checkpointing=recipe["activation_checkpointing"],
+        activation_checkpointing_kwargs={"use_reentrant": False} if recipe["activation_checkpointing"] else None,
         logging_steps=1,
         logging_nan_inf_filter=False,  # by default a loss that is not finite is logged as the one before it
         save_strategy="no",

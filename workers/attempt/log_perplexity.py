@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workers.attempt.language_model import LanguageModel
+from workers.attempt.language_model import FASTEST, LanguageModel, Reading
 from workers.attempt.tokens import Tokens
 
 ROWS_PER_PROJECTION = 512  # 512 x 49,152 float32 is 100 MB; larger is no faster
@@ -43,22 +43,31 @@ def log_perplexity(
     on_progress : called with the number of examples done so far
     """
     values = np.full(len(examples), np.nan, np.float32)
-    n_done = 0
-    prefix = shared_prefix(examples)
-    with torch.inference_mode(), model.reading_after(prefix):
-        for batch in batches([len(tokens) for tokens in examples], tokens_per_batch):
-            values[batch] = _batch_log_perplexity(model, [examples[i] for i in batch], len(prefix))
-            n_done += len(batch)
-            on_progress(n_done)
+    reading, n_done = model.reading, 0
+    ordinary = [i for i, tokens in enumerate(examples) if not reading.kind(len(tokens))]
+    others = [i for i, tokens in enumerate(examples) if reading.kind(len(tokens))]
+    prefix = shared_prefix([examples[i] for i in ordinary]) if reading.shares_prefix else ()
+    with torch.inference_mode():
+        for group, skip in ((others, ()), (ordinary, prefix)):
+            with model.reading_after(skip):
+                for places in batches([len(examples[i]) for i in group], tokens_per_batch, reading):
+                    batch = [group[place] for place in places]
+                    values[batch] = _batch_log_perplexity(model, [examples[i] for i in batch], len(skip))
+                    n_done += len(batch)
+                    on_progress(n_done)
     return values
 
 
-def batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], tokens_per_batch: int, reading: Reading = FASTEST) -> Iterator[list[int]]:
     """Positions in batches of similar length, longest first: out of memory shows at once, not at the end."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batch: list[int] = []
     for position in order:
-        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+        if batch and (
+            reading.alone
+            or (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch
+            or reading.kind(lengths[position]) != reading.kind(lengths[batch[0]])
+        ):
             yield batch
             batch = []
         batch.append(position)

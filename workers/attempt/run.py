@@ -42,9 +42,11 @@ from workers.attempt.conversations import check_template
 from workers.attempt.examples import read_dataset, read_upstream
 from workers.attempt.fine_tune import WoundDown, fine_tune
 from workers.attempt.kept_weights import Tuned, keep, load_kept
-from workers.attempt.language_model import TransformersModel, load_model
+from workers.attempt.limits import check_recipe, limits_of
 from workers.attempt.measuring import measure_blocks
+from workers.attempt.model_folder import load_model
 from workers.attempt.sealed import Checkpoints, remove_unsealed
+from workers.attempt.self_check import check_trains, way_to_read
 from workers.attempt.tokens import Tokens
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
@@ -95,16 +97,26 @@ def run(folder: Path, reporter: Reporter) -> None:
         model, tokenizer = load_model(Path(order.model_folder), device)
         recipe, setting = order.recipe, order.setting
         check_template(tokenizer, setting["chat_template_sha256"])
-        dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe["max_tokens"], reporter.warn)
+        dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe, reporter.warn)
         upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
         control = read_control(folder / "control.json", tokenizer, setting)
+        limits = limits_of(model)
+        limits.check((("an example of the data set", tokens) for tokens in dataset), "the recipe's max_tokens")
+        limits.check(
+            ((f"the upstream example {name!r}", tokens) for name, tokens in upstream.named), "the setting's max_tokens"
+        )
+        check_recipe(model, recipe)
+        way = way_to_read(model)
+        check_trains(model)
         step(1)
+    if way.reading.alone or not way.reading.shares_prefix:
+        reporter.warn(f"{type(model).__name__} is read by {way.reading.said}: its own values ask for it")
     for told in (upstream.left_out(), upstream.cut(setting["max_tokens"])):
         if told:
             reporter.warn(told)
     leaving = _leave_when_asked()
 
-    measured = TransformersModel(model, dtype=getattr(torch, setting["dtype"]))
+    measured = way.model(model, getattr(torch, setting["dtype"]))
     tokens_per_batch = TOKENS_PER_BATCH[device.type] // order.split
     measure = partial(
         measure_blocks,

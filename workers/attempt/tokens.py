@@ -44,11 +44,18 @@ class Tokenizer(ChatTokenizer, Protocol):
     @property
     def bos_token(self) -> Any: ...
 
+    @property
+    def eos_token(self) -> Any: ...
+
     def __call__(self, text: str, **kwargs: Any) -> Any: ...
 
 
-def encode(tokenizer: Tokenizer, example: Mapping[str, Any], *, scored: str, max_tokens: int) -> Tokens:
+def encode(
+    tokenizer: Tokenizer, example: Mapping[str, Any], *, scored: str, max_tokens: int, append_eos: bool = False
+) -> Tokens:
     """Token ids of one example, cut at `max_tokens`; no token is scored when the prompt alone fills it.
+
+    `append_eos`: the tokenizer's mark of the end behind a text or completion without one; chat templates write theirs.
 
     Raises
     ------
@@ -56,6 +63,9 @@ def encode(tokenizer: Tokenizer, example: Mapping[str, Any], *, scored: str, max
     UnsupportedModel : messages for a model without a chat template
     """
     text, spans = _render(tokenizer, example)
+    if append_eos and "messages" not in example and tokenizer.eos_token and not text.endswith(tokenizer.eos_token):
+        text += tokenizer.eos_token
+        spans = [(spans[0][0], len(text))]
     # A text may bring its own mark of the beginning; a second one would be read as something that was said.
     begun = bool(tokenizer.bos_token) and text.startswith(str(tokenizer.bos_token))
     encoded = tokenizer(text, add_special_tokens="messages" not in example and not begun, return_offsets_mapping=True)

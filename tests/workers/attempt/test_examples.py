@@ -23,12 +23,13 @@ def lines(*values: Any) -> bytes:
 def read(tmp_path):
     """Tokens and warnings of a data set."""
 
-    def call(content: bytes, max_tokens: int = 99, template: str | None = "default"):
+    def call(content: bytes, max_tokens: int = 99, template: str | None = "default", **recipe: Any):
         path = tmp_path / "dataset.jsonl"
         path.write_bytes(content)
         tokenizer = character_tokenizer() if template == "default" else character_tokenizer(template)
+        tokenizer.eos_token = "~"
         warnings: list[str] = []
-        return read_dataset(path, tokenizer, max_tokens, warnings.append), warnings
+        return read_dataset(path, tokenizer, {"max_tokens": max_tokens, **recipe}, warnings.append), warnings
 
     return call
 
@@ -106,3 +107,13 @@ def test_how_many_examples_are_cut_is_said(read, tmp_path):
     path.write_bytes(lines({"id": "long", "text": "x" * 30}, {"id": "short", "text": "x" * 20}))
     upstream = read_upstream(path, character_tokenizer(), {"scored": "response", "max_tokens": 20})
     assert upstream.cut(20).startswith("1 of 2 upstream examples are longer than the setting's max_tokens, 20")
+
+
+def test_a_recipe_may_learn_from_prompts_too_and_end_completions_with_eos(read):
+    content = lines({"prompt": "ab", "completion": "cd"}, {"text": "xyz"})
+    (pair, text), _warnings = read(content)
+    assert (pair.n_scored, text.n_scored) == (2, 2)
+    (pair, text), _warnings = read(content, completion_only_loss=False)
+    assert (pair.n_scored, text.n_scored) == (3, 2)
+    (pair, text), _warnings = read(content, append_eos=True)
+    assert (len(pair), pair.n_scored, len(text), text.n_scored) == (5, 3, 4, 3)

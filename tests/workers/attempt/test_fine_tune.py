@@ -11,9 +11,9 @@ import torch
 from forgetcast.errors import LossNotFinite
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.fine_tune import IGNORED, FineTuned, collate, fine_tune, part_size
-from workers.attempt.language_model import TransformersModel
 from workers.attempt.log_perplexity import log_perplexity
 from workers.attempt.tokens import Tokens, encode
+from workers.attempt.transformers_model import TransformersModel
 
 FULL: dict[str, Any] = {
     "method": "full",
@@ -117,3 +117,46 @@ def test_a_split_batch_trains_the_same_model(task: list[Tokens], tmp_path: Path)
         for measured in (tuned(task, FULL | {"batch_size": 4}, 1, tmp_path, split)[1] for split in (1, 2))
     )
     assert halved == pytest.approx(whole, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "less_memory",
+    [{"per_device_train_batch_size": 1}, {"activation_checkpointing": True}],
+    ids=lambda given: next(iter(given)),
+)
+@pytest.mark.parametrize("recipe", [FULL, LORA], ids=["full", "lora"])
+def test_what_saves_memory_trains_the_same_model(
+    task: list[Tokens], recipe: dict[str, Any], less_memory: dict[str, Any], tmp_path: Path
+) -> None:
+    usual, lean = (
+        log_perplexity(tuned(task, recipe | more, 1, tmp_path)[1], task) for more in (dict[str, Any](), less_memory)
+    )
+    assert lean == pytest.approx(usual, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"max_grad_norm": 1e-3, "learning_rate": 1e-2},
+        {"adam_beta1": 0.5},
+        {"adam_beta2": 0.5},
+        {"adam_epsilon": 1e-2},
+        {"optim": "adafactor"},
+        {"warmup_steps": 0.5},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_every_field_of_a_recipe_counts(task: list[Tokens], changed: dict[str, Any], tmp_path: Path) -> None:
+    usual = FULL | ({"learning_rate": changed["learning_rate"]} if "learning_rate" in changed else {})
+    one, other = (log_perplexity(tuned(task, recipe, 1, tmp_path)[1], task) for recipe in (usual, usual | changed))
+    assert abs(one - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("changed", [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}])
+def test_every_field_of_an_adapter_counts(task: list[Tokens], changed: dict[str, Any], tmp_path: Path) -> None:
+    recipe = LORA | {"lora": LORA["lora"] | {"target_modules": ["q_proj", "v_proj"]}}
+    one, other = (
+        log_perplexity(tuned(task, recipe | {"lora": recipe["lora"] | more}, 1, tmp_path)[1], task)
+        for more in (dict[str, Any](), changed)
+    )
+    assert abs(one - other).max() > 1e-4

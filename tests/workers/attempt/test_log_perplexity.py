@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
 from tests.workers.language_models import CHARACTERS, UniformModel, tiny_llama
-from workers.attempt.language_model import TransformersModel
 from workers.attempt.log_perplexity import batches, log_perplexity, shared_prefix
 from workers.attempt.tokens import Tokens
+from workers.attempt.transformers_model import TransformersModel
 
 
 def reference(model: LlamaForCausalLM, tokens: Tokens) -> float:

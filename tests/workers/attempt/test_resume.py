@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from forgetcast.errors import NothingToScore, NotReproducible
+from forgetcast.errors import ForgetcastError, NothingToScore, NotReproducible
 from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.fine_tune import WoundDown, fine_tune
@@ -314,3 +314,24 @@ def test_a_job_of_nothing_that_can_be_scored_ends_before_it_trains_and_leaves_th
     with pytest.raises(NothingToScore, match="the first is 'up-0'"):
         job.attempt()
     assert np.isposinf(read_base_values(job.folder)).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"lora": LORA["lora"] | {"target_modules": ["no_such_proj"]}}, "not_for_model"),
+        ({"lora": LORA["lora"] | {"target_modules": ["norm"]}}, "not_for_model"),
+        ({"max_tokens": 2048}, "not_for_model"),
+    ],
+    ids=["no such module", "no adapter", "beyond the positions"],
+)
+def test_what_the_model_does_not_have_is_said_before_the_base_is_measured(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], code: str
+) -> None:
+    job = Job(tmp_path / "job", model_folder, LORA | changes, monkeypatch)
+    with (job.folder / "dataset.jsonl").open("a") as lines:
+        lines.write(json.dumps({"prompt": "long ", "completion": "x" * 300}) + "\n")
+    with pytest.raises(ForgetcastError) as caught:
+        job.attempt()
+    assert caught.value.code == code
+    assert not (job.folder / "blocks").exists()
