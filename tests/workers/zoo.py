@@ -128,13 +128,10 @@ REDUCED = (
     "llama",
     "gemma2",
     "gemma3_text",
-    "gpt2",
     "gpt_oss",
     "granite",
-    "mistral",
     "phi3-longrope",
     "llama-dynamic",
-    "mixtral",
     "lfm2",
     "bert",
 )
