@@ -461,6 +461,12 @@ class ModelUnreadable(WorkerFailure):
     code = "model_unreadable"
 
 
+class ModelUnreachable(WorkerFailure):
+    """The hub that has the base model does not answer, and the worker's cache has not all of it."""
+
+    code = "model_unreachable"
+
+
 class UnsupportedModel(WorkerFailure):
     """The model cannot be fine-tuned or measured here."""
 

@@ -35,10 +35,15 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
     "deadline": JobErrorKind(Retry.NEVER, "order the job again with a later deadline or a higher priority"),
     "cancelled": JobErrorKind(Retry.NEVER, "order the job again if it is still wanted"),
     # the base model
-    "model_not_found": JobErrorKind(Retry.NEVER, "put the model's files where the worker's models.toml says"),
+    "model_not_found": JobErrorKind(
+        Retry.NEVER, "put the model's files where the worker's models.toml says, or name one that its hub has"
+    ),
     "models_unreadable": JobErrorKind(Retry.ALWAYS, "mend the worker's models.toml where the error says"),
     "model_mismatch": JobErrorKind(Retry.NEVER, "restore the files of the revision that the matrix was made with"),
     "model_unreadable": JobErrorKind(Retry.NEVER, "fetch the model's files again: one is cut off or damaged"),
+    "model_unreachable": JobErrorKind(
+        Retry.ALWAYS, "look at the worker's way to the hub (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE), or name a folder"
+    ),
     "unsupported_model": JobErrorKind(Retry.NEVER, "choose another base model"),
     # memory, disk and time of the worker's host
     "gpu_oom": JobErrorKind(Retry.ONCE, "lower the recipe's batch_size or max_tokens, or ask for larger hardware"),

@@ -129,9 +129,7 @@ def test_a_text_that_brings_its_own_beginning_gets_no_second_one() -> None:
     tokenizer = character_tokenizer()
     tokenizer.bos_token = "~"
     backend: Any = tokenizer.backend_tokenizer
-    backend.post_processor = processors.TemplateProcessing(
-        single="~ $A", special_tokens=[("~", CHARACTERS.index("~"))]
-    )
+    backend.post_processor = processors.TemplateProcessing(single="~ $A", special_tokens=[("~", CHARACTERS.index("~"))])
     for text in ("abc", "~abc"):
         tokens = encode(tokenizer, {"text": text}, scored="response", max_tokens=9)
         assert "".join(CHARACTERS[token] for token in tokens.ids) == "~abc"
