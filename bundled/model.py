@@ -83,8 +83,8 @@ def register_model(file: Path, folder: Path) -> None:
     """Name the converted model in models.toml, beside whatever the user has there."""
     models = Models.read(file)
     registered = models.entries.get(MODEL_ID)
-    if registered is None or not registered.folder.is_dir():
-        revision = "" if registered is None else registered.revision
+    if not isinstance(registered, BaseModelFiles) or not registered.folder.is_dir():
+        revision = registered.revision if isinstance(registered, BaseModelFiles) else ""
         write_models(file, {**models.entries, MODEL_ID: BaseModelFiles(folder, revision)})
 
 

@@ -17,8 +17,8 @@ ForgetcastError
   AccessDenied      Unauthenticated, Forbidden, CrossSite
   TooManyRequests   RateLimited, TooManyJobs
   Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
-  WorkerFailure     ModelMismatch, ModelUnreadable, UnsupportedModel, NotForModel, LossNotFinite, NothingToScore,
-                    NotReproducible, JobFailed
+  WorkerFailure     ModelMismatch, ModelUnreadable, ModelUnreachable, UnsupportedModel, NotForModel, LossNotFinite,
+                    NothingToScore, NotReproducible, JobFailed
   ServiceFailure    Internal, UnexpectedAnswer
   SetupFailure      ConfigurationError, ModelsUnreadable, SchemaMismatch, IncompatibleFit, NotFitted
 """
@@ -459,6 +459,12 @@ class ModelUnreadable(WorkerFailure):
     """Files of the base model are cut off or damaged, or do not belong together."""
 
     code = "model_unreadable"
+
+
+class ModelUnreachable(WorkerFailure):
+    """The hub that has the base model does not answer, and the worker's cache has not all of it."""
+
+    code = "model_unreachable"
 
 
 class UnsupportedModel(WorkerFailure):

@@ -4,6 +4,10 @@
     folder = "/srv/models/smollm2-135m-instruct"
     revision = "sha256 over the folder's files"       # written here when it is absent
 
+    [models.qwen3-8b]
+    repo = "Qwen/Qwen3-8B"                            # on a hub of models; a worker fetches it before it needs it
+    revision = "the commit, 40 hexadecimal digits"
+
 The API reads the revision; a worker compares it with the files it is about to load.
 """
 
@@ -12,8 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import tempfile
 import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,12 +29,31 @@ from forgetcast.errors import ModelMismatch, ModelNotFound, ModelsUnreadable
 log = logging.getLogger(__name__)
 
 FORM = 'written as [models.my-model] and folder = "/srv/models/my-model"'
+REPO_FORM = 'written as repo = "org/name" and revision = "the commit, 40 hexadecimal digits"'
+REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+Fetch = Callable[[str, str], Path]  # repo and commit -> the folder with its files
 
 
 @dataclass(frozen=True)
 class BaseModelFiles:
+    """A folder of this host, and the sha256 over its files."""
+
     folder: Path
     revision: str
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model of a hub, and its commit."""
+
+    repo: str
+    revision: str
+
+
+def fetch_nothing(repo: str, _commit: str) -> Path:
+    """Of who has no use for the files."""
+    raise ModelNotFound(f"{repo} is fetched by workers alone")
 
 
 @dataclass(frozen=True)
@@ -36,7 +61,7 @@ class Models:
     """The registered base models by id."""
 
     file: Path
-    entries: dict[str, BaseModelFiles]
+    entries: dict[str, BaseModelFiles | HubModel]
 
     @classmethod
     def read(cls, file: Path) -> Models:
@@ -58,7 +83,7 @@ class Models:
     def revision(self, model_id: str) -> str:
         """The recorded revision of a model; recorded now when the file does not name one yet."""
         entry = self._named(model_id)
-        if not entry.revision:
+        if isinstance(entry, BaseModelFiles) and not entry.revision:
             entry = BaseModelFiles(entry.folder, folder_sha256(entry.folder))
             self.entries[model_id] = entry
             try:
@@ -67,14 +92,22 @@ class Models:
                 log.warning("%s cannot be written (%s): the next who needs it computes it again", self.file, error)
         return entry.revision
 
-    def folder(self, model_id: str, revision: str) -> Path:
-        """Where the model's files are, once they are seen to be the bytes of this revision.
+    def folder(self, model_id: str, revision: str, fetch: Fetch = fetch_nothing) -> Path:
+        """Where the model's files are, once they are seen to be those of this revision; `fetch` gets them from a hub.
 
         Raises
         ------
-        ModelNotFound, ModelMismatch
+        ModelNotFound, ModelMismatch; what `fetch` raises
         """
-        folder = self._named(model_id).folder
+        entry = self._named(model_id)
+        if isinstance(entry, HubModel):
+            if entry.revision != revision:
+                raise ModelMismatch(
+                    f"models.toml names the commit {entry.revision[:12]} of {model_id}, the matrix was made with "
+                    f"{revision[:12]}; name that one, or make a new matrix"
+                )
+            return fetch(entry.repo, entry.revision)
+        folder = entry.folder
         found = folder_sha256(folder)
         if found != revision:
             raise ModelMismatch(
@@ -83,15 +116,17 @@ class Models:
             )
         return folder
 
-    def _named(self, model_id: str) -> BaseModelFiles:
+    def _named(self, model_id: str) -> BaseModelFiles | HubModel:
         if model_id not in self.entries:
             known = ", ".join(sorted(self.entries)) or "none"
             raise ModelNotFound(f"no base model {model_id!r} in {self.file}; registered: {known}")
         return self.entries[model_id]
 
 
-def _entry(file: Path, model_id: str, entry: object) -> BaseModelFiles:
+def _entry(file: Path, model_id: str, entry: object) -> BaseModelFiles | HubModel:
     fields = entry if isinstance(entry, dict) else {}
+    if "repo" in fields:
+        return _hub_entry(file, model_id, fields)
     folder, revision = fields.get("folder"), fields.get("revision", "")
     if not isinstance(folder, str) or not folder:
         raise ModelsUnreadable(f"{file}: models.{model_id} needs a folder, {FORM}")
@@ -101,6 +136,19 @@ def _entry(file: Path, model_id: str, entry: object) -> BaseModelFiles:
         return BaseModelFiles(Path(folder).expanduser(), revision)
     except RuntimeError:  # ~ of a user that there is none of
         raise ModelsUnreadable(f"{file}: the folder of models.{model_id} begins with an unknown user's home") from None
+
+
+def _hub_entry(file: Path, model_id: str, fields: dict[str, object]) -> HubModel:
+    repo, revision = fields["repo"], fields.get("revision")
+    if "folder" in fields:
+        raise ModelsUnreadable(f"{file}: models.{model_id} has a repo and a folder; leave one of them out")
+    if not isinstance(repo, str) or not REPO.fullmatch(repo):
+        raise ModelsUnreadable(f"{file}: the repo of models.{model_id} is no name on a hub, {REPO_FORM}")
+    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
+        raise ModelsUnreadable(
+            f"{file}: models.{model_id} needs the commit of {repo}, for a branch would move, {REPO_FORM}"
+        )
+    return HubModel(repo, revision)
 
 
 def folder_sha256(folder: Path) -> str:
@@ -122,12 +170,16 @@ def _file_sha256(path: Path, _size: int, _changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_models(file: Path, entries: dict[str, BaseModelFiles]) -> None:
+def write_models(file: Path, entries: Mapping[str, BaseModelFiles | HubModel]) -> None:
     """Write models.toml whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     for model_id, entry in sorted(entries.items()):
-        lines += [f'[models."{model_id}"]', f"folder = {json.dumps(str(entry.folder))}"]
+        lines.append(f'[models."{model_id}"]')
+        if isinstance(entry, BaseModelFiles):
+            lines.append(f"folder = {json.dumps(str(entry.folder))}")
+        else:
+            lines.append(f'repo = "{entry.repo}"')
         lines += [f'revision = "{entry.revision}"'] if entry.revision else []
         lines.append("")
     with tempfile.NamedTemporaryFile(  # a name of its own: two may write at once, the same revisions

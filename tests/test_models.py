@@ -56,6 +56,11 @@ def test_hidden_files_do_not_count_and_no_files_are_no_model(folder: Path, tmp_p
         (b"[models.tiny]\nfolder = ''", "models.tiny needs a folder"),
         (b"[models.tiny]\nfolder = '~nobody-of-this-name/x'", "unknown user"),
         (b"[models.tiny]\nfolder = '/x'\nrevision = 3", "is no text"),
+        (b"[models.tiny]\nrepo = 'org/tiny'", "needs the commit of org/tiny"),
+        (b"[models.tiny]\nrepo = 'org/tiny'\nrevision = 'main'", "needs the commit of org/tiny"),
+        (b"[models.tiny]\nrepo = 'https://hub/org/tiny'\nrevision = 'main'", "is no name on a hub"),
+        (b"[models.tiny]\nrepo = '../tiny'\nrevision = 'main'", "is no name on a hub"),
+        (b"[models.tiny]\nrepo = 'org/tiny'\nfolder = '/x'", "has a repo and a folder"),
     ],
 )
 def test_a_file_that_names_no_models_says_what_is_wrong_with_it(tmp_path: Path, content: bytes, said: str) -> None:

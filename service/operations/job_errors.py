@@ -35,10 +35,15 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
     "deadline": JobErrorKind(Retry.NEVER, "order the job again with a later deadline or a higher priority"),
     "cancelled": JobErrorKind(Retry.NEVER, "order the job again if it is still wanted"),
     # the base model
-    "model_not_found": JobErrorKind(Retry.NEVER, "put the model's files where the worker's models.toml says"),
+    "model_not_found": JobErrorKind(
+        Retry.NEVER, "put the model's files where the worker's models.toml says, or name one that its hub has"
+    ),
     "models_unreadable": JobErrorKind(Retry.ALWAYS, "mend the worker's models.toml where the error says"),
     "model_mismatch": JobErrorKind(Retry.NEVER, "restore the files of the revision that the matrix was made with"),
     "model_unreadable": JobErrorKind(Retry.NEVER, "fetch the model's files again: some are damaged or missing"),
+    "model_unreachable": JobErrorKind(
+        Retry.ALWAYS, "look at the worker's way to the hub (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE), or name a folder"
+    ),
     "unsupported_model": JobErrorKind(Retry.NEVER, "choose another base model"),
     "not_for_model": JobErrorKind(
         Retry.NEVER, "change what is named, target_modules or max_tokens, or choose another base model"

@@ -99,7 +99,12 @@ def open_supervisor(
     """A supervisor on this deployment's database, queue and models."""
 
     def model_folder(model: str, revision: str) -> Path:
-        return Models.read(settings.models_file).folder(model, revision)
+        return Models.read(settings.models_file).folder(model, revision, fetch)
+
+    def fetch(repo: str, commit: str) -> Path:
+        from workers.host.hub import fetch as fetch_from_hub  # takes a second, and most models are folders
+
+        return fetch_from_hub(repo, commit, settings.cache_dir / "models")
 
     return Supervisor(
         database,
