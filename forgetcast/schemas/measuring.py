@@ -5,7 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from forgetcast.recipe_defaults import RECIPE_DEFAULTS
 from forgetcast.schemas.base import FirstError, Label, Sha256, Shape
@@ -58,8 +65,8 @@ class Recipe(WithLaterFields):
     steps: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(ge=1, le=4096, description="examples of an update, over all parts and devices")
     max_tokens: int = Field(ge=2, le=1_048_576, description="tokens of an example beyond this are cut")
-    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] | Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0, description="steps, or a share of all of them when below 1"
+    warmup_steps: float = Field(
+        default=0, ge=0, le=1_000_000, description="a whole number, or a share of all steps when below 1"
     )
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     weight_decay: float = Field(default=0.0, ge=0, le=1)
@@ -92,6 +99,17 @@ class Recipe(WithLaterFields):
     activation_checkpointing: bool = Field(
         default=RECIPE_DEFAULTS["activation_checkpointing"], description="less memory for a third more time"
     )
+
+    @field_validator("warmup_steps")
+    @classmethod
+    def _whole_or_a_share(cls, steps: float) -> float:
+        if steps > 1 and not steps.is_integer():
+            raise ValueError("must be a whole number of steps, or a share of them below 1")
+        return steps
+
+    @field_serializer("warmup_steps")
+    def _as_it_is_written(self, steps: float) -> float:
+        return int(steps) if float(steps).is_integer() else steps
 
     @model_validator(mode="after")
     def _lora_belongs_to_its_method(self) -> Recipe:

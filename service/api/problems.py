@@ -83,6 +83,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.ModelNotFound: 422,
     errors.ModelUnreadable: 422,
     errors.UnsupportedModel: 422,
+    errors.ModelUnreachable: 422,
     errors.NotForModel: 422,
     errors.LossNotFinite: 422,
     errors.NothingToScore: 422,
@@ -242,4 +243,4 @@ def _is_too_large(found: dict[str, Any]) -> bool:
     """A count or a length beyond its limit, which the sentence names; a fraction out of its range is none."""
     context = found.get("ctx", {})
     most = context.get("le", context.get("lt", context.get("max_length")))
-    return found["type"] in TOO_LARGE and isinstance(most, int)
+    return found["type"] in TOO_LARGE and (isinstance(most, int) or (isinstance(most, float) and most > 1))
