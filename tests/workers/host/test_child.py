@@ -82,6 +82,26 @@ def test_a_child_reads_neither_environment_nor_memory_of_its_parent(tmp_path):
     assert shown.strip() == os.environ["PATH"], "and gives it to what it starts"
 
 
+def test_what_was_set_since_the_start_outlasts_the_seclusion():
+    """The C library gives a variable that is set again to the same value the same place."""
+    program = (
+        "import os, subprocess\n"
+        "from service.seclusion import seclude\n"
+        "os.environ['FORGETCAST_SET_LATER'] = 'still here'\n"
+        "seclude()\n"
+        "print(open('/proc/self/environ', 'rb').read().strip(b'\\0'))\n"
+        "subprocess.run(['/bin/sh', '-c', 'echo $FORGETCAST_SET_LATER; echo $FORGETCAST_SET_BEFORE'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", program],
+        env=dict(os.environ, FORGETCAST_SET_BEFORE="here too"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["b''", "still here", "here too"]
+
+
 def test_leaving_kills_the_child_and_what_it_started(tmp_path):
     with Child(tmp_path, fake_command("family", tmp_path / "pids")) as child:
         pids = child_pids(tmp_path)
