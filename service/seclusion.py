@@ -29,7 +29,7 @@ def seclude() -> None:
 
 
 def _shown_environment() -> tuple[int, int]:
-    """Addresses of what /proc/PID/environ shows: fields 50 and 51 of proc(5), the first two being what it begins with."""
+    """Addresses between which /proc/PID/environ shows what is there: fields 50 and 51 of /proc/PID/stat, proc(5)."""
     fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
     return int(fields[47]), int(fields[48])
 
