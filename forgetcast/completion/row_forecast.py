@@ -171,7 +171,7 @@ class RowForecast:
         return pool[found[np.argsort(-mean[found], kind="stable")[:k]]]
 
     def _averages(self, groups: Groups, shape: Floats) -> list[Interval]:
-        errors = average_errors(self.posterior, groups, self._level_variance)
+        errors = average_errors(self.posterior, groups, self.level_variance)
         means = groups.sums(self.mean) / groups.sizes
         return [
             Interval(mean, *(mean + sd * quantile for quantile in self._quantiles(shape, self.scale.of_average(ratio))))
@@ -179,7 +179,8 @@ class RowForecast:
         ]
 
     @cached_property
-    def _level_variance(self) -> float:
+    def level_variance(self) -> float:
+        """How well random probes alone tell the row's level, in units of its scale."""
         return level_variance(self.posterior, self.probed.residuals[self.probed.at_random], self.scale.typical)
 
     def _quantiles(self, shape: Floats, scales: Scales) -> tuple[float, float]:
@@ -216,7 +217,7 @@ def make_row_forecast(
     sd = np.sqrt(posterior.variance)
     cells, tail = scale.of_cells(), (1 - level) / 2
     low, high = (posterior.mean + error_quantile(errors.cell_shape, cells, p) * sd for p in (tail, 1 - tail))
-    top = _highest(posterior.mean, posterior.measured)
+    top = highest_forecasts(posterior.mean, posterior.measured)
     low[top], high[top] = (
         posterior.mean[top] + error_quantile(errors.top_shape, cells, p) * sd[top] for p in (tail, 1 - tail)
     )
@@ -236,7 +237,7 @@ def make_row_forecast(
     )
 
 
-def _highest(mean: Floats, measured: Mask) -> Indices:
+def highest_forecasts(mean: Floats, measured: Mask) -> Indices:
     """About the 5% highest forecasts among the cells that were not measured, at least one; none if there is none.
 
     Where they begin is found from TOP_CELLS of them, evenly over a wider row: sorting all would cost as much as the

@@ -1,0 +1,189 @@
+"""Whole rows drawn from the joint predictive of a forecast, and what questions make of each of them.
+
+Notation
+    C     cells that were not measured and that some question other than for a mean reads
+    z     factors of a drawn row, see `cell_errors`                          (R,)
+    tau   its scale, drawn from what the probes leave likely
+    G     Gaussian part of a mean: the sum of s g over its cells, over its sd; standard normal
+
+The mean of a row or a domain errs by more than its cells' factors and noise say, for cells share what no factor has; how
+much more was learned from left-out rows. So all cells of a question are moved together until their mean has the
+calibrated error of such a mean, at the rank that G has in this draw: metrics of the whole, of a domain and of single cells
+are then right each in its own margin. The largest cell of a protected set is taken without that move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetcast.completion.draws import Draws
+from forgetcast.completion.row_forecast import RowForecast
+from forgetcast.completion.types import Floats, Indices
+from forgetcast.completion.uncertainty.averages import Groups, average_errors
+from forgetcast.completion.uncertainty.error_shape import PROBABILITIES
+from forgetcast.gate.cell_errors import CellErrors, DrawnCells, normal_below
+from forgetcast.gate.metrics import Metric, Question
+
+ROUND = 1_000  # rows that are drawn at a time; the rows of a round do not depend on how many rounds follow
+BLOCK = 1 << 19  # cells in memory at a time: larger blocks leave the processor's cache
+
+
+class RowDraws:
+    """Rows drawn from a forecast; every question is answered for each of them.
+
+    Parameters
+    ----------
+    row : the forecast
+    questions : what is asked of every drawn row
+    seed : whole number, not negative; the same one gives the same rows, the first 1,000 of 2,000 being the 1,000
+    """
+
+    def __init__(self, row: RowForecast, questions: Sequence[Question], seed: int) -> None:
+        wanted = np.zeros(row.mean.size, dtype=np.bool_)
+        for question in questions:
+            wanted[question.positions] |= question.metric != Metric.MEAN
+        cells = np.flatnonzero(wanted & ~row.measured)
+        self._row, self._n_cells = row, int(cells.size)
+        self._shared = Draws(2 * seed)
+        self._cell_errors = CellErrors(row, cells, Draws(2 * seed + 1))
+        self._asked = [_Asked.of(row, cells, question) for question in questions]
+
+    def more(self) -> Floats:
+        """What the questions make of the next round of drawn rows. (questions, ROUND)"""
+        shared = self._draw_shared()
+        answers = np.empty((len(self._asked), ROUND))
+        for place, asked in enumerate(self._asked):
+            if asked.question.metric == Metric.MEAN:
+                answers[place] = asked.mean_alone(shared, shared.spare[:, place])
+        size = max(1, BLOCK // max(1, self._n_cells))
+        if self._n_cells or any(asked.question.metric != Metric.MEAN for asked in self._asked):
+            for first in range(0, ROUND, size):
+                rows = slice(first, min(first + size, ROUND))
+                some = shared.of(rows)
+                drawn = self._cell_errors.draw(some.z, some.tau)
+                for place, asked in enumerate(self._asked):
+                    if asked.question.metric != Metric.MEAN:
+                        answers[place, rows] = asked.of_cells(some, drawn, self._cell_errors.sd)
+        return answers
+
+    def _draw_shared(self) -> _Shared:
+        scale, n_factors = self._row.scale, self._row.posterior.root.shape[0]
+        z = self._shared.normals(ROUND * n_factors).reshape(ROUND, n_factors)
+        weights = np.cumsum(np.concatenate([scale.known, scale.unlike]))
+        place = np.searchsorted(weights / weights[-1], self._shared.uniforms(ROUND), side="right")
+        place = np.minimum(place, weights.size - 1)
+        spare = self._shared.normals(ROUND * len(self._asked)).reshape(ROUND, -1)
+        n_scales = scale.values.size
+        return _Shared(z, scale.values[place % n_scales], place >= n_scales, scale.usual, spare)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What the cells of each of n rows share: z (n, R), tau (n,), and whether the row is unlike the known ones (n,).
+
+    usual : scale of most rows; spare : (n, questions) standard normal
+    """
+
+    z: Floats
+    tau: Floats
+    unlike: NDArray[np.bool_]
+    usual: float
+    spare: Floats
+
+    def of(self, rows: slice) -> _Shared:
+        return _Shared(self.z[rows], self.tau[rows], self.unlike[rows], self.usual, self.spare[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question, and how the mean of its cells errs.
+
+    inside : places of its unmeasured cells among the C, or all of them; n_unmeasured of them
+    forecast : (n_unmeasured,) float32, their means; measured : (m,) floats, its other cells
+    filled_mean : of all its cells, each as measured or forecast
+    sd, shared_ratio : of that mean's error, see `average_errors`; shape : its calibrated quantiles
+    loadings, noise_sd : of the sum of its unmeasured cells, by z and beside it
+    """
+
+    question: Question
+    inside: Indices | slice
+    n_unmeasured: int
+    forecast: NDArray[np.float32]
+    measured: Floats
+    filled_mean: float
+    sd: float
+    shared_ratio: float
+    shape: Floats
+    loadings: Floats
+    noise_sd: float
+
+    @classmethod
+    def of(cls, row: RowForecast, cells: Indices, question: Question) -> _Asked:
+        posterior, size = row.posterior, row.mean.size
+        known = row.measured[question.positions]
+        unmeasured = question.positions[~known]
+        whole = question.size == size
+        errors = average_errors(
+            posterior, Groups.whole(size) if whole else Groups.of([question.positions]), row.level_variance
+        )
+        return cls(
+            question=question,
+            inside=slice(None) if np.array_equal(unmeasured, cells) else np.searchsorted(cells, unmeasured),
+            n_unmeasured=int(unmeasured.size),
+            forecast=row.mean[unmeasured].astype(np.float32),
+            measured=row.mean[question.positions[known]],
+            filled_mean=float(row.mean[question.positions].mean()),
+            sd=float(errors.sd[0]),
+            shared_ratio=float(errors.shared_ratio[0]),
+            shape=row.errors.row_shape if whole else row.errors.domain_shape,
+            loadings=posterior.root.T @ posterior.loadings[:, unmeasured].sum(axis=1, dtype=np.float64),
+            noise_sd=sqrt(float(posterior.noise[unmeasured].sum(dtype=np.float64))),
+        )
+
+    def mean_alone(self, shared: _Shared, noise: Floats) -> Floats:
+        """A mean needs no cells: the sum of their noise is one normal number. (n,)"""
+        if self.n_unmeasured == 0:
+            return np.full(shared.tau.size, self.filled_mean)
+        return self.filled_mean + self._mean_error(shared.z @ self.loadings + self.noise_sd * noise, shared)
+
+    def of_cells(self, shared: _Shared, drawn: DrawnCells, sd: NDArray[np.float32]) -> Floats:
+        """A metric of the cells of every drawn row. (n,)"""
+        question, n = self.question, shared.tau.size
+        values = self.forecast + (drawn.errors if isinstance(self.inside, slice) else drawn.errors[:, self.inside])
+        if question.metric == Metric.PROTECTED:
+            largest = [np.full(n, self.measured.max())] if self.measured.size else []
+            return np.max([*largest, *([values.max(axis=1)] if self.n_unmeasured else [])], axis=0)
+        move = np.zeros(n)
+        if self.n_unmeasured:
+            normal = drawn.normal if isinstance(self.inside, slice) else drawn.normal[:, self.inside]
+            wanted = self.filled_mean + self._mean_error(np.asarray(normal @ sd[self.inside], np.float64), shared)
+            of_measured = float(self.measured.sum())
+            drawn_sum = values.sum(axis=1, dtype=np.float64)
+            move = (wanted * question.size - of_measured - drawn_sum) / self.n_unmeasured
+        if question.metric == Metric.QUANTILE:
+            return _quantiles(values + move.astype(np.float32)[:, None], self.measured, question.rank)
+        limits = (question.parameter - move).astype(np.float32)
+        above = np.count_nonzero(values > limits[:, None], axis=1)
+        above += int(np.count_nonzero(self.measured > question.parameter))
+        return question.of_count(above.astype(np.float64))
+
+    def _mean_error(self, gaussian: Floats, shared: _Shared) -> Floats:
+        """Calibrated error of the mean, by the Gaussian sum over its cells, nats per token. (n,)"""
+        usual = np.minimum(shared.tau, shared.usual)
+        scale = np.sqrt(usual**2 + self.shared_ratio**2 * (shared.tau**2 - usual**2))
+        scale = np.where(shared.unlike, self.shared_ratio * shared.tau, scale)
+        rank = normal_below(gaussian / (self.sd * self.question.size))
+        return np.asarray(self.sd * scale * np.interp(rank, PROBABILITIES, self.shape))
+
+
+def _quantiles(values: NDArray[np.float32], measured: Floats, rank: int) -> Floats:
+    """The cell of this rank in every drawn row, its measured cells among them. (n,)"""
+    if measured.size:
+        beside = np.broadcast_to(measured.astype(np.float32), (values.shape[0], measured.size))
+        values = np.concatenate([values, beside], axis=1)
+    return np.partition(values, rank, axis=1)[:, rank].astype(np.float64)
