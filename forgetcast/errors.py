@@ -6,7 +6,7 @@ a newer service has.
 ForgetcastError
   InvalidInput      WrongShape, NotFinite, BeyondBelief, WrongKind, WrongRepeat, NothingObserved, RepeatedTask,
                     RepeatedExample, UnknownExample, UnknownMethod, OutOfRange, TooManyExamplesAsked, TooFewRows,
-                    MatrixEmpty, UnreadableMatrix, BadDataset
+                    MatrixEmpty, UnreadableMatrix, BadDataset, PolicyInvalid
   BadRequest        InvalidRequest, UnknownReference, LimitExceeded, Sha256Mismatch, MethodNotAllowed,
                     UnsupportedMediaType
   NotFound          UpstreamSetNotFound, MatrixNotFound, RowNotFound, DatasetNotFound, TaskNotFound, JobNotFound,
@@ -150,6 +150,12 @@ class UnreadableMatrix(InvalidInput):
     """The file holds no forgetting matrix that can be read without unpickling."""
 
     code = "unreadable_matrix"
+
+
+class PolicyInvalid(InvalidInput):
+    """A policy of the gate cannot be read as one."""
+
+    code = "policy_invalid"
 
 
 class BadDataset(InvalidInput):

@@ -150,6 +150,24 @@ class RowForecast:
             self.level,
         )
 
+    def probability_above(self, limit: float, positions: Indices) -> Floats:
+        """How probable it is, by the model, that each of these cells is forgotten by more than a limit. (K,)
+
+        Parameters
+        ----------
+        positions : (K,) ints, distinct
+        limit : nats per token; of a measured cell it is 1 above it and 0 below
+
+        Raises
+        ------
+        UnknownExample, RepeatedExample, WrongShape, WrongKind
+        """
+        limit = real_number("The limit", limit)
+        positions = positions_of("The positions", positions, self.mean.size)
+        mean, known = self.mean[positions], self.measured[positions]
+        sd = np.where(known, 1.0, np.sqrt(self.posterior.variance[positions]))
+        return np.where(known, mean > limit, self._probability_above(limit, mean, sd))
+
     def top(self, k: int, among: Mask | None = None) -> Indices:
         """Positions of the k highest means, highest first, ties in order of position; fewer if there are fewer.
 

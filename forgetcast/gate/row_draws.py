@@ -6,10 +6,10 @@ Notation
     tau   its scale, drawn from what the probes leave likely
     G     Gaussian part of a mean: the sum of s g over its cells, over its sd; standard normal
 
-The mean of a row or a domain errs by more than its cells' factors and noise say, for cells share what no factor has; how
-much more was learned from left-out rows. So all cells of a question are moved together until their mean has the
-calibrated error of such a mean, at the rank that G has in this draw: metrics of the whole, of a domain and of single cells
-are then right each in its own margin. The largest cell of a protected set is taken without that move.
+The mean of a row or a domain errs by more than its cells' factors and noise say, for cells share what no factor has;
+how much more was learned from left-out rows. So all cells of a question are moved together until their mean has the
+calibrated error of such a mean, at the rank that G has in this draw: a metric of the whole, of a domain and of single
+cells is then right each in its own margin. The largest cell of a protected set is taken without that move.
 """
 
 from __future__ import annotations
@@ -53,22 +53,27 @@ class RowDraws:
         self._cell_errors = CellErrors(row, cells, Draws(2 * seed + 1))
         self._asked = [_Asked.of(row, cells, question) for question in questions]
 
-    def more(self) -> Floats:
-        """What the questions make of the next round of drawn rows. (questions, ROUND)"""
+    def more(self, wanted: Sequence[bool]) -> Floats:
+        """What the questions that are still wanted make of the next round of drawn rows. (questions, ROUND)
+
+        NaN for the others: a question that is settled costs nothing more.
+        """
         shared = self._draw_shared()
-        answers = np.empty((len(self._asked), ROUND))
-        for place, asked in enumerate(self._asked):
-            if asked.question.metric == Metric.MEAN:
-                answers[place] = asked.mean_alone(shared, shared.spare[:, place])
+        answers = np.full((len(self._asked), ROUND), np.nan)
+        asked = [(place, asked) for place, asked in enumerate(self._asked) if wanted[place]]
+        of_cells = [(place, one) for place, one in asked if one.question.metric != Metric.MEAN]
+        for place, one in asked:
+            if one.question.metric == Metric.MEAN:
+                answers[place] = one.mean_alone(shared, shared.spare[:, place])
+        if not of_cells:
+            return answers
         size = max(1, BLOCK // max(1, self._n_cells))
-        if self._n_cells or any(asked.question.metric != Metric.MEAN for asked in self._asked):
-            for first in range(0, ROUND, size):
-                rows = slice(first, min(first + size, ROUND))
-                some = shared.of(rows)
-                drawn = self._cell_errors.draw(some.z, some.tau)
-                for place, asked in enumerate(self._asked):
-                    if asked.question.metric != Metric.MEAN:
-                        answers[place, rows] = asked.of_cells(some, drawn, self._cell_errors.sd)
+        for first in range(0, ROUND, size):
+            rows = slice(first, min(first + size, ROUND))
+            some = shared.of(rows)
+            drawn = self._cell_errors.draw(some.z, some.tau)
+            for place, one in of_cells:
+                answers[place, rows] = one.of_cells(some, drawn, self._cell_errors.sd)
         return answers
 
     def _draw_shared(self) -> _Shared:
@@ -149,7 +154,8 @@ class _Asked:
         """A mean needs no cells: the sum of their noise is one normal number. (n,)"""
         if self.n_unmeasured == 0:
             return np.full(shared.tau.size, self.filled_mean)
-        return self.filled_mean + self._mean_error(shared.z @ self.loadings + self.noise_sd * noise, shared)
+        gaussian = shared.z @ self.loadings + self.noise_sd * noise
+        return np.asarray(self.filled_mean + self._mean_error(gaussian, shared))
 
     def of_cells(self, shared: _Shared, drawn: DrawnCells, sd: NDArray[np.float32]) -> Floats:
         """A metric of the cells of every drawn row. (n,)"""
@@ -170,7 +176,7 @@ class _Asked:
         limits = (question.parameter - move).astype(np.float32)
         above = np.count_nonzero(values > limits[:, None], axis=1)
         above += int(np.count_nonzero(self.measured > question.parameter))
-        return question.of_count(above.astype(np.float64))
+        return np.asarray(question.of_count(above.astype(np.float64)))
 
     def _mean_error(self, gaussian: Floats, shared: _Shared) -> Floats:
         """Calibrated error of the mean, by the Gaussian sum over its cells, nats per token. (n,)"""
@@ -186,4 +192,4 @@ def _quantiles(values: NDArray[np.float32], measured: Floats, rank: int) -> Floa
     if measured.size:
         beside = np.broadcast_to(measured.astype(np.float32), (values.shape[0], measured.size))
         values = np.concatenate([values, beside], axis=1)
-    return np.partition(values, rank, axis=1)[:, rank].astype(np.float64)
+    return np.asarray(np.partition(values, rank, axis=1)[:, rank], dtype=np.float64)

@@ -1,0 +1,103 @@
+"""What is judged: a completed row with its names, and what is known of how far it may be believed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from forgetcast.completion.methods.fitted_method import FittedMethod
+from forgetcast.completion.row_forecast import RowForecast
+from forgetcast.completion.types import Indices
+from forgetcast.gate.verdict import JudgedObject
+
+FEWEST_PAIRS = 8  # of repeats, for the variance between runs to be known
+
+
+@dataclass(frozen=True)
+class QualityFigures:
+    """Of the back-test with families left out; None where it says nothing.
+
+    coverage : share of cells inside their 90% interval
+    row_mean_ratio : error of the row's mean over that of popularity
+    """
+
+    coverage: float | None
+    row_mean_ratio: float | None
+
+
+@dataclass(frozen=True)
+class RunVariance:
+    """How runs of one recipe differ: n_pairs of repeats, and the sd of one run's row mean, nats per token."""
+
+    n_pairs: int
+    row_mean_sd: float
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """The row that thresholds compare with, in the same order of examples."""
+
+    name: str
+    row: RowForecast
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A row to be judged.
+
+    example_ids, domain_of : (N,) of every example; domains empty where none are known
+    measurable : positions that can be measured at all; None for every one
+    tags : positions by tag
+    fitted : what the row was completed by; None for a finished evaluation
+    identity : what the seed of draws is made of beside the policy: matrix, task and all their versions
+    look : the how-manieth verdict on new measurements this is, from 1
+    first_release : a missing baseline is none that is missed, and `threshold` is not asked
+    unfit : reasons why nothing may be concluded, such as versions that do not belong together; the verdict is `error`
+    """
+
+    row: RowForecast
+    example_ids: Sequence[str]
+    domain_of: Sequence[str] = ()
+    measurable: Indices | None = None
+    tags: Mapping[str, Indices] = field(default_factory=dict)
+    fitted: FittedMethod | None = None
+    quality: QualityFigures | None = None
+    object: JudgedObject = JudgedObject.CANDIDATE
+    runs: RunVariance | None = None
+    baseline: Baseline | None = None
+    no_baseline: str = "there is no baseline"
+    first_release: bool = False
+    identity: str = ""
+    look: int = 1
+    unfit: Sequence[str] = ()
+
+    @cached_property
+    def everything(self) -> Indices:
+        """Positions of the row that have a forecast."""
+        return np.arange(self.row.mean.size, dtype=np.intp) if self.measurable is None else self.measurable
+
+    @cached_property
+    def domains(self) -> dict[str, Indices]:
+        """Positions by domain, in order of first appearance."""
+        found: dict[str, list[int]] = {}
+        for position in self.everything.tolist() if self.domain_of else []:
+            found.setdefault(self.domain_of[position], []).append(position)
+        return {name: np.array(positions, dtype=np.intp) for name, positions in found.items()}
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Position by example id."""
+        return {name: position for position, name in enumerate(self.example_ids)}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every cell was measured."""
+        return bool(self.row.measured[self.everything].all())
+
+    def seed(self, policy_sha256: str) -> int:
+        """Of the draws: a digest of everything that the verdict is a function of."""
+        return int.from_bytes(hashlib.sha256(f"{self.identity}\n{policy_sha256}".encode()).digest()[:8], "big")
