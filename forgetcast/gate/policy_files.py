@@ -82,7 +82,10 @@ def check_policy(content: Any, *, where: str = "the policy") -> Policy:
 def _mistakes(error: ValidationError) -> Iterator[FieldError]:
     every = error.errors(include_url=False, include_context=False)
     inside = {one["loc"][:1] for one in every if len(one["loc"]) > 1}
+    misspelt = [one["loc"] for one in every if one["type"] == "extra_forbidden"]
     for one in every:
+        if one["type"] == "missing" and any(_is_meant(one["loc"], other) for other in misspelt):
+            continue
         if one["type"] == "too_short" and one["loc"] in inside:
             continue  # what is wrong with its elements is said, and left none
         pointer = "".join(f"/{part}" for part in one["loc"])
@@ -95,6 +98,12 @@ def _mistakes(error: ValidationError) -> Iterator[FieldError]:
         elif one["type"] == "missing":
             detail = "is missing"
         yield FieldError(pointer, detail)
+
+
+def _is_meant(missing: Sequence[str | int], misspelt: Sequence[str | int]) -> bool:
+    """Whether a field that is not there stands beside it under a wrong name."""
+    beside = misspelt[:-1] == missing[:-1]
+    return beside and bool(difflib.get_close_matches(str(misspelt[-1]), [str(missing[-1])]))
 
 
 def _meant(given: str, known: Sequence[str]) -> str:

@@ -163,7 +163,7 @@ class _Asked:
         values = self.forecast + (drawn.errors if isinstance(self.inside, slice) else drawn.errors[:, self.inside])
         if question.metric == Metric.PROTECTED:
             largest = [np.full(n, self.measured.max())] if self.measured.size else []
-            return np.max([*largest, *([values.max(axis=1)] if self.n_unmeasured else [])], axis=0)
+            return np.asarray(np.max([*largest, *([values.max(axis=1)] if self.n_unmeasured else [])], axis=0))
         move = np.zeros(n)
         if self.n_unmeasured:
             normal = drawn.normal if isinstance(self.inside, slice) else drawn.normal[:, self.inside]

@@ -96,10 +96,10 @@ def _by_forecast(
     question = weighed.check.question
     assert question is not None
     before = _mean_error(fitted, subject.row, question.positions, np.zeros(0, dtype=np.intp))
-    for n_more in STEPS:
-        if n_more >= unmeasured.size:
-            break
-        chosen = _designed(fitted, subject.row, n_more, Design.MIXED)
+    steps = [n_more for n_more in STEPS if n_more < unmeasured.size]
+    every = _designed(fitted, subject.row, max(steps, default=0), Design.MIXED)  # a smaller design is its beginning
+    for n_more in steps:
+        chosen = every[:n_more]
         if _mean_error(fitted, subject.row, question.positions, chosen) <= needed * before:
             reason = "by the probes' design, if they come out as is forecast now"
             return Settling(n_more, _ids(subject, chosen), False, reason)
