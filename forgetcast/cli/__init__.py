@@ -12,6 +12,9 @@ COMMANDS = {
     "dataset": Command("forgetcast.cli.dataset:dataset", "Say what fine-tuning data are read as, without a service."),
     "forgotten": Command("forgetcast.cli.forgotten:forgotten", "Show the most forgotten upstream examples of a task."),
     "replay": Command("forgetcast.cli.replay:replay", "Write the replay set of a task into a folder."),
+    "gate": Command(
+        "forgetcast.cli.gate:gate", "Judge a task by a policy, for a release: pass, fail, or what to measure."
+    ),
     "measure": Command(
         "forgetcast.cli.measure:measure", "Measure more of a task, or post what a run of yours measured."
     ),
@@ -40,7 +43,7 @@ COMMANDS = {
 
 EPILOG = """\b
 Data goes to stdout, progress and errors to stderr.
-Exit codes: 0 done, 1 error, 2 usage, 4 authentication, 5 timeout, 130 Ctrl-C; 3 and 6 are kept for the gate.
+Exit codes: 0 done, 1 error, 2 usage, 4 authentication, 5 timeout, 130 Ctrl-C; of `gate` 3 fail, 6 inconclusive.
 Environment: FORGETCAST_URL and FORGETCAST_API_KEY go before what `forgetcast login` stored; FORGETCAST_HOME.
 """
 

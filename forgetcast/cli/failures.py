@@ -29,6 +29,7 @@ FAILURES: dict[type[ForgetcastError], type[click.ClickException]] = {
     errors.AccessDenied: AuthenticationFailure,
     errors.InvalidRequest: UsageFailure,
     errors.OutOfRange: UsageFailure,
+    errors.PolicyInvalid: UsageFailure,
     errors.UnknownMethod: UsageFailure,
     errors.UnknownReference: UsageFailure,
     errors.TooManyExamplesAsked: UsageFailure,
@@ -52,6 +53,7 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.RecipeMismatch: "`forgetcast matrix show MATRIX` says what the matrix was measured with",
     errors.MatrixEmpty: "`forgetcast matrix import` adds known rows",
     errors.TooFewRows: "`forgetcast matrix import` adds known rows",
+    errors.PolicyInvalid: "`forgetcast gate --preset` shows a policy, `--schema` its JSON Schema",
     errors.TextsMissing: (
         "`forgetcast replay TASK --texts FILE` joins texts that stayed with you, "
         "`forgetcast task create` registers a task whose cells you post"

@@ -15,6 +15,7 @@ from forgetcast.schemas import Cell, Recipe, Setting, Shape
 from forgetcast.wording import sentence
 
 S = TypeVar("S", bound=Shape)
+C = TypeVar("C", bound=Cell)
 
 
 class OwnRun(Shape):
@@ -40,13 +41,18 @@ def read_shape(path: Path, kind: type[S]) -> S:
 
 def read_cells(path: Path) -> list[Cell]:
     """Measured cells, one JSON object a line. Raises BadDataset naming line and field."""
+    return read_lines(path, Cell)
+
+
+def read_lines(path: Path, kind: type[C]) -> list[C]:
+    """Cells of a kind, one JSON object a line. Raises BadDataset naming line and field."""
     cells = []
     where = shown_name(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    cells.append(Cell.model_validate(strict_json.load(line.removeprefix(BOM_UTF8).strip())))
+                    cells.append(kind.model_validate(strict_json.load(line.removeprefix(BOM_UTF8).strip())))
                 except ValueError as error:
                     raise BadDataset(f"{where}, line {number}: {_first(error, 'the cell')}") from error
     if not cells:

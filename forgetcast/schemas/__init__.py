@@ -27,6 +27,7 @@ from forgetcast.schemas.forecasts import (
     ShareAbove,
     Versions,
 )
+from forgetcast.schemas.gates import FinishedCell, Gate, GateBaseline, GateCreate, Release, ReleaseCreate
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
 from forgetcast.schemas.matrices import FitError, ImportedMatrix, Matrix, MatrixCreate, Quality, QualityFigures
 from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
@@ -56,11 +57,15 @@ __all__ = [
     "Dtype",
     "Event",
     "ExampleId",
+    "FinishedCell",
     "Finite",
     "FitError",
     "Forecast",
     "Forgotten",
     "ForgottenExample",
+    "Gate",
+    "GateBaseline",
+    "GateCreate",
     "Id",
     "ImportedMatrix",
     "ImportedRow",
@@ -88,6 +93,8 @@ __all__ = [
     "ReadAs",
     "Ready",
     "Recipe",
+    "Release",
+    "ReleaseCreate",
     "ReplayExample",
     "ReplayFormat",
     "ReplayManifest",
