@@ -10,7 +10,7 @@ ForgetcastError
   BadRequest        InvalidRequest, UnknownReference, LimitExceeded, Sha256Mismatch, MethodNotAllowed,
                     UnsupportedMediaType
   NotFound          UpstreamSetNotFound, MatrixNotFound, RowNotFound, DatasetNotFound, TaskNotFound, JobNotFound,
-                    ApiKeyNotFound, RouteNotFound, ModelNotFound
+                    GateNotFound, ApiKeyNotFound, RouteNotFound, ModelNotFound
   Conflict          IdInUse, UpstreamSetSealed, UpstreamSetOpen, TextsMissing, ApiKeyEnded, RowKnown, TaskExists,
                     RecipeMismatch, JobActive, JobEnded, NotMeasured, FitFailed, VersionChanged, WriteConflict,
                     IdempotencyConflict, IdempotencyInFlight
@@ -242,6 +242,12 @@ class JobNotFound(NotFound):
     """No job has this id."""
 
     code = "job_not_found"
+
+
+class GateNotFound(NotFound):
+    """No verdict has this id."""
+
+    code = "gate_not_found"
 
 
 class ApiKeyNotFound(NotFound):

@@ -21,7 +21,7 @@ COMMANDS = {
     "probe-set": Command(
         "forgetcast.cli.probe_set:probe_set", "Show which upstream examples to measure for a new task."
     ),
-    "task": Command("forgetcast.cli.task:task", "List, register, read, wait for, follow and cancel tasks."),
+    "task": Command("forgetcast.cli.task:task", "List, register, read, wait for, follow, cancel and release tasks."),
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
     "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forgetcast import errors
+from forgetcast import errors, strict_json
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.gate_table import print_explanation, print_verdict
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import note, print_json, say, say_json
-from forgetcast.errors import ForgetcastError
+from forgetcast.errors import BadDataset, ForgetcastError
 
 if TYPE_CHECKING:
     from forgetcast.gate.policy import Policy
@@ -61,6 +61,12 @@ def _print_and_end(context: click.Context, parameter: click.Parameter, wanted: b
 )
 @click.option("--baseline-from", type=INPUT_FILE, metavar="FILE", help="With --from: the same of the released model.")
 @click.option("--first-release", is_flag=True, help="Pass where there is no baseline to compare with yet.")
+@click.option(
+    "--replay",
+    type=INPUT_FILE,
+    metavar="FILE",
+    help='What was mixed into the training, as `forgetcast replay` wrote it: {"id"} or an id a line.',
+)
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML, a test case an assertion.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append Markdown to this file.")
 @click.option("--github", is_flag=True, help="Annotations on stdout, outputs and summary into a GitHub job's files.")
@@ -90,6 +96,7 @@ def gate(
     cells: Path | None,
     baseline_from: Path | None,
     first_release: bool,
+    replay: Path | None,
     junit: Path | None,
     summary: Path | None,
     github: bool,
@@ -103,19 +110,21 @@ def gate(
 ) -> None:
     """Judge TASK by a policy: will its model forget what it must not forget?
 
-    It fails only where the forecast's interval lies over a limit, passes only where it lies under it, and says else what
-    to measure next. -q prints the ids of those examples alone.
+    It fails only where the forecast's interval lies over a limit, passes only where it lies under it, and says else
+    what to measure next. -q prints the ids of those examples alone.
     """
     from forgetcast.gate.policy_files import read_policy
 
     if baseline_from is not None and cells is None:
         raise click.UsageError("--baseline-from goes with --from; a task's baseline is named in the policy")
+    if replay is not None and cells is not None:
+        raise click.UsageError("--replay is for a task that is judged by a forecast, not for --from")
     policy = read_policy(policy_file)
     try:
         if cells is not None:
             report, document = _of_file(task, policy_file, policy, cells, baseline_from, first_release)
         else:
-            report, document = _of_service(task, policy_file, policy, url, first_release)
+            report, document = _of_service(task, policy_file, policy, url, first_release, replay)
     except ForgetcastError as error:
         report = _without_verdict(task, policy_file, policy, error)
         _write(report, junit, summary, github=github)
@@ -164,12 +173,13 @@ def _of_file(
 
 
 def _of_service(
-    task: str, policy_file: Path, policy: Policy, url: str | None, first_release: bool
+    task: str, policy_file: Path, policy: Policy, url: str | None, first_release: bool, replay: Path | None
 ) -> tuple[GateReport, Any]:
     from forgetcast.gate.reports.wording import GateReport
 
+    replay_ids = [] if replay is None else _replayed(replay)
     with open_client(url) as client:
-        kept = client.tasks.gate(task, policy, first_release=first_release)
+        kept = client.tasks.gate(task, policy, first_release=first_release, replay_ids=replay_ids)
     versions = f"matrix {kept.matrix} version {kept.matrix_version}, row version {kept.row_version}"
     weights = "" if kept.weights_sha256 is None else f", weights {kept.weights_sha256[:12]}"
     report = GateReport(
@@ -181,6 +191,20 @@ def _of_service(
         rests_on=versions + weights,
     )
     return report, kept
+
+
+def _replayed(path: Path) -> list[str]:
+    """Ids of a replay set's file. Raises BadDataset."""
+    found: dict[str, None] = {}
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            name = strict_json.load(line)["id"] if line.lstrip().startswith("{") else line.strip()
+        except (ValueError, KeyError) as error:
+            raise BadDataset(f"{shown_name(path)}, line {number} has no id of an upstream example") from error
+        found[str(name)] = None
+    return list(found)
 
 
 def _without_verdict(task: str, policy_file: Path, policy: Policy, error: ForgetcastError) -> GateReport:
@@ -202,7 +226,7 @@ def _write(report: GateReport, junit: Path | None, summary: Path | None, *, gith
     for path in dict.fromkeys(path for path in summaries if path is not None):
         _append(path, markdown(report))
     if github:
-        for line in for_github.annotations(report):
+        for line in for_github.workflow_commands(report):
             say(line)
         outputs = _file_of_job("GITHUB_OUTPUT")
         if outputs is not None:

@@ -33,7 +33,7 @@ def print_verdict(report: GateReport) -> None:
 
 def print_explanation(report: GateReport) -> None:
     """Which cells and probes carry each assertion."""
-    from forgetcast.gate.reports.wording import BASIS, sentence
+    from forgetcast.gate.reports.wording import BASIS, chance_over, sentence
 
     for one in report.assertions:
         say(f"\n{sentence(one)}")
@@ -44,7 +44,7 @@ def print_explanation(report: GateReport) -> None:
             say(f"  over its limit at error probability {one.over_at:.2g}, under it at {one.under_at:.2g}")
         for example in one.at_risk:
             how = "measured" if example.measured else f"forecast, {example.low:+.3f} to {example.high:+.3f}"
-            chance = "" if example.probability_over is None else f", {100 * example.probability_over:.3g}% over"
+            chance = "" if example.measured or not chance_over(example) else f", {chance_over(example)}"
             say(f"  {example.example_id}: {example.forgetting:+.3f} ({how}{chance})")
         if one.settled_by is not None:
             _print_settling(one)
@@ -80,6 +80,8 @@ def _print_assertions(report: GateReport) -> None:
 
 
 def _print_at_risk(report: GateReport) -> None:
+    from forgetcast.gate.reports.wording import chance_over
+
     found: dict[str, ExampleAtRisk] = {}
     for one in report.assertions:
         for example in one.at_risk:
@@ -93,7 +95,7 @@ def _print_at_risk(report: GateReport) -> None:
             example.domain,
             f"{example.forgetting:+.3f}",
             "measured" if example.measured else f"{example.low:+.3f} to {example.high:+.3f}",
-            "" if example.probability_over is None else f"{100 * example.probability_over:.3g}% over",
+            chance_over(example),
         ]
         for example in list(found.values())[:SHOWN_AT_RISK]
     ]

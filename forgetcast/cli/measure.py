@@ -55,6 +55,7 @@ Examples:
 )
 @click.option("--source", help="With --from: where the cells come from.")
 @click.option("--seed", type=click.IntRange(0), help="With --from: of the own run's fine-tuning.  [default: 0]")
+@click.option("--weights-sha256", help="With --from: of the weights that were measured, for `forgetcast gate`.")
 @click.option("--chosen", is_flag=True, help="With --from: the examples were not drawn at random.")
 @click.option("--no-wait", is_flag=True, help="Order only; print the job's id.")
 @click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
@@ -70,6 +71,7 @@ def measure(
     spec: Path | None,
     source: str | None,
     seed: int | None,
+    weights_sha256: str | None,
     chosen: bool,
     no_wait: bool,
     timeout: timedelta | None,
@@ -86,12 +88,12 @@ def measure(
     if sum(way is not None for way in ways.values()) != 1:
         raise click.UsageError(f"choose one of {', '.join(ways)}")
     _only_with("--size", size, {"--design": design, "--probe-seed": probe_seed})
-    _only_with("--from", cells, {"--spec": spec, "--source": source, "--seed": seed, "--chosen": chosen or None})
+    own_run = {"--spec": spec, "--source": source, "--seed": seed, "--weights-sha256": weights_sha256}
+    _only_with("--from", cells, own_run | {"--chosen": chosen or None})
     with open_client(url) as client:
         if cells is not None:
-            posted = _post(
-                client, task_id, cells, spec, source=source or "", seed=seed or 0, probes_at_random=not chosen
-            )
+            about = {"source": source or "", "seed": seed or 0, "weights_sha256": weights_sha256}
+            posted = _post(client, task_id, cells, spec, probes_at_random=not chosen, **about)
             _print_posted(task_id, posted, as_json, quiet)
             return
         wanted = _order(size=size, design=design, probe_seed=probe_seed, full=full, examples=examples)

@@ -1,4 +1,4 @@
-"""`forgetcast task`: list, register without data, read, wait for, follow and cancel."""
+"""`forgetcast task`: list, register without data, read, wait for, follow, cancel and release."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def task() -> None:
-    """List, register, read, wait for, follow and cancel tasks."""
+    """List, register, read, wait for, follow, cancel and release tasks."""
 
 
 @task.command("ls", epilog="Example: forgetcast task ls --matrix smollm2-135m -q")
@@ -135,6 +135,24 @@ def _wait_for(
     else:
         say(task_id if quiet else f"{task_id}: {job.state.value}, {job.n_examples} examples measured")
     return None
+
+
+@task.command("release", epilog="Example: forgetcast task release my-task --weights-sha256 SHA256")
+@click.argument("task_id", metavar="TASK")
+@click.option("--weights-sha256", required=True, help="Of the weights that were released.")
+@click.option("--gate", help="The verdict that it was released by, gate_…")
+@service_options
+def release(task_id: str, weights_sha256: str, gate: str | None, url: str | None, as_json: bool, quiet: bool) -> None:
+    """Mark the model of TASK as released: policies with `baseline: auto` compare with the last one."""
+    with open_client(url) as client:
+        kept = client.tasks.release(task_id, weights_sha256.split(maxsplit=1)[0], gate=gate)
+    if as_json:
+        print_json(kept)
+        return
+    say(task_id if quiet else f"{task_id}: released with the weights {kept.weights_sha256[:12]}")
+    if not quiet:
+        for warning in kept.warnings:
+            note(f"warning: {warning}")
 
 
 @task.command("cancel", epilog="Example: forgetcast task cancel my-task")

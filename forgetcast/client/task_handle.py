@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -18,6 +18,7 @@ from forgetcast.schemas import (
     Design,
     Forecast,
     Forgotten,
+    Gate,
     Job,
     JobCreate,
     JobState,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow
     from numpy.typing import NDArray
+
+    from forgetcast.gate.policy import Policy
 
 
 class TaskHandle:
@@ -97,11 +100,13 @@ class TaskHandle:
         source: str = "",
         seed: int = 0,
         probes_at_random: bool = True,
+        weights_sha256: str | None = None,
     ) -> Forecast | Task:
         """Add cells that a training run measured itself: example id to forgetting, nats per token.
 
-        Recipe and setting are those of the matrix where the run had no others. While there can be no forecast the cells
-        are stored all the same; the answer is then the task, whose `warnings` say why.
+        `weights_sha256`: of the weights that were measured, which the gate can judge then. Recipe and setting are those
+        of the matrix where the run had no others. While there can be no forecast the cells are stored all the same; the
+        answer is then the task, whose `warnings` say why.
         """
         if recipe is None or setting is None:
             matrix = self._matrices.get(self.task.matrix)
@@ -113,9 +118,14 @@ class TaskHandle:
             source=source,
             seed=seed,
             probes_at_random=probes_at_random,
+            weights_sha256=weights_sha256,
             cells=[{"example_id": example, "forgetting": float(value)} for example, value in cells.items()],
         )
         return self._requests.post_measurements(self.id, measured)
+
+    def gate(self, policy: Policy, *, first_release: bool = False, replay_ids: Sequence[str] = ()) -> Gate:
+        """Judge the task by a policy; the verdict is kept."""
+        return self._requests.gate(self.id, policy, first_release=first_release, replay_ids=replay_ids)
 
     def forecast(self, **query: Unpack[ForecastQuery]) -> Forecast:
         """The forecast in short."""

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from forgetcast.client.connection import Connection, segment
+from forgetcast.client.connection import Connection, made, segment
 from forgetcast.client.extras import extra
 from forgetcast.client.replay_sets import ReplayQuery, ReplaySet
-from forgetcast.schemas import Forecast, Forgotten, Job, JobCreate, MeasurementsCreate, Task
+from forgetcast.schemas import (
+    Forecast,
+    Forgotten,
+    Gate,
+    GateCreate,
+    Job,
+    JobCreate,
+    MeasurementsCreate,
+    Release,
+    ReleaseCreate,
+    Task,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow
     from numpy.typing import NDArray
+
+    from forgetcast.gate.policy import Policy
 
 
 class Reading(TypedDict, total=False):
@@ -60,6 +74,27 @@ class TaskRequests:
         if answer.status_code == HTTPStatus.ACCEPTED:
             return self._connection.shape(Task, answer)
         return self._connection.shape(Forecast, answer)
+
+    def gate(
+        self, task_id: str, policy: Policy, *, first_release: bool = False, replay_ids: Sequence[str] = ()
+    ) -> Gate:
+        """Judge a task by a policy (`forgetcast.gate.policy_files.read_policy` reads one); the verdict is kept.
+
+        `first_release`: nothing was released yet, so there is no baseline to compare with. `replay_ids`: upstream
+        examples that were mixed into the candidate's training.
+        """
+        wanted = made(GateCreate, policy=policy, first_release=first_release, replay_ids=list(replay_ids))
+        return self._connection.read(Gate, "POST", f"{task_path(task_id)}/gate", json=wanted.model_dump(mode="json"))
+
+    def verdicts(self, task_id: str) -> Iterator[Gate]:
+        """The verdicts on a task, oldest first."""
+        return self._connection.pages(Gate, "/v1/gates", {"task": task_id})
+
+    def release(self, task_id: str, weights_sha256: str, *, gate: str | None = None) -> Release:
+        """Mark a task's model as released, by the verdict `gate`: the baseline of what follows."""
+        wanted = made(ReleaseCreate, weights_sha256=weights_sha256, gate=gate)
+        path = f"{task_path(task_id)}/release"
+        return self._connection.read(Release, "POST", path, json=wanted.model_dump(mode="json"))
 
     def forecast(self, task_id: str, **query: Unpack[ForecastQuery]) -> Forecast:
         """The task's forecast in short."""

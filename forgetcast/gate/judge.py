@@ -16,6 +16,7 @@ from forgetcast.gate.checks import THRESHOLD, Check, checks_of
 from forgetcast.gate.families import holm
 from forgetcast.gate.metrics import Metric
 from forgetcast.gate.policy import MinQuality, Policy
+from forgetcast.gate.replayed import replay_problems
 from forgetcast.gate.settling import settle
 from forgetcast.gate.subject import Subject
 from forgetcast.gate.verdict import (
@@ -29,11 +30,13 @@ from forgetcast.gate.verdict import (
 from forgetcast.gate.weighing import Spending, Weighed, weigh
 
 SHOWN_AT_RISK = 5  # examples of an assertion
+NEGLIGIBLE = 0.001  # chance of a protected example to lie over its limit
 
 
 def judge(policy: Policy, subject: Subject) -> Verdict:
     """The verdict: the same for the same policy, row and identity."""
     checks = checks_of(policy, subject)
+    unfit = [*subject.unfit, *replay_problems(checks, subject)]
     askable = [check for check in checks if check.question is not None]
     a = (1.0 - policy.level) / 2.0 / policy.max_looks
     looks_left = subject.look <= policy.max_looks
@@ -49,7 +52,7 @@ def judge(policy: Policy, subject: Subject) -> Verdict:
         for check in checks
     )
     return Verdict(
-        verdict=Result.ERROR if subject.unfit else _whole(verdicts),
+        verdict=Result.ERROR if unfit else _whole(verdicts),
         object=subject.object,
         level=policy.level,
         look=subject.look,
@@ -58,7 +61,7 @@ def judge(policy: Policy, subject: Subject) -> Verdict:
         n_draws=n_draws,
         unlike_known=subject.row.unlike_known,
         assertions=verdicts,
-        notes=tuple(_notes(policy, subject, distrust)),
+        notes=tuple([*unfit, *_notes(policy, subject, distrust)]),
     )
 
 
@@ -70,6 +73,10 @@ def _distrust(least: MinQuality, subject: Subject) -> str:
     """Why the model's own intervals do not count; empty where they do."""
     if subject.finished:
         return ""
+    if subject.distrust:
+        return subject.distrust
+    if subject.replayed.size:
+        return "the model was trained with replay, which is another recipe than that of the known rows"
     if subject.row.unlike_known is None:
         return "nobody can say whether this task is like the known ones"
     if subject.row.unlike_known:
@@ -202,6 +209,8 @@ def _at_risk(check: Check, positions: Indices, subject: Subject) -> tuple[Exampl
     chances = None if beyond is None else row.probability_above(beyond, positions)
     ranks = row.mean[positions] if chances is None or check.metric != Metric.PROTECTED else chances
     first = np.argsort(-ranks, kind="stable")[:SHOWN_AT_RISK]
+    if chances is not None and check.metric == Metric.PROTECTED:
+        first = first[chances[first] >= NEGLIGIBLE]
     return tuple(
         ExampleAtRisk(
             example_id=subject.example_ids[position],
@@ -216,9 +225,9 @@ def _at_risk(check: Check, positions: Indices, subject: Subject) -> tuple[Exampl
     )
 
 
-def _notes(policy: Policy, subject: Subject, distrust: str) -> Sequence[str]:
+def _notes(policy: Policy, subject: Subject, distrust: str) -> list[str]:
     """What a reader must know of the whole, what matters most first."""
-    found = list(subject.unfit)
+    found = []
     if distrust:
         found.append(f"{distrust}; only the random probes' own intervals and what was measured count")
     if subject.object == JudgedObject.RECIPE:

@@ -53,6 +53,8 @@ class Subject:
     measurable : positions that can be measured at all; None for every one
     tags : positions by tag
     fitted : what the row was completed by; None for a finished evaluation
+    distrust : why the model's own intervals do not count of this row, whatever the back-test says; empty if they do
+    replayed : positions of the examples that were mixed into the candidate's training
     identity : what the seed of draws is made of beside the policy: matrix, task and all their versions
     look : the how-manieth verdict on new measurements this is, from 1
     first_release : a missing baseline is none that is missed, and `threshold` is not asked
@@ -71,6 +73,8 @@ class Subject:
     baseline: Baseline | None = None
     no_baseline: str = "there is no baseline"
     first_release: bool = False
+    distrust: str = ""
+    replayed: Indices = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     identity: str = ""
     look: int = 1
     unfit: Sequence[str] = ()

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from forgetcast.gate.policy import Policy
 from forgetcast.gate.verdict import JudgedObject, Verdict
-from forgetcast.schemas.base import Id, Label, Sha256, Shape
+from forgetcast.schemas.base import ExampleId, Id, Label, Sha256, Shape
 from forgetcast.schemas.forecasts import Versions
 from forgetcast.schemas.tasks import Cell
 
@@ -25,6 +25,11 @@ class GateCreate(Shape):
     """A policy to judge a task by."""
 
     policy: Policy
+    replay_ids: list[ExampleId] = Field(
+        default=[],
+        max_length=1_000_000,
+        description="upstream examples that were mixed into the candidate's training; none may be what judges it",
+    )
     first_release: bool = Field(
         default=False, description="pass where there is no baseline yet: `threshold` is not asked then"
     )

@@ -37,6 +37,8 @@ class QualityFigures(Shape):
     )
     domain_coverage: float | None = Field(default=None, description="share of domains whose mean lies in its interval")
     row_mean_coverage: float | None = Field(default=None, description="share of rows whose mean lies in `row_mean`")
+    row_mean_error: float | None = Field(default=None, description="root mean square error of rows' means")
+    row_mean_error_popularity: float | None = Field(default=None, description="the same of column means alone")
 
 
 class Quality(QualityFigures):

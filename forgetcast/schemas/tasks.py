@@ -113,4 +113,8 @@ class MeasurementsCreate(Shape):
     probes_at_random: bool = Field(
         default=True, description="whether the examples were drawn at random, where a cell does not say it"
     )
+    weights_sha256: Sha256 | None = Field(
+        default=None,
+        description="of the weights that were measured, which makes them a candidate that the gate can judge",
+    )
     cells: list[Cell] = Field(min_length=1, max_length=1_000_000)

@@ -186,6 +186,19 @@ OPERATIONS: dict[str, Operation] = {
     "read_replay_set": Operation(raises=DRAWS_REPLAY, etag=True),
     "read_replay_set_json_lines": Operation(raises=DRAWS_REPLAY, sends=(JSON_LINES,), etag=True),
     "read_replay_set_parquet": Operation(raises=DRAWS_REPLAY, sends=(PARQUET,), etag=True),
+    # the gate
+    "create_gate": Operation(
+        raises=(*READS_FORECAST, errors.UnknownReference),
+        location=True,
+        next={"read_gate": {"gate_id": BODY_ID}, "create_release": {"task_id": "$request.path.task_id"}},
+    ),
+    "list_gates": Operation(),
+    "read_gate": Operation(raises=(errors.GateNotFound,)),
+    "create_release": Operation(
+        raises=(*TASK_UNKNOWN, errors.UnknownReference),
+        location=True,
+        next={"read_task": {"task_id": "$request.path.task_id"}},
+    ),
     # keys
     "create_api_key": Operation(
         location=True, next={name: OF_KEY for name in ("read_api_key", "rotate_api_key", "revoke_api_key")}

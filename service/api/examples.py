@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.api.gate_examples import POLICY, VERDICT
 from service.api.media_types import JSON_LINES, NPY, NPZ, PARQUET
 from service.api.report_examples import ANALYSIS, BACKTEST
 
@@ -30,6 +31,8 @@ QUALITY = {
     "top_bias_share": -0.02,
     "domain_coverage": 0.91,
     "row_mean_coverage": 0.91,
+    "row_mean_error": 0.012,
+    "row_mean_error_popularity": 0.051,
     "left_out": "families",
     "tasks_alone": {
         "spearman": 0.7,
@@ -318,6 +321,32 @@ EXAMPLES: dict[str, Any] = {
                 "progress": PROGRESS,
             }
         ],
+    },
+    "GateCreate": {"policy": POLICY, "first_release": True},
+    "Gate": {
+        "object": "gate",
+        "id": "gate_019a3c5e7f2b7d4c9a1e5b6f8d2c4a7e",
+        "task": "support-desk",
+        "matrix": "smollm2-135m",
+        **VERSIONS,
+        "policy": POLICY,
+        "policy_sha256": SHA256,
+        "first_release": True,
+        "judged": "candidate",
+        "weights_sha256": SHA256,
+        "baseline": None,
+        "look": 1,
+        "verdict": VERDICT,
+        "created_at": AT,
+    },
+    "ReleaseCreate": {"weights_sha256": SHA256, "gate": "gate_019a3c5e7f2b7d4c9a1e5b6f8d2c4a7e"},
+    "Release": {
+        "task": "support-desk",
+        "matrix": "smollm2-135m",
+        "weights_sha256": SHA256,
+        "gate": "gate_019a3c5e7f2b7d4c9a1e5b6f8d2c4a7e",
+        "released_at": LATER,
+        "warnings": [],
     },
     "Ready": {"ready": True, "missing": [], "warnings": []},
 }

@@ -80,6 +80,8 @@ def _figures(methods: Mapping[str, MethodFigures], default: str) -> dict[str, fl
         "top_bias_share": own.top_bias_share,
         "domain_coverage": own.domain_coverage,
         "row_mean_coverage": own.row_mean_coverage,
+        "row_mean_error": own.row_mean_error,
+        "row_mean_error_popularity": popularity.row_mean_error,
     }
 
 

@@ -79,6 +79,7 @@ def post_measurements(session: Session, task_id: str, posted: schemas.Measuremen
         setting=setting,
         seed=posted.seed,
         source=posted.source,
+        weights_sha256=posted.weights_sha256,
         job_id=None,
     )
     session.flush()

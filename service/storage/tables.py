@@ -2,6 +2,7 @@
 
     upstream_set --< upstream_example          matrix --< task --< measurement
                                                  |         |
+                                                 |         |--< gate, release
     blob (data sets, fits)              fit, fit_work     job --< event, job_attempt, job_share        worker
 
 Rows of the matrix are superseded, never overwritten: `known_row` says from which matrix version until which a task's
@@ -191,9 +192,37 @@ class Measurement(Table):
     setting: Mapped[dict[str, Any]]
     seed: Mapped[int]
     source: Mapped[str] = mapped_column(sa.String(512))
+    weights_sha256: Mapped[str | None] = mapped_column(sa.String(64))  # of the candidate that was measured
     job_id: Mapped[str | None] = mapped_column(sa.ForeignKey("job.id"))
     created_at: Mapped[float] = mapped_column(default=now())
     __table_args__ = (sa.Index(None, "job_id", **_partial("job_id IS NOT NULL")),)
+
+
+class Gate(Table):
+    """A verdict. `look` counts row versions of the task that a verdict on a forecast has been given on."""
+
+    __tablename__ = "gate"
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"))
+    row_version: Mapped[int]
+    finished: Mapped[bool]  # every cell was measured: no look
+    look: Mapped[int]
+    document: Mapped[dict[str, Any]]  # schemas.Gate without what stands beside it
+    created_at: Mapped[float] = mapped_column(default=now())
+    __table_args__ = (sa.Index(None, "task_id", "id"),)
+
+
+class Release(Table):
+    """A task whose model was released: the newest of a matrix is its baseline."""
+
+    __tablename__ = "release"
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), index=True)
+    matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"))
+    weights_sha256: Mapped[str] = mapped_column(sa.String(64))
+    gate_id: Mapped[str | None] = mapped_column(sa.ForeignKey("gate.id"))
+    created_at: Mapped[float] = mapped_column(default=now())
+    __table_args__ = (sa.Index(None, "matrix_id", "id"),)
 
 
 class KnownRow(Table):

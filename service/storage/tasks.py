@@ -119,6 +119,14 @@ def read_cells(session: Session, task_id: str, row_version: int, recipe: dict[st
     return _newest_cells(session.scalars(_measurements(task_id, row_version)).all(), recipe)
 
 
+def weights_measured(session: Session, task_id: str, row_version: int) -> set[str | None]:
+    """sha256 of the weights that a row's cells were measured on; None for a run of which nobody said it."""
+    found = sa.select(Measurement.weights_sha256).where(
+        Measurement.task_id == task_id, Measurement.row_version <= row_version
+    )
+    return set(session.scalars(found.distinct()))
+
+
 def cells_of_workers(session: Session, task: Task) -> MeasuredCells:
     """The cells that workers of this deployment have measured, under the matrix's own recipe and the task's seed."""
     by_workers = _measurements(task.id, task.row_version).where(Measurement.job_id.is_not(None))

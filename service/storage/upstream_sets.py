@@ -75,6 +75,18 @@ def positions_of(session: Session, set_id: str, example_ids: Collection[str]) ->
     return found
 
 
+def positions_by_tag(session: Session, set_id: str, tags: Collection[str]) -> dict[str, list[int]]:
+    """Positions of the examples that have each of these tags, in set order."""
+    found: dict[str, list[int]] = {tag: [] for tag in tags}
+    if not found:
+        return found
+    columns = sa.select(UpstreamExample.position, UpstreamExample.tags).where(UpstreamExample.set_id == set_id)
+    for position, of_example in session.execute(columns.order_by(UpstreamExample.position)):
+        for tag in found.keys() & set(of_example):
+            found[tag].append(position)
+    return found
+
+
 def read_contents(
     session: Session, set_id: str, positions: Sequence[int] | None
 ) -> Iterator[tuple[str, dict[str, Any] | None]]:

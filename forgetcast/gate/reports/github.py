@@ -10,7 +10,7 @@ from forgetcast.gate.verdict import Result
 MOST_ANNOTATIONS = 9  # of a kind; a step shows ten
 
 
-def annotations(report: GateReport) -> list[str]:
+def workflow_commands(report: GateReport) -> list[str]:
     """`::error` and `::warning` lines, the verdict first."""
     kind = {Result.FAIL: "error", Result.ERROR: "error", Result.INCONCLUSIVE: "warning", Result.WARN: "warning"}
     if report.result == Result.PASS:

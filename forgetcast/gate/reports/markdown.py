@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from forgetcast.gate.reports.wording import (
     BASIS,
     GateReport,
+    chance_over,
     grounds,
     headline,
     interval,
@@ -77,7 +78,7 @@ def _at_risk(assertions: Sequence[AssertionVerdict]) -> list[ExampleAtRisk]:
 
 def _risk_row(example: ExampleAtRisk) -> str:
     how = "measured" if example.measured else f"{example.low:+.3f} to {example.high:+.3f}"
-    chance = "" if example.probability_over is None else f"{100 * example.probability_over:.3g}% over"
+    chance = chance_over(example)
     cells = [f"`{example.example_id.replace('`', '')}`", example.domain, f"{example.forgetting:+.3f}", how, chance]
     return f"| {' | '.join(cell if cell.startswith('`') else _plain(cell) for cell in cells)} |"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from forgetcast.gate.metrics import Metric
-from forgetcast.gate.verdict import AssertionVerdict, Basis, JudgedObject, Result, Verdict
+from forgetcast.gate.verdict import AssertionVerdict, Basis, ExampleAtRisk, JudgedObject, Result, Verdict
 
 WORST_FIRST = [Result.ERROR, Result.FAIL, Result.INCONCLUSIVE, Result.WARN, Result.PASS]
 BASIS = {
@@ -65,9 +65,7 @@ def grounds(report: GateReport) -> list[str]:
         return []
     about = {JudgedObject.CANDIDATE: "the weights that were measured", JudgedObject.RECIPE: "a run of the recipe"}
     lines = [*(f"note: {note}" for note in verdict.notes)]
-    if report.finished:
-        lines.append("every example was measured: exact")
-    else:
+    if not report.finished:
         lines.append(
             f"about {about[verdict.object]}; look {verdict.look} of {verdict.max_looks}, {100 * verdict.level:g}% sure "
             f"over all looks"
@@ -116,6 +114,15 @@ def sureness(one: AssertionVerdict) -> str:
         return ""
     side, doubt = ("over", one.over_at) if one.over_at < one.under_at else ("under", one.under_at)
     return f"{side}, {100 * max(0.0, 1 - doubt):.4g}% sure"
+
+
+def chance_over(example: ExampleAtRisk) -> str:
+    """How probable it is that a single example lies over the limit, where that is asked."""
+    if example.probability_over is None:
+        return ""
+    if example.measured:
+        return "over" if example.probability_over > 0 else ""
+    return f"{100 * example.probability_over:.3g}% over"
 
 
 def sentence(one: AssertionVerdict) -> str:
