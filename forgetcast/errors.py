@@ -6,7 +6,7 @@ a newer service has.
 ForgetcastError
   InvalidInput      WrongShape, NotFinite, BeyondBelief, WrongKind, WrongRepeat, NothingObserved, RepeatedTask,
                     RepeatedExample, UnknownExample, UnknownMethod, OutOfRange, TooManyExamplesAsked, TooFewRows,
-                    MatrixEmpty, UnreadableMatrix, BadDataset, PolicyInvalid
+                    MatrixEmpty, UnreadableMatrix, PolicyInvalid, BadDataset
   BadRequest        InvalidRequest, UnknownReference, LimitExceeded, Sha256Mismatch, MethodNotAllowed,
                     UnsupportedMediaType
   NotFound          UpstreamSetNotFound, MatrixNotFound, RowNotFound, DatasetNotFound, TaskNotFound, JobNotFound,

@@ -88,7 +88,12 @@ def measure(
     if sum(way is not None for way in ways.values()) != 1:
         raise click.UsageError(f"choose one of {', '.join(ways)}")
     _only_with("--size", size, {"--design": design, "--probe-seed": probe_seed})
-    own_run = {"--spec": spec, "--source": source, "--seed": seed, "--weights-sha256": weights_sha256}
+    own_run: dict[str, object] = {
+        "--spec": spec,
+        "--source": source,
+        "--seed": seed,
+        "--weights-sha256": weights_sha256,
+    }
     _only_with("--from", cells, own_run | {"--chosen": chosen or None})
     with open_client(url) as client:
         if cells is not None:

@@ -39,7 +39,11 @@ _PlainLoader.add_implicit_resolver(BOOLEAN, re.compile(r"^(?:true|True|TRUE|fals
 def load_yaml(text: str) -> Any:
     """The value of a YAML text. Raises ValueError saying what is wrong with it."""
     try:
-        return yaml.load(text, _PlainLoader)  # noqa: S506 (a subclass of SafeLoader)
+        loader = _PlainLoader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:
