@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from forgetcast.gate.metrics import Metric
 
@@ -17,7 +18,14 @@ MOST_ASSERTIONS = 1_000
 EVERY_DOMAIN = "*"
 AUTO = "auto"
 
-Name = Annotated[str, Field(min_length=1, max_length=512)]
+
+def _on_one_line(value: str) -> str:
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value):
+        raise ValueError("a name has no control characters and stands on one line")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_on_one_line)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]  # neither "0.05" nor true
 
 

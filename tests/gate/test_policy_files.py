@@ -38,6 +38,7 @@ MISTAKES = [
     ("assertions: [{metric: mean_forgetting, max: 1, severity: off}]", "", "every assertion is off"),
     ("assertions: [{metric: mean_forgetting, max: 1}, {metric: mean_forgetting, max: 2}]", "", "`name`"),
     ("assertions: []", "/assertions", "at least 1"),
+    ('assertions: [{metric: mean_forgetting, max: 1, name: "a\\nb"}]', "/assertions/0/name", "one line"),
     (f"level: 95\n{ONE}", "/level", "less than or equal"),
     (f"version: 2\n{ONE}", "/version", "1"),
 ]
