@@ -45,8 +45,9 @@ def judge(policy: Policy, subject: Subject) -> Verdict:
     weighed, n_draws = weigh(askable, subject, distrust, spending, subject.seed(policy.sha256))
     results = dict(zip(map(id, askable), _results(weighed, a, looks_left), strict=True))
     by_check = {id(one.check): one for one in weighed}
+    spending_of = dict(zip(map(id, askable), spending, strict=True))
     verdicts = tuple(
-        _told(by_check[id(check)], results[id(check)], subject, a, looks_left)
+        _told(by_check[id(check)], results[id(check)], subject, spending_of[id(check)], looks_left)
         if check.question is not None
         else _cannot_be_asked(check)
         for check in checks
@@ -137,8 +138,8 @@ def _whole(assertions: Sequence[AssertionVerdict]) -> Result:
     return Result.WARN if everything - {Result.PASS} else Result.PASS
 
 
-def _told(weighed: Weighed, result: Result, subject: Subject, a: float, looks_left: bool) -> AssertionVerdict:
-    check, evidence = weighed.check, weighed.evidence
+def _told(weighed: Weighed, result: Result, subject: Subject, spending: Spending, looks_left: bool) -> AssertionVerdict:
+    check, evidence, a = weighed.check, weighed.evidence, spending.a
     question = check.question
     assert question is not None
     low, high = (None, None) if evidence is None else _finite(*evidence.interval(a))
@@ -165,7 +166,7 @@ def _told(weighed: Weighed, result: Result, subject: Subject, a: float, looks_le
         over_at=over_at,
         under_at=under_at,
         at_risk=() if result == Result.PASS else _at_risk(check, question.positions, subject),
-        settled_by=settle(weighed, subject, a) if result == Result.INCONCLUSIVE else None,
+        settled_by=settle(weighed, subject, spending) if result == Result.INCONCLUSIVE else None,
     )
 
 

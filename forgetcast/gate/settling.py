@@ -29,22 +29,22 @@ from forgetcast.gate.evidence import Evidence
 from forgetcast.gate.metrics import Metric
 from forgetcast.gate.subject import Subject
 from forgetcast.gate.verdict import Basis, JudgedObject, Settling
-from forgetcast.gate.weighing import Weighed
+from forgetcast.gate.weighing import Spending, Weighed
 
 SHOWN_IDS = 100  # of the examples to measure
 STEPS = (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # numbers of further probes that are looked at
 ALL = "every example that it reads must be measured: the value lies too near its limit for any forecast"
 
 
-def settle(weighed: Weighed, subject: Subject, a: float) -> Settling:
-    """What would settle this inconclusive check at error probability a on either side."""
+def settle(weighed: Weighed, subject: Subject, spending: Spending) -> Settling:
+    """What would settle this inconclusive check: at a if it seems to pass, at the first of Holm's steps if to fail."""
     question = weighed.check.question
     assert question is not None
     unmeasured = question.positions[~subject.row.measured[question.positions]]
     if not unmeasured.size:
         return Settling(None, (), False, "every example was measured, and measuring more of this run settles nothing")
     if weighed.check.metric == Metric.PROTECTED and weighed.basis == Basis.FORECAST:
-        return _protected(weighed, subject, unmeasured, a)
+        return _protected(weighed, subject, unmeasured, spending.a)
     if weighed.evidence is None and subject.object == JudgedObject.RECIPE:
         return Settling(None, (), False, weighed.reason)
     if weighed.evidence is None:
@@ -53,7 +53,8 @@ def settle(weighed: Weighed, subject: Subject, a: float) -> Settling:
         )
     if subject.fitted is None:
         return Settling(int(unmeasured.size), _ids(subject, unmeasured), False, ALL)
-    needed = _needed(weighed.evidence, weighed.check.limit, a)
+    limit = weighed.check.limit
+    needed = _needed(weighed.evidence, limit, spending.a if weighed.evidence.value <= limit else spending.smallest)
     if weighed.basis == Basis.RANDOM_PROBES:
         return _by_random_probes(subject, unmeasured, needed)
     return _by_forecast(weighed, subject, subject.fitted, unmeasured, needed)

@@ -77,12 +77,24 @@ def _without_draws(check: Check, subject: Subject, distrust: str) -> Weighed | N
     elif all(row.measured[question.positions].all() for row in rows):
         value, *base = (value_of(question, row.mean[question.positions]) for row in rows)
         return Weighed(check, Certain(value - sum(base)), Basis.MEASURED)
+    highest = _highest_measured(check, subject)
+    if highest is not None and not is_recipe and highest > check.limit:
+        return Weighed(check, Certain(highest), Basis.MEASURED, "an example that was measured lies over it")
     if check.against == THRESHOLD and not _comparable(rows[-1], question):
         unlike = "the baseline is not like the known tasks, or has too few probes to say; measure it in full"
         return Weighed(check, None, Basis.NOTHING, unlike)
     if not distrust or (is_recipe and subject.finished):
         return None
     return _by_probes(check, subject, distrust)
+
+
+def _highest_measured(check: Check, subject: Subject) -> float | None:
+    """Of a protected set that is limited by itself: whatever the other examples are, the largest is no smaller."""
+    question, row = check.question, subject.row
+    if question is None or check.metric != Metric.PROTECTED or check.against == THRESHOLD:
+        return None
+    measured = question.positions[row.measured[question.positions]]
+    return float(row.mean[measured].max()) if measured.size else None
 
 
 def _comparable(baseline: RowForecast, question: Question) -> bool:

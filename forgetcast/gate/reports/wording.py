@@ -154,7 +154,8 @@ def next_steps(report: GateReport) -> list[str]:
 def ids_to_measure(report: GateReport) -> list[str]:
     """Examples whose measuring would settle what is open, each once, in order."""
     found: dict[str, None] = {}
-    for one in report.assertions:
+    open_ones = [one for one in report.assertions if one.settled_by is not None]
+    for one in [one for one in open_ones if one.severity == "error"] or open_ones:
         if one.settled_by is not None:
             found |= dict.fromkeys(one.settled_by.example_ids)
     return list(found)
@@ -173,7 +174,9 @@ def _next_of_failed(report: GateReport) -> Iterator[str]:
 
 def _next_of_open(report: GateReport) -> Iterator[str]:
     assert report.verdict is not None
-    settlings = [one.settled_by for one in report.assertions if one.settled_by is not None]
+    open_ones = [one for one in report.assertions if one.settled_by is not None]
+    ending = [one for one in open_ones if one.severity == "error"]
+    settlings = [one.settled_by for one in ending or open_ones if one.settled_by is not None]
     counts = [one.n_more for one in settlings if one.n_more is not None]
     if report.verdict.object == JudgedObject.RECIPE and settlings:
         yield (
