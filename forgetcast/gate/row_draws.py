@@ -8,8 +8,8 @@ Notation
 
 The mean of a row or a domain errs by more than its cells' factors and noise say, for cells share what no factor has;
 how much more was learned from left-out rows. So all cells of a question are moved together until their mean has the
-calibrated error of such a mean, at the rank that G has in this draw: a metric of the whole, of a domain and of single
-cells is then right each in its own margin. The largest cell of a protected set is taken without that move.
+calibrated error of such a mean, at the rank that G has in this draw. Before that each domain's cells are moved so, for
+a quantile or a count of a row errs with its domains. The largest cell of a protected set is taken without any move.
 """
 
 from __future__ import annotations
@@ -40,18 +40,29 @@ class RowDraws:
     ----------
     row : the forecast
     questions : what is asked of every drawn row
+    domains : (positions,) of every domain, whose cells share errors that no factor has; none where they are not known
     seed : whole number, not negative; the same one gives the same rows, the first 1,000 of 2,000 being the 1,000
     """
 
-    def __init__(self, row: RowForecast, questions: Sequence[Question], seed: int) -> None:
+    def __init__(
+        self, row: RowForecast, questions: Sequence[Question], seed: int, domains: Sequence[Indices] = ()
+    ) -> None:
         wanted = np.zeros(row.mean.size, dtype=np.bool_)
         for question in questions:
             wanted[question.positions] |= question.metric != Metric.MEAN
-        cells = np.flatnonzero(wanted & ~row.measured)
+        wanted &= ~row.measured
+        parts = [part[wanted[part]] for part in domains]
+        for part in parts:
+            wanted[part] = False
+        cells = np.concatenate([np.zeros(0, dtype=np.intp), *parts, np.flatnonzero(wanted)])
         self._row, self._n_cells = row, int(cells.size)
         self._shared = Draws(2 * seed)
         self._cell_errors = CellErrors(row, cells, Draws(2 * seed + 1))
-        self._asked = [_Asked.of(row, cells, question) for question in questions]
+        place = np.zeros(row.mean.size, dtype=np.intp)
+        place[cells] = np.arange(cells.size)
+        self._asked = [_Asked.of(row, cells, place, question) for question in questions]
+        groups = [Question(Metric.MEAN, part) for part in parts if part.size]
+        self._domains = [_Asked.of(row, cells, place, group) for group in groups]
 
     def more(self, wanted: Sequence[bool]) -> Floats:
         """What the questions that are still wanted make of the next round of drawn rows. (questions, ROUND)
@@ -72,8 +83,12 @@ class RowDraws:
             rows = slice(first, min(first + size, ROUND))
             some = shared.of(rows)
             drawn = self._cell_errors.draw(some.z, some.tau)
+            apart = drawn.errors.copy() if any(one.question.metric == Metric.PROTECTED for _, one in of_cells) else None
+            for domain in self._domains:
+                domain.move(some, drawn, self._cell_errors.sd)
             for place, one in of_cells:
-                answers[place, rows] = one.of_cells(some, drawn, self._cell_errors.sd)
+                errors = apart if apart is not None and one.question.metric == Metric.PROTECTED else drawn.errors
+                answers[place, rows] = one.of_cells(some, drawn.normal, errors, self._cell_errors.sd)
         return answers
 
     def _draw_shared(self) -> _Shared:
@@ -128,17 +143,23 @@ class _Asked:
     noise_sd: float
 
     @classmethod
-    def of(cls, row: RowForecast, cells: Indices, question: Question) -> _Asked:
+    def of(cls, row: RowForecast, cells: Indices, place: Indices, question: Question) -> _Asked:
+        """`place` says where a cell stands among the C."""
         posterior, size = row.posterior, row.mean.size
         known = row.measured[question.positions]
         unmeasured = question.positions[~known]
+        inside: Indices | slice = place[unmeasured]
+        if unmeasured.size == cells.size:
+            unmeasured, inside = cells, slice(None)
+        elif unmeasured.size and np.array_equal(cells[inside[0] : inside[0] + unmeasured.size], unmeasured):
+            inside = slice(int(inside[0]), int(inside[0]) + int(unmeasured.size))
         whole = question.size == size
         errors = average_errors(
             posterior, Groups.whole(size) if whole else Groups.of([question.positions]), row.level_variance
         )
         return cls(
             question=question,
-            inside=slice(None) if np.array_equal(unmeasured, cells) else np.searchsorted(cells, unmeasured),
+            inside=inside,
             n_unmeasured=int(unmeasured.size),
             forecast=row.mean[unmeasured].astype(np.float32),
             measured=row.mean[question.positions[known]],
@@ -157,17 +178,26 @@ class _Asked:
         gaussian = shared.z @ self.loadings + self.noise_sd * noise
         return np.asarray(self.filled_mean + self._mean_error(gaussian, shared))
 
-    def of_cells(self, shared: _Shared, drawn: DrawnCells, sd: NDArray[np.float32]) -> Floats:
-        """A metric of the cells of every drawn row. (n,)"""
+    def move(self, shared: _Shared, drawn: DrawnCells, sd: NDArray[np.float32]) -> None:
+        """Move the errors of a domain's cells until their mean has its calibrated error; none of them is measured."""
+        gaussian = np.asarray(drawn.normal[:, self.inside] @ sd[self.inside], np.float64)
+        errors = drawn.errors[:, self.inside]
+        wanted = self._mean_error(gaussian, shared) - errors.mean(axis=1, dtype=np.float64)
+        drawn.errors[:, self.inside] = errors + wanted.astype(np.float32)[:, None]
+
+    def of_cells(
+        self, shared: _Shared, normals: NDArray[np.float32], errors: NDArray[np.float32], sd: NDArray[np.float32]
+    ) -> Floats:
+        """A metric of the cells of every drawn row, g and their errors being (n, C). (n,)"""
         question, n = self.question, shared.tau.size
-        values = self.forecast + (drawn.errors if isinstance(self.inside, slice) else drawn.errors[:, self.inside])
+        values = self.forecast + errors[:, self.inside]
         if question.metric == Metric.PROTECTED:
             largest = [np.full(n, self.measured.max())] if self.measured.size else []
             return np.asarray(np.max([*largest, *([values.max(axis=1)] if self.n_unmeasured else [])], axis=0))
         move = np.zeros(n)
         if self.n_unmeasured:
-            normal = drawn.normal if isinstance(self.inside, slice) else drawn.normal[:, self.inside]
-            wanted = self.filled_mean + self._mean_error(np.asarray(normal @ sd[self.inside], np.float64), shared)
+            gaussian = np.asarray(normals[:, self.inside] @ sd[self.inside], np.float64)
+            wanted = self.filled_mean + self._mean_error(gaussian, shared)
             of_measured = float(self.measured.sum())
             drawn_sum = values.sum(axis=1, dtype=np.float64)
             move = (wanted * question.size - of_measured - drawn_sum) / self.n_unmeasured

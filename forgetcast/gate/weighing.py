@@ -12,7 +12,7 @@ import numpy as np
 
 from forgetcast.completion.draws import Draws
 from forgetcast.completion.row_forecast import RowForecast
-from forgetcast.completion.types import Floats
+from forgetcast.completion.types import Floats, Indices
 from forgetcast.completion.uncertainty.probe_mean import Interval
 from forgetcast.gate.checks import THRESHOLD, Check
 from forgetcast.gate.evidence import ByProbes, Certain, Drawn, Evidence
@@ -22,6 +22,10 @@ from forgetcast.gate.subject import FEWEST_PAIRS, RunVariance, Subject
 from forgetcast.gate.verdict import Basis, JudgedObject
 
 MOST_DRAWS = 16_000
+# Of a quantile or a count around its median, beside what the drawn rows say: how the tails of rows differ from each other
+# is not in the pooled distribution of errors. Families of the bundled matrix left out, S = 30, 28 tasks by 4 draws, limit
+# at the truth, 5% nominal: without it 17% of verdicts on the 95% quantile are wrong and 9% of those on a share.
+TAIL_WIDENING = 1.6
 COUNTS = (Metric.SHARE_ABOVE, Metric.COUNT_ABOVE)
 
 
@@ -155,9 +159,10 @@ def _drawn(
     if not checks:
         return [], 0
     questions = [check.question for check in checks if check.question is not None]
-    streams = [RowDraws(subject.row, questions, seed)]
+    domains = list(subject.domains.values())
+    streams = [RowDraws(subject.row, questions, seed, domains)]
     if subject.baseline is not None and any(check.against == THRESHOLD for check in checks):
-        streams.append(_of_baseline(subject.baseline.row, questions, seed + 1))
+        streams.append(_of_baseline(subject.baseline.row, questions, seed + 1, domains))
     runs = _Runs(subject.runs, seed + 2) if subject.object == JudgedObject.RECIPE else None
     values: list[list[Floats]] = [[] for _ in checks]
     wanted, n_rounds = [True] * len(checks), 0
@@ -171,14 +176,28 @@ def _drawn(
         n_rounds = max(1, 2 * n_rounds)
         for place, check in enumerate(checks):
             if wanted[place]:
-                so_far = Drawn(np.concatenate(values[place]))
+                so_far = Drawn(_widened(check, np.concatenate(values[place])))
                 wanted[place] = not so_far.is_steady(check.limit, spending[place].a, spending[place].smallest)
-    return [Drawn(np.concatenate(found)) for found in values], n_rounds * ROUND
+    found = [Drawn(_widened(check, np.concatenate(of))) for check, of in zip(checks, values, strict=True)]
+    return found, n_rounds * ROUND
 
 
-def _of_baseline(row: RowForecast, questions: Sequence[Question], seed: int) -> RowDraws:
+def _widened(check: Check, draws: Floats) -> Floats:
+    """Draws of a quantile or a count, further from their median; within what such a number can be."""
+    if check.metric not in (Metric.QUANTILE, *COUNTS):
+        return draws
+    middle = float(np.median(draws))
+    wider = middle + TAIL_WIDENING * (draws - middle)
+    if check.metric == Metric.QUANTILE or check.against == THRESHOLD:
+        return wider
+    assert check.question is not None
+    most = 1.0 if check.metric == Metric.SHARE_ABOVE else float(check.question.size)
+    return np.clip(wider, 0.0, most)
+
+
+def _of_baseline(row: RowForecast, questions: Sequence[Question], seed: int, domains: Sequence[Indices]) -> RowDraws:
     """Errors of two rows are independent but for what their forecasts share, which is known alike in both."""
-    return RowDraws(row, questions, seed)
+    return RowDraws(row, questions, seed, domains)
 
 
 class _Runs:
