@@ -148,11 +148,12 @@ class _Asked:
         posterior, size = row.posterior, row.mean.size
         known = row.measured[question.positions]
         unmeasured = question.positions[~known]
-        inside: Indices | slice = place[unmeasured]
+        at = place[unmeasured]
+        inside: Indices | slice = at
         if unmeasured.size == cells.size:
             unmeasured, inside = cells, slice(None)
-        elif unmeasured.size and np.array_equal(cells[inside[0] : inside[0] + unmeasured.size], unmeasured):
-            inside = slice(int(inside[0]), int(inside[0]) + int(unmeasured.size))
+        elif unmeasured.size and np.array_equal(cells[at[0] : at[0] + unmeasured.size], unmeasured):
+            inside = slice(int(at[0]), int(at[0]) + int(unmeasured.size))
         whole = question.size == size
         errors = average_errors(
             posterior, Groups.whole(size) if whole else Groups.of([question.positions]), row.level_variance

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-POLICY = {
+from typing import Any
+
+POLICY: dict[str, Any] = {
     "version": 1,
     "level": 0.95,
     "max_looks": 5,
@@ -10,7 +12,7 @@ POLICY = {
     "baseline": None,
     "assertions": [{"metric": "mean_forgetting", "severity": "error", "max": 0.05}],
 }
-VERDICT = {
+VERDICT: dict[str, Any] = {
     "verdict": "fail",
     "object": "candidate",
     "level": 0.95,
