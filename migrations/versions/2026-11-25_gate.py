@@ -41,9 +41,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_release_task_id"), "release", ["task_id"])
     op.create_index(op.f("ix_release_matrix_id_id"), "release", ["matrix_id", "id"])
+    op.create_index(op.f("ix_release_gate_id"), "release", ["gate_id"])
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_release_gate_id"), table_name="release")
     op.drop_index(op.f("ix_release_matrix_id_id"), table_name="release")
     op.drop_index(op.f("ix_release_task_id"), table_name="release")
     op.drop_table("release")

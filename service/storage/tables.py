@@ -220,7 +220,7 @@ class Release(Table):
     task_id: Mapped[str] = mapped_column(sa.ForeignKey("task.id"), index=True)
     matrix_id: Mapped[str] = mapped_column(sa.ForeignKey("matrix.id"))
     weights_sha256: Mapped[str] = mapped_column(sa.String(64))
-    gate_id: Mapped[str | None] = mapped_column(sa.ForeignKey("gate.id"))
+    gate_id: Mapped[str | None] = mapped_column(sa.ForeignKey("gate.id"), index=True)
     created_at: Mapped[float] = mapped_column(default=now())
     __table_args__ = (sa.Index(None, "matrix_id", "id"),)
 
