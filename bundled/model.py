@@ -82,9 +82,10 @@ def _convert(gguf: Path, folder: Path) -> None:
 def register_model(file: Path, folder: Path) -> None:
     """Name the converted model in models.toml, beside whatever the user has there."""
     models = Models.read(file)
-    registered = models.entries.get(MODEL_ID)
-    if not isinstance(registered, BaseModelFiles) or not registered.folder.is_dir():
-        revision = registered.revision if isinstance(registered, BaseModelFiles) else ""
+    entry = models.entries.get(MODEL_ID)
+    registered = entry if isinstance(entry, BaseModelFiles) else None
+    if registered is None or not registered.folder.is_dir():
+        revision = "" if registered is None else registered.revision
         write_models(file, {**models.entries, MODEL_ID: BaseModelFiles(folder, revision)})
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import psycopg
 import sqlalchemy as sa
@@ -33,6 +33,7 @@ NAME_A_FILE = (
     "name a file that can be made or is a database (FORGETCAST_DATABASE_URL, or FORGETCAST_HOME for its folder)"
 )
 FORMS = "write postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////FOLDER/FILE.db"
+Row = TypeVar("Row", bound=object)
 
 
 class Database:
@@ -107,6 +108,14 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def insert(session: Session, row: Row) -> Row:
+    """Add a row, and read what the database fills in by itself: its clock, defaults."""
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    return row
 
 
 def after_commit(session: Session, act: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from forgetcast.errors import GateNotFound
+from service.storage.database import insert
 from service.storage.ids import new_id
 from service.storage.tables import Gate, Release
 
@@ -31,10 +32,7 @@ def add_gate(
         finished=finished,
         document=document,
     )
-    session.add(found)
-    session.flush()
-    session.refresh(found)
-    return found
+    return insert(session, found)
 
 
 def find_gate(session: Session, gate_id: str) -> Gate | None:
@@ -65,10 +63,7 @@ def add_release(session: Session, task_id: str, matrix_id: str, weights_sha256: 
         weights_sha256=weights_sha256,
         gate_id=gate_id,
     )
-    session.add(found)
-    session.flush()
-    session.refresh(found)
-    return found
+    return insert(session, found)
 
 
 def newest_release(session: Session, matrix_id: str, *, other_than: str) -> Release | None:

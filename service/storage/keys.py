@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from forgetcast.errors import ApiKeyNotFound
-from service.storage.database import now
+from service.storage.database import insert, now
 from service.storage.locks import locked
 from service.storage.tables import ApiKey
 
@@ -19,10 +19,7 @@ def insert_key(
     """A new key; `expires_in` seconds on the database's clock, None for never."""
     expires_at = None if expires_in is None else now() + expires_in
     key = ApiKey(id=key_id, name=name, secret_sha256=secret_sha256, scopes=scopes, expires_at=expires_at)
-    session.add(key)
-    session.flush()
-    session.refresh(key)
-    return key
+    return insert(session, key)
 
 
 def find_live_key(session: Session, key_id: str) -> ApiKey | None:

@@ -26,6 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from forgetcast.errors import ModelNotFound, ModelUnreachable, ModelUnreadable
+from workers.job_directory import sha256_of_file
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +120,7 @@ def _damaged(folder: Path, name: str) -> list[str]:
 def _is_named_after_itself(blob: Path, size: int, _changed: int) -> bool:
     """The hub's own name of a file is a digest of it: sha256 of a large one, git's sha1 of a small one."""
     if SHA256.fullmatch(blob.name):
-        with blob.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == blob.name
+        return sha256_of_file(blob) == blob.name
     if SHA1.fullmatch(blob.name):
         digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
         with blob.open("rb") as file:
