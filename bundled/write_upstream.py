@@ -33,7 +33,7 @@ def main() -> None:
     folder = ensure_model()
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    prompts = _chosen_prompts()
+    prompts = chosen_prompts()
     with (HERE / "upstream.jsonl").open("w", encoding="utf-8") as out:
         for start in range(0, len(prompts), BATCH):
             batch = prompts[start : start + BATCH]
@@ -44,7 +44,8 @@ def main() -> None:
             print(f"{start + len(batch)} of {len(prompts)}", file=sys.stderr)
 
 
-def _chosen_prompts() -> list[dict[str, object]]:
+def chosen_prompts() -> list[dict[str, object]]:
+    """The first prompts of each domain, in their order."""
     chosen: dict[object, list[dict[str, object]]] = {}
     for line in (HERE / "prompts.jsonl").read_text(encoding="utf-8").splitlines():
         prompt = json.loads(line)

@@ -6,6 +6,7 @@ upstream.jsonl    the upstream examples to measure, in order, each with its id  
 before.npy        (n,) float32, NaN where the base value is not known yet, infinite where nothing can be scored   "
 trainer/checkpoint-25/                                        written by the child, sealed last (sealed.py)
 blocks/after-00003.npy, blocks/before-00003.npy               "      each in one rename
+blocks/after_exact-00003.npy, …   int8: 1 where greedy decoding writes the scored tokens, 0 where not, -1 unknown     "
 blocks/after-00003.json                                       "      its sha256, and the weights it was measured with
 result.json       block names with sha256, timings, versions  "      only when everything above is complete
 error.json        {code, detail} of a failed attempt          "
@@ -29,7 +30,10 @@ from forgetcast.marks import NOTHING_TO_SCORE
 
 BLOCK_SIZE = 256  # examples a block: about half a minute of measuring on 2 cores, the most that a crash can cost
 
+NOT_KNOWN = -1  # whether greedy decoding writes an example, where nobody has looked
+
 Values = NDArray[np.float32]
+Flags = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,12 @@ class JobOrder:
 @dataclass(frozen=True)
 class JobResult:
     """What a finished attempt reports: log-perplexity before and after, one value an upstream line, both infinite
-    where an example has nothing to score."""
+    where an example has nothing to score; and whether greedy decoding writes it: 1, 0, or NOT_KNOWN."""
 
     before: Values
     after: Values
+    before_exact: Flags
+    after_exact: Flags
     report: dict[str, Any]
 
 
@@ -82,9 +88,14 @@ def digest_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def write_block(folder: Path, name: str, values: Values, weights: str = "") -> None:
+def exact(kind: str) -> str:
+    """The kind of the blocks that say whether greedy decoding writes what the blocks of `kind` have measured."""
+    return f"{kind}_exact"
+
+
+def write_block(folder: Path, kind: str, number: int, values: Values | Flags, weights: str = "") -> None:
     """Put one block in place, whole or not at all; `weights` names the model that it was measured with."""
-    target = folder / "blocks" / f"{name}.npy"
+    target = _block(folder, kind, number)
     target.parent.mkdir(exist_ok=True)
     scratch = target.with_suffix(".tmp")
     with scratch.open("wb") as file:
@@ -96,19 +107,23 @@ def write_block(folder: Path, name: str, values: Values, weights: str = "") -> N
     write_file(target.with_suffix(".json"), json.dumps(note).encode())
 
 
-def read_block(folder: Path, name: str, weights: str) -> Values | None:
+def read_block(folder: Path, kind: str, number: int, weights: str) -> NDArray[Any] | None:
     """A block of an earlier attempt; None when it is absent, damaged, or was measured with other weights."""
-    target = folder / "blocks" / f"{name}.npy"
+    target = _block(folder, kind, number)
     try:
         if json.loads(target.with_suffix(".json").read_bytes()) != {
             "sha256": sha256_of_file(target),
             "weights": weights,
         }:
             return None
-        values: Values = np.load(target, allow_pickle=False)
+        values: NDArray[Any] = np.load(target, allow_pickle=False)
     except (OSError, ValueError):
         return None
     return values
+
+
+def _block(folder: Path, kind: str, number: int) -> Path:
+    return folder / "blocks" / f"{kind}-{number:05d}.npy"
 
 
 def write_result(folder: Path, report: dict[str, Any]) -> None:
@@ -134,7 +149,10 @@ def read_result(folder: Path) -> JobResult:
         raise ValueError("the blocks hold values that are missing or not finite")
     if not np.array_equal(before == NOTHING_TO_SCORE, after == NOTHING_TO_SCORE):
         raise ValueError("an example was measured either before fine-tuning or after it, and not both times")
-    return JobResult(before, after, report)
+    before_exact, after_exact = (_read_blocks(folder, exact(kind)).astype(np.int8) for kind in ("before", "after"))
+    if not before_exact.shape == after_exact.shape == before.shape:
+        raise ValueError("the blocks do not say of every example whether greedy decoding writes it")
+    return JobResult(before, after, before_exact, after_exact, report)
 
 
 def _has_value(values: Values) -> NDArray[np.bool_]:

@@ -111,12 +111,13 @@ WRITE_FOR_EVER = """\
 import sys
 from pathlib import Path
 import numpy as np
-from workers.job_directory import write_block, write_result
+from workers.job_directory import exact, write_block, write_result
 folder, number = Path(sys.argv[1]), 0
 while True:
     number += 1
-    for name in ("before-00000", "after-00000"):
-        write_block(folder, name, np.full(50_000, number, np.float32))
+    for kind in ("before", "after"):
+        write_block(folder, exact(kind), 0, np.zeros(50_000, np.int8))
+        write_block(folder, kind, 0, np.full(50_000, number, np.float32))
     write_result(folder, {"number": number})
 """
 

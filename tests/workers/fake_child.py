@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.job_directory import JobOrder, write_block, write_file, write_result
+from workers.job_directory import JobOrder, exact, write_block, write_file, write_result
 
 BEFORE, AFTER = 1.0, 1.5
 
@@ -55,7 +55,7 @@ def behave(told: str, pid_file: Path, folder: Path) -> int:
     if behaviour == "base_only":
         say({"phase": "base", "step": 0, "total": 1, "loss": None, "eta_s": None})
         n_upstream = len((folder / "upstream.jsonl").read_text().splitlines())
-        write_block(folder, "before-00000", np.full(n_upstream, BEFORE, np.float32))
+        write_blocks(folder, "before", n_upstream, BEFORE)
         say({"phase": "fine_tune", "step": 0, "total": 1, "loss": None, "eta_s": None})
         time.sleep(600)
     if behaviour == "die":
@@ -99,12 +99,17 @@ def measure(folder: Path, *, keep: bool) -> None:
     n_upstream = len((folder / "upstream.jsonl").read_text().splitlines())
     print("a library says hello")
     say({"level": "warn", "message": "one line is left out"})
-    write_block(folder, "before-00000", np.full(n_upstream, BEFORE, np.float32))
-    write_block(folder, "after-00000", np.full(n_upstream, AFTER, np.float32))
+    write_blocks(folder, "before", n_upstream, BEFORE)
+    write_blocks(folder, "after", n_upstream, AFTER)
     say({"phase": "measure", "step": 2, "total": 2, "loss": None, "eta_s": 0.0})
     write_result(folder, {"seconds": {"measure": 0.1}, "device": "none"})
     if not keep:
         (folder / "blocks" / "after-00000.npy").write_bytes(b"half")
+
+
+def write_blocks(folder: Path, kind: str, n_upstream: int, value: float) -> None:
+    write_block(folder, exact(kind), 0, np.zeros(n_upstream, np.int8))
+    write_block(folder, kind, 0, np.full(n_upstream, value, np.float32))
 
 
 def say(event: dict[str, object]) -> None:

@@ -1,4 +1,5 @@
-"""Upstream examples -> blocks of log-perplexity, going on after those that an earlier attempt has left."""
+"""Upstream examples -> blocks of log-perplexity, and of what greedy decoding would write, going on after those that an
+earlier attempt has left."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from forgetcast.errors import BeyondBelief, NotFinite
 from forgetcast.marks import NOTHING_TO_SCORE
 from workers.attempt.examples import Upstream
 from workers.attempt.language_model import LanguageModel
-from workers.attempt.log_perplexity import log_perplexity
+from workers.attempt.log_perplexity import Scores, score
 from workers.attempt.tokens import Tokens
-from workers.job_directory import BLOCK_SIZE, Values, read_block, write_block
+from workers.job_directory import BLOCK_SIZE, NOT_KNOWN, Values, exact, read_block, write_block
 
 
 def measure_blocks(
@@ -29,7 +30,8 @@ def measure_blocks(
     on_progress: Callable[[int], None] = lambda n_done: None,
     after_block: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the blocks `kind`-00000, … of all upstream examples, measuring those that are NaN in `known`.
+    """Write the blocks `kind`-00000, … of all upstream examples, measuring those that are NaN in `known`; beside each a
+    block that says of what was measured whether greedy decoding writes it.
 
     Parameters
     ----------
@@ -44,18 +46,21 @@ def measure_blocks(
     """
     n_done = 0
     for number, block in enumerate(blocks(len(upstream))):
-        name, values = f"{kind}-{number:05d}", known[block].copy()
+        values = known[block].copy()
         missing = np.flatnonzero(np.isnan(values))
-        staged = read_block(folder, name, weights)
-        if staged is None or staged.shape != values.shape:
+        if not _is_staged(folder, kind, number, weights, len(values)):
             tokens = upstream.tokens[block]
             measurable = [place for place in missing.tolist() if tokens[place].n_scored]
-            values[missing] = NOTHING_TO_SCORE
-            values[measurable] = _measure(
+            scores = _measure(
                 model, [tokens[place] for place in measurable], tokens_per_batch, _counting_from(n_done, on_progress)
             )
+            values[missing] = NOTHING_TO_SCORE
+            values[measurable] = scores.log_perplexity
+            written = np.full(len(values), NOT_KNOWN, np.int8)
+            written[measurable] = scores.exact
             _check_believable(values[measurable], [upstream.ids[block.start + place] for place in measurable])
-            write_block(folder, name, values, weights)
+            write_block(folder, exact(kind), number, written, weights)
+            write_block(folder, kind, number, values, weights)
             after_block()
         n_done += len(missing)
         on_progress(n_done)
@@ -66,12 +71,17 @@ def blocks(n_lines: int) -> Iterator[slice]:
         yield slice(start, min(start + BLOCK_SIZE, n_lines))
 
 
+def _is_staged(folder: Path, kind: str, number: int, weights: str, n_examples: int) -> bool:
+    staged = (read_block(folder, each, number, weights) for each in (kind, exact(kind)))
+    return all(block is not None and block.shape == (n_examples,) for block in staged)
+
+
 def _measure(
     model: LanguageModel, examples: Sequence[Tokens], tokens_per_batch: int, on_progress: Callable[[int], None]
-) -> Values:
+) -> Scores:
     if not examples:
-        return np.zeros(0, np.float32)
-    return log_perplexity(model, examples, tokens_per_batch=tokens_per_batch, on_progress=on_progress)
+        return Scores(np.zeros(0, np.float32), np.zeros(0, np.bool_))
+    return score(model, examples, tokens_per_batch=tokens_per_batch, on_progress=on_progress)
 
 
 def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[int], None]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
 from tests.workers.language_models import CHARACTERS, UniformModel, tiny_llama
-from workers.attempt.log_perplexity import batches, log_perplexity, shared_prefix
+from workers.attempt.log_perplexity import batches, log_perplexity, score, shared_prefix
 from workers.attempt.tokens import Tokens
 from workers.attempt.transformers_model import TransformersModel
 
@@ -31,6 +31,16 @@ def reference(model: LlamaForCausalLM, tokens: Tokens) -> float:
 def random_tokens(seed: int, length: int, n_prompt: int) -> Tokens:
     ids = np.random.default_rng(seed).integers(1, len(CHARACTERS), length)
     return Tokens(tuple(ids.tolist()), tuple(place >= n_prompt for place in range(length)))
+
+
+def greedy(model: LlamaForCausalLM, prompt: tuple[int, ...], n_tokens: int) -> tuple[int, ...]:
+    """What the model itself generates."""
+    ids = torch.tensor([prompt])
+    with torch.inference_mode():
+        out: torch.Tensor = model.generate(  # type: ignore[misc]  # its stub names self twice
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=n_tokens, do_sample=False
+        )
+    return tuple(out[0, len(prompt) :].tolist())
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +96,25 @@ def test_a_shared_prompt_is_read_once_and_changes_nothing(llama: LlamaForCausalL
 
 def test_a_uniform_model_is_as_perplexed_as_its_vocabulary_is_large(examples: list[Tokens]) -> None:
     assert log_perplexity(UniformModel(97), examples) == pytest.approx([math.log(97)] * len(examples))
+
+
+def test_an_example_is_exact_when_greedy_decoding_writes_it(llama: LlamaForCausalLM) -> None:
+    prompts = [random_tokens(seed, length, length) for seed, length in enumerate([3, 12, 7, 20])]
+    written = [greedy(llama, prompt.ids, 9) for prompt in prompts]
+    wrong = [
+        (*ids[:place], ids[place] % 90 + 1, *ids[place + 1 :]) for ids, place in zip(written, (0, 4, 8, 5), strict=True)
+    ]
+    examples = [
+        Tokens(prompt.ids + ids, (False,) * len(prompt) + (True,) * len(ids))
+        for prompt, ids in zip(prompts * 2, written + wrong, strict=True)
+    ]
+    exact = score(TransformersModel(llama, dtype=torch.float32), examples, tokens_per_batch=64).exact
+    assert exact.tolist() == [True] * 4 + [False] * 4
+
+
+def test_of_equal_logits_the_first_token_is_the_choice() -> None:
+    first, later = Tokens((5, 0, 0), (False, True, True)), Tokens((5, 0, 1), (False, True, True))
+    assert score(UniformModel(97), [first, later]).exact.tolist() == [True, False]
 
 
 def test_measuring_leaves_the_model_in_training_mode(llama: LlamaForCausalLM, examples: list[Tokens]) -> None:

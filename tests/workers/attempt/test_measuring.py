@@ -9,13 +9,14 @@ from forgetcast.errors import BeyondBelief, NotFinite
 from tests.workers.language_models import UniformModel
 from workers.attempt import measuring
 from workers.attempt.examples import Upstream
+from workers.attempt.log_perplexity import Scores
 from workers.attempt.tokens import Tokens
 
 
 @pytest.mark.parametrize(("value", "error"), [(np.nan, NotFinite), (np.inf, NotFinite), (1.2e4, BeyondBelief)])
 def test_a_log_perplexity_that_is_none_is_refused_by_id(monkeypatch, tmp_path, value, error):
-    values = np.array([2.0, value], np.float32)
-    monkeypatch.setattr(measuring, "log_perplexity", lambda *_arguments, **_more: values)
+    scores = Scores(np.array([2.0, value], np.float32), np.zeros(2, np.bool_))
+    monkeypatch.setattr(measuring, "score", lambda *_arguments, **_more: scores)
     upstream = Upstream(("a", "b"), (Tokens((1, 2), (False, True)),) * 2, {})
     with pytest.raises(error, match=r"example 'b' is .*diverged"):
         measuring.measure_blocks(
