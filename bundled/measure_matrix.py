@@ -2,9 +2,10 @@
 
     python -m bundled.measure_matrix [--only TASK ...] [--children 2] [--check]
 
-Each run is one child of the project's own worker (workers.attempt.run): one fine-tuning, and one pass over the sets that
-lack its row. A row is written as soon as it is measured, and one that is there is not measured again, so the command
-goes on where it stopped. `--check` measures the tasks of `--only` again and says how far they are from what is kept.
+Each run is one child of the project's own worker (workers.attempt.run): one fine-tuning, and one pass over the sets
+that lack its row. A row is written as soon as it is measured, and one that is there is not measured again, so the
+command goes on where it stopped. `--check` measures the tasks of `--only` again and says how far they are from what is
+kept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from bundled.model import ensure_model
 from bundled.sets import ANSWERS, HERE, NOT_KNOWN, SETS, UpstreamSet
 from forgetcast.folders import cache_folder
+from forgetcast.schemas import Setting
 from service.models import folder_sha256
 from workers.job_directory import JobOrder, JobResult, read_result, sha256_of_file
 
@@ -167,7 +169,7 @@ def _order(run: Run, folder: Path, sets: Sequence[UpstreamSet], bench: Bench) ->
         model_folder=str(bench.model),
         model_revision=folder_sha256(bench.model),
         recipe=ANSWERS.matrix["recipe"],
-        setting=ANSWERS.matrix["setting"],
+        setting=Setting.model_validate(ANSWERS.matrix["setting"]).model_dump(mode="json"),
         seed=run.seed,
         dataset_sha256=sha256_of_file(folder / "dataset.jsonl"),
         weights_folder=str(folder / "weights"),
