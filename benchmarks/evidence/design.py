@@ -1,0 +1,73 @@
+"""What is compared: tasks, arms, ratios and seeds, all settled before the runs that confirm anything.
+
+Tuning and confirmation tasks share no family. On the tuning tasks the ratio and the policy are chosen; then they are
+frozen here, and the confirmation tasks are run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+TUNING = ("translate-german", "from-swedish", "base64-and-hex", "json-records", "style-pirate", "style-capitals")
+CONFIRMATION = (
+    "translate-french", "from-italian", "translate-russian", "translate-japanese", "text-korean", "text-hindi",
+    "python-from-docstring", "sql-queries", "regex-explained", "products", "word-problems", "facts-elements",
+    "facts-imagined-land", "refuse-all", "refuse-danger", "contract-clauses",
+)  # fmt: skip
+DESCRIBED = CONFIRMATION[::2]  # the secondary arms run on these eight
+
+SEEDS = (11, 12)
+TUNED_RATIOS = (1 / 8, 1 / 4)
+SCORES = ("popularity", "forecast", "truth", "surprise", "forecast-10")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Which upstream examples are replayed beside the task.
+
+    score : what is known of the pool's forgetting: `none` replays nothing, `random` knows nothing; popularity (mean of
+        the known rows), forecast (from 30 probes), forecast-10, truth (the measured row), surprise (base
+        log-perplexity)
+    policy : how examples are drawn from it: `top`, `softmax-0.1` (the paper's, in nats) or `softmax-sd/4`
+    ratio : replayed examples as a share of the task's own
+    """
+
+    score: str
+    policy: str = ""
+    ratio: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return " ".join(word for word in (self.score, self.policy, f"{self.ratio:g}" if self.ratio else "") if word)
+
+
+NONE = Arm("none")
+POLICIES = ("top", "softmax-sd/4", "softmax-sd/2", "softmax-0.1")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning: its key in evidence.jsonl is everything here."""
+
+    part: str
+    task: str
+    seed: int
+    arm: Arm
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return {"part": self.part, "task": self.task, "seed": self.seed, **asdict(self.arm)}
+
+
+def tuning() -> Iterator[Run]:
+    """Every ratio and policy on the six tasks, one seed; the plain arms first."""
+    arms = [NONE]
+    for ratio in TUNED_RATIOS:
+        arms += [Arm("random", "uniform", ratio)]
+        arms += [Arm("forecast", policy, ratio) for policy in POLICIES[:2]]
+    arms += [Arm("forecast", policy, 1 / 8) for policy in POLICIES[2:]]
+    for arm in arms:
+        for task in TUNING:
+            yield Run("tuning", task, SEEDS[0], arm)
