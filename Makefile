@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test zoo generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large clean
+.PHONY: help setup run test zoo generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large bench-workers clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,9 @@ bench-load: setup ## reads, uploads, cells, submissions, streams and overload at
 
 bench-large: setup ## a page of tasks, a claim and a deletion at a million tasks (minutes); DATABASE=… as above
 	@$(RUN) -m benchmarks.large_tables $(if $(DATABASE),--database $(call quoted,$(DATABASE)))
+
+bench-workers: setup ## measuring and fine-tuning beside bare passes over the same tokens (minutes)
+	@$(RUN) -m benchmarks.workers
 
 matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
 	@$(RUN) -m bundled.measure_matrix

@@ -81,7 +81,7 @@ def own_schema(postgres_url: str) -> Iterator[str]:
 
 
 def test_a_new_task_is_forecast_on_a_real_model(embedded: Outcome) -> None:
-    assert set(embedded.job.seconds or {}) == {"load", "base", "fine_tune", "measure"}
+    assert set(embedded.job.seconds or {}) == {"load", "examine", "base", "fine_tune", "keep", "measure"}
     measured = [cell for cell in embedded.forgotten.data if cell.measured]
     assert len(embedded.forgotten.data) == embedded.row.size
     assert len(measured) == N_PROBES

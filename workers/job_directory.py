@@ -50,6 +50,7 @@ class JobOrder:
     seed: int
     dataset_sha256: str
     weights_folder: str  # where the fine-tuned weights are kept, and found again
+    ways_folder: str = ""  # where it is kept how models are read; empty, and each attempt finds out
     split: int = 1  # batches are made so many times smaller, after the GPU was full; the recipe's updates stay the same
     checkpoint_seconds: float = 600.0
 

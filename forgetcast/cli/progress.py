@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 PHASES = {
     "load": "load the model",
+    "examine": "examine the model",
     "base": "measure before",
     "fine_tune": "fine-tune",
+    "keep": "keep the weights",
     "measure": "measure after",
 }
 
@@ -37,7 +39,7 @@ def _bar() -> Iterator[Callable[[Event], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
-        TextColumn("{task.description:<15}"),
+        TextColumn("{task.description:<17}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),

@@ -41,12 +41,12 @@ from workers.attempt.control import check_control, read_control
 from workers.attempt.conversations import check_template
 from workers.attempt.examples import read_dataset, read_upstream
 from workers.attempt.fine_tune import WoundDown, fine_tune
+from workers.attempt.kept_way import examined
 from workers.attempt.kept_weights import Tuned, keep, load_kept
 from workers.attempt.limits import check_recipe, limits_of
 from workers.attempt.measuring import measure_blocks
 from workers.attempt.model_folder import load_model
 from workers.attempt.sealed import Checkpoints, remove_unsealed
-from workers.attempt.self_check import check_trains, way_to_read
 from workers.attempt.tokens import Tokens
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
@@ -106,8 +106,10 @@ def run(folder: Path, reporter: Reporter) -> None:
             ((f"the upstream example {name!r}", tokens) for name, tokens in upstream.named), "the setting's max_tokens"
         )
         check_recipe(model, recipe)
-        way = way_to_read(model)
-        check_trains(model)
+        step(1)
+    with reporter.phase("examine", 1) as step:
+        of = (order.model_revision, _versions(), _device_name(device))
+        way = examined(model, Path(order.ways_folder) if order.ways_folder else None, of)
         step(1)
     if way.reading.alone or not way.reading.shares_prefix:
         reporter.warn(f"{type(model).__name__} is read by {way.reading.said}: its own values ask for it")
@@ -142,7 +144,7 @@ def run(folder: Path, reporter: Reporter) -> None:
             "seconds": reporter.seconds,
             "losses": tuned.losses,
             "seed": order.seed,
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "device": _device_name(device),
             "versions": _versions(),
         },
     )
@@ -184,7 +186,9 @@ def _fine_tuned(
         )
     if check is not None:
         check()
-    tuned = keep(trained, kept, made_for)
+    with reporter.phase("keep", 1) as step:
+        tuned = keep(trained, kept, made_for)
+        step(1)
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
     return tuned
 
@@ -192,6 +196,10 @@ def _fine_tuned(
 def _versions() -> dict[str, str]:
     """Of what decides how the same bytes are read and learned from."""
     return {name: version(name) for name in ("torch", "transformers", "peft")} | {"layouts": str(layouts.VERSION)}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
 
 
 def _leave_when_asked() -> threading.Event:

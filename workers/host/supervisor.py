@@ -237,6 +237,7 @@ class Supervisor:
             seed=material.seed,
             dataset_sha256=material.dataset_sha256,
             weights_folder="",
+            ways_folder=str(self._weights_folder.with_name("ways")),
             split=2 ** claimed.past.count("gpu_oom"),
             checkpoint_seconds=self._timing.checkpoint.total_seconds(),
         )
