@@ -11,8 +11,7 @@ import numpy as np
 
 from forgetcast.errors import NotReproducible, UnsupportedModel
 from forgetcast.layouts.places import Unusable
-from workers.attempt.language_model import LanguageModel
-from workers.attempt.log_perplexity import log_perplexity
+from workers.attempt.scorer import Packed, Scorer
 from workers.attempt.tokens import Tokenizer, Tokens, encode
 from workers.job_directory import Values
 
@@ -45,9 +44,9 @@ def read_control(path: Path, tokenizer: Tokenizer, setting: dict[str, Any]) -> C
     )
 
 
-def check_control(control: Control, model: LanguageModel, tokens_per_batch: int) -> None:
+def check_control(control: Control, scorer: Scorer) -> None:
     """Raises NotReproducible when a cell differs from what it was: cells of two models are no row."""
-    after = log_perplexity(model, control.examples, tokens_per_batch=tokens_per_batch)
+    after = scorer.score(Packed.of(control.examples), lambda _n_done: None).log_perplexity
     differences = np.abs(after - control.before - control.forgetting)
     if not differences.max() <= SAME:
         raise NotReproducible(

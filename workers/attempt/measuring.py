@@ -12,8 +12,8 @@ from forgetcast.completion.arguments import LARGEST_FORGETTING
 from forgetcast.errors import BeyondBelief, NotFinite
 from forgetcast.marks import NOTHING_TO_SCORE
 from workers.attempt.examples import Upstream
-from workers.attempt.language_model import LanguageModel
-from workers.attempt.log_perplexity import Scores, score
+from workers.attempt.log_perplexity import Scores
+from workers.attempt.scorer import Packed, Scorer
 from workers.attempt.tokens import Tokens
 from workers.job_directory import BLOCK_SIZE, NOT_KNOWN, Values, exact, read_block, write_block
 
@@ -21,12 +21,11 @@ from workers.job_directory import BLOCK_SIZE, NOT_KNOWN, Values, exact, read_blo
 def measure_blocks(
     folder: Path,
     kind: str,
-    model: LanguageModel,
+    scorer: Scorer,
     upstream: Upstream,
     known: Values,
     *,
     weights: str,
-    tokens_per_batch: int,
     on_progress: Callable[[int], None] = lambda n_done: None,
     after_block: Callable[[], None] = lambda: None,
 ) -> None:
@@ -51,9 +50,7 @@ def measure_blocks(
         if not _is_staged(folder, kind, number, weights, len(values)):
             tokens = upstream.tokens[block]
             measurable = [place for place in missing.tolist() if tokens[place].n_scored]
-            scores = _measure(
-                model, [tokens[place] for place in measurable], tokens_per_batch, _counting_from(n_done, on_progress)
-            )
+            scores = _measure(scorer, [tokens[place] for place in measurable], _counting_from(n_done, on_progress))
             values[missing] = NOTHING_TO_SCORE
             values[measurable] = scores.log_perplexity
             written = np.full(len(values), NOT_KNOWN, np.int8)
@@ -76,12 +73,10 @@ def _is_staged(folder: Path, kind: str, number: int, weights: str, n_examples: i
     return all(block is not None and block.shape == (n_examples,) for block in staged)
 
 
-def _measure(
-    model: LanguageModel, examples: Sequence[Tokens], tokens_per_batch: int, on_progress: Callable[[int], None]
-) -> Scores:
+def _measure(scorer: Scorer, examples: Sequence[Tokens], on_progress: Callable[[int], None]) -> Scores:
     if not examples:
         return Scores(np.zeros(0, np.float32), np.zeros(0, np.bool_))
-    return score(model, examples, tokens_per_batch=tokens_per_batch, on_progress=on_progress)
+    return scorer.score(Packed.of(examples), on_progress)
 
 
 def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[int], None]:

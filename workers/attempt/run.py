@@ -46,14 +46,15 @@ from workers.attempt.kept_weights import Tuned, keep, load_kept
 from workers.attempt.limits import check_recipe, limits_of
 from workers.attempt.measuring import measure_blocks
 from workers.attempt.model_folder import load_model
+from workers.attempt.scorer import TransformersScorer
 from workers.attempt.sealed import Checkpoints, remove_unsealed
+from workers.attempt.token_budget import tokens_per_batch
 from workers.attempt.tokens import Tokens
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
 
 DISK_FULL, LEFT_EARLY = 74, 75  # exit statuses; EX_IOERR and EX_TEMPFAIL of sysexits.h
 ALMOST_NOTHING = 1 << 16  # bytes free on a disk that is full
-TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
 
 
 class Reporter:
@@ -118,14 +119,14 @@ def run(folder: Path, reporter: Reporter) -> None:
             reporter.warn(told)
     leaving = _leave_when_asked()
 
-    measured = way.model(model, getattr(torch, setting["dtype"]))
-    tokens_per_batch = TOKENS_PER_BATCH[device.type] // order.split
+    scorer = TransformersScorer(
+        way.model(model, getattr(torch, setting["dtype"])), tokens_per_batch(model, device) // order.split
+    )
     measure = partial(
         measure_blocks,
         folder,
-        model=measured,
+        scorer=scorer,
         upstream=upstream,
-        tokens_per_batch=tokens_per_batch,
         after_block=partial(_leave, leaving),
     )
     before = np.load(folder / "before.npy", allow_pickle=False)
@@ -134,7 +135,7 @@ def run(folder: Path, reporter: Reporter) -> None:
         measure("before", known=before, weights=order.model_revision, on_progress=step)
     if len(upstream.why_not) == len(upstream):
         raise NothingToScore(upstream.left_out())
-    check = None if control is None else partial(check_control, control, measured, tokens_per_batch)
+    check = None if control is None else partial(check_control, control, scorer)
     tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving, check)
     with reporter.phase("measure", len(upstream)) as step:
         measure("after", known=np.full_like(before, np.nan), weights=tuned.weights_sha256, on_progress=step)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from workers.attempt.float32_product import float32_product, takes
 from workers.attempt.language_model import Reading
 from workers.attempt.rotary import forget_lengths, rotary_limit
 from workers.attempt.text_part import decoder_of
@@ -31,7 +32,7 @@ class TransformersModel:
         """
         self._model = model
         self._decoder = decoder_of(model)
-        self._head = model.get_output_embeddings()
+        self._head: Any = model.get_output_embeddings()
         self._own_head = own_head
         self._dtype = dtype
         self._reading = reading or Reading(rotary_limit=rotary_limit(model))
@@ -79,6 +80,8 @@ class TransformersModel:
     def logits(self, states: Tensor) -> Tensor:
         if self._reading.alone:
             return states
+        if not self._own_head and self._low_precision is not None and takes(self._head):
+            return float32_product(states, self._head, self._low_precision)
         with self._precision():
             scores: Tensor = self._by_own_head(states) if self._own_head else self._head(states)
         return scores
@@ -104,6 +107,12 @@ class TransformersModel:
         repeated = copy.deepcopy(self._prefix_cache)
         repeated.reorder_cache(torch.zeros(n_rows, dtype=torch.long, device=self.device))
         return repeated
+
+    @property
+    def _low_precision(self) -> torch.dtype | None:
+        """Fewer than 32 bits, where the weights or the pass have them."""
+        found = (self._dtype, self._head.weight.dtype)
+        return next((dtype for dtype in found if dtype.itemsize < 4), None)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32)
