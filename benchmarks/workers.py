@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -145,8 +146,8 @@ def job(rounds: int) -> None:
 
 
 def harness(rounds: int) -> None:
-    from lm_eval.api.instance import Instance
-    from lm_eval.models.huggingface import HFLM
+    from lm_eval.api.instance import Instance  # type: ignore[import-not-found]
+    from lm_eval.models.huggingface import HFLM  # type: ignore[import-not-found]
 
     folder = ensure_model()
     texts = [json.loads(line)["messages"] for line in ANSWERS.lines[:100]]
@@ -155,10 +156,11 @@ def harness(rounds: int) -> None:
     best, values = float("inf"), None
     for batch in (1, 8, 32):
         theirs = HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=batch)
-        seconds = min(_timed(lambda theirs=theirs: theirs.loglikelihood(requests, disable_tqdm=True)) for _ in range(2))
+        read = partial(theirs.loglikelihood, requests, disable_tqdm=True)
+        seconds = min(_timed(read) for _ in range(2))
         print(f"harness, batch {batch}: {seconds:.2f} s", file=sys.stderr)
         if seconds < best:
-            best, values = seconds, theirs.loglikelihood(requests, disable_tqdm=True)
+            best, values = seconds, read()
     assert values is not None
     examples = [_as_harness_reads(theirs, *pair) for pair in pairs]
     wrapped = TransformersModel(_bundled(), dtype=torch.float32)
@@ -193,7 +195,8 @@ def _llama(n_layers: int, width: int, vocabulary: int) -> PreTrainedModel:
         bos_token_id=1,
         eos_token_id=2,
     )
-    return LlamaForCausalLM(config).eval()
+    model: PreTrainedModel = LlamaForCausalLM(config).eval()
+    return model
 
 
 def _texts(vocabulary: int) -> list[Tokens]:
