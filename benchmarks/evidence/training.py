@@ -10,7 +10,7 @@ arm sees the same lines in the same order at the same steps, whatever is replaye
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,20 @@ class Laboratory:
         measured = score(self._measured, [self._upstream[place] for place in held_out]).log_perplexity
         return Outcome(measured.astype(np.float64), before, self._task_loss(kept_out), losses, time.monotonic() - began)
 
+    def run_and_look(self, task: str, seed: int, places: Sequence[int], at: Sequence[int]) -> dict[int, Floats]:
+        """Fine-tune without replay; log-perplexity of the upstream examples after so many steps, nats per token."""
+        lines = read_dataset(self._tasks / f"{task}.jsonl", self._tokenizer, self._recipe, lambda _said: None)
+        self._model.load_state_dict(self._base)
+        found: dict[int, Floats] = {}
+
+        def look(step: int) -> None:
+            if step in at:
+                measured = score(self._measured, [self._upstream[place] for place in places]).log_perplexity
+                found[step] = measured.astype(np.float64)
+
+        self._train(self._batches(lines[:-HELD_OUT_LINES], seed, ()), look)
+        return found
+
     def _batches(self, lines: Sequence[Tokens], seed: int, replayed: Sequence[Tokens]) -> list[list[list[Tokens]]]:
         """For each step its lines, and what is replayed beside them; the lines depend on the seed alone."""
         steps, size = self._recipe["steps"], self._recipe["batch_size"]
@@ -85,7 +99,9 @@ class Laboratory:
             [[lines[place] for place in order[step * size : (step + 1) * size]], beside[step]] for step in range(steps)
         ]
 
-    def _train(self, batches: Sequence[Sequence[Sequence[Tokens]]]) -> tuple[float, ...]:
+    def _train(
+        self, batches: Sequence[Sequence[Sequence[Tokens]]], after_step: Callable[[int], None] = lambda _step: None
+    ) -> tuple[float, ...]:
         recipe, model = self._recipe, self._model
         model.train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"], weight_decay=0.0, fused=True)
@@ -104,6 +120,7 @@ class Laboratory:
             schedule.step()
             optimiser.zero_grad()
             losses.append(loss)
+            after_step(len(losses))
         model.eval()
         return tuple(losses)
 

@@ -26,4 +26,5 @@ def float32_product(states: Tensor, head: nn.Linear, dtype: torch.dtype) -> Tens
         else:
             exact = states.float()
             logits = torch.cat([exact @ rows.float().T for rows in weight.split(VOCABULARY_AT_ONCE)], dim=1)
-        return logits if head.bias is None else logits + head.bias.float()
+        bias: Tensor | None = head.bias
+        return logits if bias is None else logits + bias.float()

@@ -37,9 +37,9 @@ def random_tokens(seed: int, length: int, n_prompt: int) -> Tokens:
 def greedy(model: LlamaForCausalLM, prompt: tuple[int, ...], n_tokens: int) -> tuple[int, ...]:
     """What the model itself generates."""
     ids = torch.tensor([prompt])
-    generate: Any = model.generate  # its stub names self twice
+    itself: Any = model  # the stub of generate names self twice
     with torch.inference_mode():
-        out = generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=n_tokens, do_sample=False)
+        out = itself.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=n_tokens, do_sample=False)
     return tuple(out[0, len(prompt) :].tolist())
 
 
