@@ -114,10 +114,8 @@ def report() -> str:
             error, found = _error(task, slope * x, z)
             scaled.append(error)
             recall.append(found)
-        lines.append(
-            f"| {steps} of {STEPS[-1]} | {np.median(slopes):.2f} | {np.median(correlations):.2f} | {np.median(raw):.2f} "
-            f"| {np.median(scaled):.2f} | {np.median(recall):.2f} |"
-        )
+        medians = " | ".join(f"{np.median(each):.2f}" for each in (slopes, correlations, raw, scaled, recall))
+        lines.append(f"| {steps} of {STEPS[-1]} | {medians} |")
     return "\n".join(lines)
 
 
