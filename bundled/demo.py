@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import click
 
-from bundled.model import ensure_model, register_model
+from bundled.model import check_weights, ensure_model, register_model
 from bundled.seed import register_matrix, wait_until_fitted
 from forgetcast.cli.dataset import check_dataset
 from forgetcast.cli.failures import failure_of
@@ -73,7 +73,9 @@ def run(file: Path, *, fresh: bool = False) -> None:
     began = time.monotonic()
     n_examples = check_dataset(file)
     state = _state(fresh)
-    register_model(state / "models.toml", ensure_model())
+    model = ensure_model()
+    check_weights(model)
+    register_model(state / "models.toml", model)
     with _service(state) as client:
         matrix = register_matrix(client)
         wait_until_fitted(client, matrix.id)

