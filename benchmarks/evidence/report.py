@@ -50,7 +50,7 @@ class Comparison:
         )
 
 
-def arms_of(lines: Lines) -> dict[str, dict[str, dict[str, Floats]]]:
+def arms_of(lines: Lines) -> dict[str, dict[str, dict[str, float]]]:
     """arm -> task -> figure -> mean over seeds."""
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
@@ -59,7 +59,8 @@ def arms_of(lines: Lines) -> dict[str, dict[str, dict[str, Floats]]]:
     figures = ("held_out_mean", "worst_mean", "task_loss", "task_loss_before")
     return {
         arm: {
-            task: {name: np.mean([line[name] for line in runs]) for name in figures} for task, runs in of_task.items()
+            task: {name: float(np.mean([line[name] for line in runs])) for name in figures}
+            for task, runs in of_task.items()
         }
         for arm, of_task in found.items()
     }
@@ -104,7 +105,7 @@ def _random_like(name: str, arms: Mapping[str, Any]) -> Any:
 
 
 def main() -> None:
-    """python -m benchmarks.evidence.report: the tuning's table, and what the confirmation shows as far as it was run."""
+    """`python -m benchmarks.evidence.report` prints what the runs show as far as they were made."""
     lines = [json.loads(line) for line in LINES.read_text(encoding="utf-8").splitlines()]
     print(tuning_table(lines))
 
