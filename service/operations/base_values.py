@@ -1,4 +1,5 @@
-"""Log-perplexity before fine-tuning, measured once for every job under the same set, model and setting.
+"""Log-perplexity before fine-tuning, measured once for every job under the same set, model and setting, and
+with its weights held alike.
 
 With it stands which upstream examples have nothing to score, so that they are neither probed nor forecast.
 """
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from forgetcast.completion.types import Indices, Mask
 from forgetcast.marks import NOTHING_TO_SCORE
+from forgetcast.recipe_defaults import how_weights_are_read
 from service.operations.canonical import sha256_of
 from service.storage import tasks as storage
 from service.storage.database import Session
@@ -17,7 +19,7 @@ from service.storage.matrices import get_matrix, matrices_over, renew_matrix
 from service.storage.tables import Matrix, UpstreamSet
 
 Values = NDArray[np.float32]
-Key = tuple[str, str, str]  # upstream set, revision of the model, sha256 of the setting
+Key = tuple[str, str, str]  # upstream set, revision of the model, sha256 of the setting and of how weights are read
 
 
 def base_values(session: Session, matrix: Matrix) -> Values:
@@ -70,4 +72,8 @@ def without(positions: Indices, n_examples: int) -> Mask | None:
 
 
 def _key(matrix: Matrix) -> Key:
-    return matrix.upstream_set_id, matrix.model_revision, sha256_of(matrix.setting)
+    return (
+        matrix.upstream_set_id,
+        matrix.model_revision,
+        sha256_of(matrix.setting | how_weights_are_read(matrix.recipe)),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import json
 import os
 import shutil
@@ -36,22 +37,26 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from forgetcast import layouts
-from forgetcast.errors import ForgetcastError, NothingToScore
+from forgetcast.errors import ForgetcastError, LimitExceeded, NothingToScore
+from forgetcast.recipe_defaults import n_steps
 from workers.attempt.control import check_control, read_control
 from workers.attempt.conversations import check_template
 from workers.attempt.examples import read_dataset, read_upstream
-from workers.attempt.fine_tune import WoundDown, fine_tune
+from workers.attempt.fine_tune import WoundDown, fine_tune, rows_of
 from workers.attempt.kept_weights import Tuned, keep, load_kept
 from workers.attempt.limits import check_recipe, limits_of
+from workers.attempt.loading import Loading
 from workers.attempt.measuring import measure_blocks
+from workers.attempt.memory import Room
 from workers.attempt.model_folder import load_model
+from workers.attempt.ranks import ALONE, Ranks, lost_another
 from workers.attempt.sealed import Checkpoints, remove_unsealed
 from workers.attempt.self_check import check_trains, way_to_read
+from workers.attempt.statuses import DISK_FULL, LEFT_EARLY
 from workers.attempt.tokens import Tokens
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
 
-DISK_FULL, LEFT_EARLY = 74, 75  # exit statuses; EX_IOERR and EX_TEMPFAIL of sysexits.h
 ALMOST_NOTHING = 1 << 16  # bytes free on a disk that is full
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
 
@@ -84,7 +89,7 @@ class Reporter:
         self._out.flush()
 
 
-def run(folder: Path, reporter: Reporter) -> None:
+def run(folder: Path, reporter: Reporter, ranks: Ranks = ALONE) -> None:
     """Fine-tune and measure as job.json orders, going on after what an earlier attempt has left.
 
     Raises
@@ -92,10 +97,12 @@ def run(folder: Path, reporter: Reporter) -> None:
     WoundDown : the attempt was asked to leave; what it made is in the folder
     """
     order = JobOrder.read(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     with reporter.phase("load", 1) as step:
-        model, tokenizer = load_model(Path(order.model_folder), device)
         recipe, setting = order.recipe, order.setting
+        room = Room.of(device, ranks, split=order.split)
+        room.check_weights(Path(order.model_folder), recipe)
+        model, tokenizer = load_model(Path(order.model_folder), device, Loading.of(recipe))
         check_template(tokenizer, setting["chat_template_sha256"])
         dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe, reporter.warn)
         upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
@@ -105,7 +112,12 @@ def run(folder: Path, reporter: Reporter) -> None:
         limits.check(
             ((f"the upstream example {name!r}", tokens) for name, tokens in upstream.named), "the setting's max_tokens"
         )
-        check_recipe(model, recipe)
+        longest = max(map(len, dataset))
+        check_recipe(model, recipe, longest)
+        room.check(model, recipe, longest)
+        n_updates = n_steps(recipe, len(rows_of(dataset, recipe)))
+        if n_updates > order.max_steps:
+            raise LimitExceeded(f"these are {n_updates} steps, and at most {order.max_steps} are done here")
         way = way_to_read(model)
         check_trains(model)
         step(1)
@@ -115,6 +127,10 @@ def run(folder: Path, reporter: Reporter) -> None:
         if told:
             reporter.warn(told)
     leaving = _leave_when_asked()
+    train = partial(_fine_tuned, folder, order, model, dataset, n_updates, reporter, leaving, ranks)
+    if not ranks.first:
+        train(None)
+        return
 
     measured = way.model(model, getattr(torch, setting["dtype"]))
     tokens_per_batch = TOKENS_PER_BATCH[device.type] // order.split
@@ -133,7 +149,8 @@ def run(folder: Path, reporter: Reporter) -> None:
     if len(upstream.why_not) == len(upstream):
         raise NothingToScore(upstream.left_out())
     check = None if control is None else partial(check_control, control, measured, tokens_per_batch)
-    tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving, check)
+    tuned = train(check)
+    assert tuned is not None
     with reporter.phase("measure", len(upstream)) as step:
         measure("after", known=np.full_like(before, np.nan), weights=tuned.weights_sha256, on_progress=step)
     write_result(
@@ -153,24 +170,28 @@ def _fine_tuned(
     order: JobOrder,
     model: PreTrainedModel,
     dataset: Sequence[Tokens],
+    n_updates: int,
     reporter: Reporter,
     leaving: threading.Event,
+    ranks: Ranks,
     check: Callable[[], None] | None,
-) -> Tuned:
+) -> Tuned | None:
     """Train the model in place, unless its weights are kept from before. `check` of a task that has cells already: it
-    raises when they would come out otherwise now."""
+    raises when they would come out otherwise now. None for all but the first of several processes."""
     kept, made_for = Path(order.weights_folder), digest_of(order.training_sha256, _versions())
-    tuned = load_kept(model, order.recipe, kept, made_for)
-    if tuned is not None:
+    tuned = load_kept(model, order.recipe, kept, made_for) if ranks.first else None
+    if ranks.told(tuned is not None):
+        ranks.part()
         reporter.send({"level": "info", "message": "the fine-tuned weights of an earlier attempt or job are used"})
         return tuned
     if check is not None:
         reporter.warn("the task's fine-tuned weights are not here any more: fine-tuning is repeated, and cells checked")
-    checkpoints = Checkpoints(folder / "trainer", made_for, timedelta(seconds=order.checkpoint_seconds))
-    newest = checkpoints.newest()
+    of_trainer = made_for if ranks.size == 1 else digest_of(made_for, ranks.size)
+    checkpoints = Checkpoints(folder / "trainer", of_trainer, timedelta(seconds=order.checkpoint_seconds))
+    newest = checkpoints.newest() if ranks.first else None
     if newest is not None:
         reporter.send({"level": "info", "message": f"fine-tuning goes on from {newest.name}"})
-    with reporter.phase("fine_tune", order.recipe["steps"]) as step:
+    with reporter.phase("fine_tune", n_updates) as step:
         trained = fine_tune(
             model,
             dataset,
@@ -181,7 +202,11 @@ def _fine_tuned(
             on_step=step,
             checkpoints=checkpoints,
             leaving=leaving.is_set,
+            ranks=ranks,
         )
+    ranks.part()
+    if not ranks.first:
+        return None
     if check is not None:
         check()
     tuned = keep(trained, kept, made_for)
@@ -221,12 +246,15 @@ def main() -> int:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory guards against bugs that are not ours, and costs a fifth of the time.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set through __setattr__
+    ranks = Ranks.joined()
     try:
-        run(folder, Reporter(events))
+        run(folder, Reporter(events if ranks.first else io.StringIO()), ranks)
     except WoundDown:
         return LEFT_EARLY
     except Exception as error:
         traceback.print_exc()
+        if ranks.size > 1 and (lost_another(error) or (folder / "error.json").exists()):
+            return 1  # the first that failed has said why
         code, detail = describe(error, folder)
         try:
             remove_unsealed(folder / "trainer")
