@@ -25,8 +25,8 @@ PASSED_ON = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 TO_SAVE = 3600  # seconds that processes may take to save what they have; the worker ends them sooner
 
 
-def launch(n_devices: int, folder: Path) -> int:
-    """The exit status of the attempt; what a signal has killed ends this process in the same way."""
+def launch(n_devices: int, folder: Path, module: str = "workers.attempt.run") -> int:
+    """Run a module on a folder in so many processes. The exit status; negative the signal that ended one of them."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_devices)))
     with tempfile.TemporaryDirectory(dir=folder, prefix="launcher-") as logs:
         config = LaunchConfig(
@@ -43,7 +43,7 @@ def launch(n_devices: int, folder: Path) -> int:
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", "workers.attempt.run", str(folder))
+            elastic_launch(config, sys.executable)("-m", module, str(folder))
         except SignalException as error:
             return LEFT_EARLY if error.sigval == signal.SIGUSR1 else 1
         except ChildFailedError as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,26 +135,24 @@ class Room:
         nothing where the model cannot be built without them."""
         model = without_weights(folder)
         if model is not None:
-            check_fits(model, recipe, self.free, longest=1, split=recipe["batch_size"])
+            check_fits(model, recipe, replace(self, split=recipe["batch_size"]), 1)
 
     def check(self, model: PreTrainedModel, recipe: dict[str, Any], longest: int) -> None:
         """Raises WillNotFit; `longest`: tokens of the longest example."""
         longest = recipe["max_tokens"] if recipe.get("packing") else longest
-        check_fits(model, recipe, self.free, longest=longest, split=self.split, n_devices=self.n_devices)
+        check_fits(model, recipe, self, longest)
+
+    def estimate(self, model: PreTrainedModel, recipe: dict[str, Any], longest: int) -> Estimate:
+        return estimate(model, recipe, longest=longest, split=self.split, n_devices=self.n_devices)
 
 
-def check_fits(
-    model: PreTrainedModel, recipe: dict[str, Any], free: float, *, longest: int, split: int = 1, n_devices: int = 1
-) -> None:
-    """Raises WillNotFit, with the parts and what would change them, where the device has too little memory free.
-
-    `free`: bytes before the model was loaded.
-    """
-    needed = estimate(model, recipe, longest=longest, split=split, n_devices=n_devices)
-    if needed.peak > TRIED * free:
-        advice = _advice(model, full_recipe(recipe), free, longest, split, n_devices)
+def check_fits(model: PreTrainedModel, recipe: dict[str, Any], room: Room, longest: int) -> None:
+    """Raises WillNotFit, with the parts and what would change them, where the device has too little memory free."""
+    needed = room.estimate(model, recipe, longest)
+    if needed.peak > TRIED * room.free:
         raise WillNotFit(
-            f"fine-tuning takes about {giga(needed.peak)} and {giga(free)} are free: {needed.said}; {advice}"
+            f"fine-tuning takes about {giga(needed.peak)} and {giga(room.free)} are free: {needed.said}; "
+            f"{advice(model, recipe, room, longest)}"
         )
 
 
@@ -239,38 +237,34 @@ def _inner(config: Any, width: int) -> int:
     return inner * n_met if isinstance(n_met, int) and n_met > 0 else inner
 
 
+LORA = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}
+IN_PARTS = "per_device_train_batch_size 1"
 CHANGES: dict[str, dict[str, Any]] = {
     "activation_checkpointing": {"activation_checkpointing": True},
-    "per_device_train_batch_size 1": {"per_device_train_batch_size": 1},
+    IN_PARTS: {"per_device_train_batch_size": 1},
     "optim adamw_8bit (bitsandbytes)": {"optim": "adamw_8bit"},
     "weights_dtype and dtype bfloat16": {"weights_dtype": "bfloat16", "dtype": "bfloat16"},
-    'method "lora"': {"method": "lora"},
+    'method "lora"': {"method": "lora", "lora": LORA},
 }
-LORA = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}
 
 
-def _advice(
-    model: PreTrainedModel, recipe: dict[str, Any], free: float, longest: int, split: int, n_devices: int
-) -> str:
+def advice(model: PreTrainedModel, recipe: dict[str, Any], room: Room, longest: int) -> str:
     """The fields of the recipe that would lower it, in the order of what they cost, until it would fit."""
-    taken: list[str] = []
+    recipe, taken = full_recipe(recipe), list[str]()
     for name, change in CHANGES.items():
-        change = change | ({"lora": LORA} if "method" in change else {})
-        if all(recipe[field] == value for field, value in change.items() if field != "lora"):
+        if recipe["method"] == "lora" and "method" in change:
             continue
         try:
-            before, after = (
-                estimate(model, each, longest=longest, split=split, n_devices=n_devices).peak
-                for each in (recipe, recipe | change)
-            )
+            before, after = (room.estimate(model, each, longest).peak for each in (recipe, recipe | change))
         except ForgetcastError:  # no module that LoRA could be put on
             continue
         if after >= before:
             continue
         taken.append(name)
         recipe |= change
-        if after <= free:
-            return f"it would fit with {', '.join(taken)} (about {giga(after)}), or take a larger device"
+        if after <= room.free:
+            more = ", on more devices that share the batch (`forgetcast worker --devices`)" if IN_PARTS in taken else ""
+            return f"it would fit with {', '.join(taken)} (about {giga(after)}){more}, or on a larger device"
     with_all = f" even with {', '.join(taken)}" if taken else ""
     return f"it would not fit{with_all}; take a larger device, or a smaller model"
 

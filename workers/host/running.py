@@ -67,7 +67,7 @@ def run_worker(
     if gpus != ANY_GPU and len(names) > devices:
         database.close()
         options = _options(once, share_gpu, devices, hardware, poll)
-        sys.exit(_run_fleet(settings, names, options, metrics_host, metrics_port, stop, once=once))
+        sys.exit(_run_fleet(settings, names, devices, options, metrics_host, metrics_port, stop, once=once))
     if metrics_port is not None:
         _answer_metrics(metrics_host, metrics_port)
     limits = FitLimits(settings.lease, settings.fit_timeout, settings.fit_memory_bytes)
@@ -161,6 +161,7 @@ def _options(once: bool, share_gpu: bool, devices: int, hardware: tuple[str, ...
 def _run_fleet(
     settings: Settings,
     names: tuple[str, ...],
+    devices: int,
     options: list[str],
     metrics_host: str,
     metrics_port: int | None,
@@ -169,9 +170,8 @@ def _run_fleet(
     once: bool,
 ) -> int:
     members = []
-    n_each = int(options[options.index("--devices") + 1])
-    for number, first in enumerate(range(0, len(names), n_each)):
-        name = ",".join(names[first : first + n_each])
+    for number, first in enumerate(range(0, len(names), devices)):
+        name = ",".join(names[first : first + devices])
         port = [] if metrics_port is None else ["--metrics-port", str(metrics_port + number)]
         members.append(Member(name, [*options, "--metrics-host", metrics_host, *port]))
     timing = Timing()

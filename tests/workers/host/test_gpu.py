@@ -93,7 +93,7 @@ def test_a_gpu_is_free_only_when_the_child_is_gone_too(two_gpus, tmp_path):
     gpu = two_gpus.take(["GPU-a"])
     assert gpu is not None
     lock = tmp_path / "forgetcast-gpu-GPU-a.lock"
-    with Child(tmp_path, fake_command("hang", tmp_path / "pids"), held=(gpu.lock,)):
+    with Child(tmp_path, fake_command("hang", tmp_path / "pids"), held=gpu.locks):
         gpu.release()
         assert lock_file(lock) is None
     again = two_gpus.take(["GPU-a"])
