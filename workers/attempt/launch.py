@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
@@ -47,9 +48,14 @@ def launch(n_devices: int, folder: Path, module: str = "workers.attempt.run") ->
         except SignalException as error:
             return LEFT_EARLY if error.sigval == signal.SIGUSR1 else 1
         except ChildFailedError as error:
-            ends = [failure.exitcode for _rank, failure in sorted(error.failures.items())]
-            return next((status for status in ends if status < 0), ends[0])
+            return _first_cause([failure.exitcode for failure in error.failures.values()])
     return 0
+
+
+def _first_cause(statuses: Sequence[int]) -> int:
+    """Of those that ended one after the other: whom something has killed, but for the launcher itself, which ends the
+    others so; else the one that has failed by itself."""
+    return min(statuses, key=lambda status: (status == -signal.SIGTERM, status > 0, -status))
 
 
 def main() -> int:

@@ -59,7 +59,6 @@ def test_twelve_steps_differ_no_more_than_another_split_of_the_batch(together: P
     one = alone(tmp_path / "one", "twelve steps")
     another_split = far(alone(tmp_path / "split", "twelve steps", 4), one, "twelve steps")
     (tmp_path / "one" / f"{name}.safetensors").write_bytes((one / "twelve steps.safetensors").read_bytes())
-    print(name, far(together, one, name), another_split)
     assert 0 < far(together, one, name) <= 2 * another_split
 
 

@@ -1,5 +1,5 @@
 """An attempt on two devices as its worker sees it: it reports once, saves when asked, says why it failed, and leaves
-no process behind."""
+no process behind. Each starts three processes that import torch: `make test` has one of them, `make zoo` all."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def training(event: Progress) -> bool:
     return event.phase == "fine_tune" and event.step >= 2
 
 
+@pytest.mark.zoo
 def test_each_device_saves_when_the_job_is_asked_to_leave(order: Callable[..., Job]) -> None:
     two = order("two", steps=400)
     with Child(two.folder, command_on(2)) as child:
@@ -82,6 +83,7 @@ def test_a_job_on_two_devices_has_the_values_of_one(order: Callable[..., Job]) -
     assert ours.after == pytest.approx(theirs.after, abs=1e-4)
 
 
+@pytest.mark.zoo
 def test_one_that_is_killed_ends_all_and_is_named(order: Callable[..., Job]) -> None:
     job = order("job", steps=100_000)
     with Child(job.folder, command_on(2)) as child:
@@ -96,6 +98,7 @@ def test_one_that_is_killed_ends_all_and_is_named(order: Callable[..., Job]) -> 
     assert not any(one.is_running() for one in processes)
 
 
+@pytest.mark.zoo
 def test_all_end_with_the_child(order: Callable[..., Job]) -> None:
     job = order("job", steps=100_000)
     with Child(job.folder, command_on(2)) as child:
@@ -107,6 +110,7 @@ def test_all_end_with_the_child(order: Callable[..., Job]) -> None:
     assert not left
 
 
+@pytest.mark.zoo
 def test_an_error_is_said_once_and_in_its_own_words(order: Callable[..., Job]) -> None:
     job = order("job", packing=True, learning_rate=1.0, num_train_epochs=1e3, steps=None)
     write_file(
@@ -116,4 +120,4 @@ def test_an_error_is_said_once_and_in_its_own_words(order: Callable[..., Job]) -
     with Child(job.folder, command_on(2)) as child:
         followed(child)
         failure = failure_left(child, job.folder)
-    assert failure == Failure("limit_exceeded", "these are 2000 steps, and at most 5 are done here")
+    assert failure == Failure("limit_exceeded", "these are 3000 steps, and at most 5 are done here")
