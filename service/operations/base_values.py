@@ -26,7 +26,7 @@ def base_values(session: Session, matrix: Matrix) -> Values:
     """(N,) nats per token: NaN where nobody has measured yet, NOTHING_TO_SCORE where nobody can."""
     n_examples = session.get_one(UpstreamSet, matrix.upstream_set_id).n_examples
     assert n_examples is not None
-    return storage.read_base_values(session, *_key(matrix), n_examples)
+    return storage.read_base_values(session, *key(matrix), n_examples)
 
 
 def hold_for_base_values(session: Session, matrix: Matrix, positions: Indices, before: Values) -> None:
@@ -47,18 +47,18 @@ def keep_base_values(session: Session, matrix: Matrix, positions: Indices, befor
     if (before[new] == NOTHING_TO_SCORE).any():
         for one in _alike(session, matrix):
             renew_matrix(session, one.id)
-    storage.add_base_values(session, *_key(matrix), known.size, positions, before)
+    storage.add_base_values(session, *key(matrix), known.size, positions, before)
 
 
 def _alike(session: Session, matrix: Matrix) -> list[Matrix]:
     """Matrices over the same base values that have had a known row, by id."""
     found = matrices_over(session, matrix.upstream_set_id, matrix.model_revision)
-    return [one for one in found if _key(one) == _key(matrix)]
+    return [one for one in found if key(one) == key(matrix)]
 
 
 def unmeasurable(session: Session, matrix: Matrix) -> Indices:
     """Positions of the examples that were found to have nothing to score, ascending."""
-    values = storage.find_base_values(session, *_key(matrix))
+    values = storage.find_base_values(session, *key(matrix))
     return np.zeros(0, np.intp) if values is None else np.flatnonzero(values == NOTHING_TO_SCORE)
 
 
@@ -71,7 +71,8 @@ def without(positions: Indices, n_examples: int) -> Mask | None:
     return others
 
 
-def _key(matrix: Matrix) -> Key:
+def key(matrix: Matrix) -> Key:
+    """What values are kept under: those of matrices with the same key are the same."""
     return (
         matrix.upstream_set_id,
         matrix.model_revision,

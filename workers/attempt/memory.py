@@ -263,8 +263,8 @@ def advice(model: PreTrainedModel, recipe: dict[str, Any], room: Room, longest: 
         taken.append(name)
         recipe |= change
         if after <= room.free:
-            more = ", on more devices that share the batch (`forgetcast worker --devices`)" if IN_PARTS in taken else ""
-            return f"it would fit with {', '.join(taken)} (about {giga(after)}){more}, or on a larger device"
+            more = "; several devices share a batch (`forgetcast worker --devices`)" if IN_PARTS in taken else ""
+            return f"it would fit with {', '.join(taken)} (about {giga(after)}), or on a larger device{more}"
     with_all = f" even with {', '.join(taken)}" if taken else ""
     return f"it would not fit{with_all}; take a larger device, or a smaller model"
 

@@ -76,7 +76,8 @@ def test_a_model_without_weights_is_estimated_like_itself(tmp_path: Path) -> Non
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_saves_memory_is_estimated_lower(change: dict[str, Any]) -> None:
+def test_what_saves_memory_is_estimated_lower(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "SMALL", 64)  # as small as the model
     usual = FULL | {"batch_size": 8}
     assert estimate(tiny_llama(), usual | change, longest=256).peak < estimate(tiny_llama(), usual, longest=256).peak
 
@@ -110,12 +111,14 @@ def test_what_will_not_fit_is_refused_with_its_parts_and_what_would() -> None:
     assert not refused.value.retryable
 
 
-def test_advice_goes_on_until_it_fits_and_says_when_nothing_does() -> None:
+def test_advice_goes_on_until_it_fits_and_says_when_nothing_does(monkeypatch: pytest.MonkeyPatch) -> None:
     model, recipe = tiny_llama(), FULL | {"batch_size": 8}
-    leanest = estimate(
-        model, recipe | LORA | BFLOAT16 | {"optim": "adamw_8bit", "per_device_train_batch_size": 1}, longest=64
-    )
-    assert 'method "lora"' in advice(model, recipe, Room(leanest.peak), 64)
+    lean = BFLOAT16 | {"per_device_train_batch_size": 1, "activation_checkpointing": True}
+    lora = {"method": "lora", "lora": memory.LORA | {"rank": 4}}
+    monkeypatch.setattr(memory, "CHANGES", memory.CHANGES | {'method "lora"': lora})
+    in_full, adapted = (estimate(model, recipe | lean | more, longest=4).peak for more in ({}, lora))
+    assert adapted < in_full
+    assert 'method "lora"' in advice(model, recipe, Room(adapted), 4)
     assert advice(model, recipe, Room(10.0), 64).startswith("it would not fit even with")
 
 
