@@ -46,7 +46,8 @@ def n_steps(recipe: dict[str, Any], n_rows: int) -> int:
     recipe = full_recipe(recipe)
     if recipe["num_train_epochs"] is None:
         return int(recipe["steps"])
-    return max(1, math.ceil(recipe["num_train_epochs"] * math.ceil(n_rows / recipe["batch_size"])))
+    n_epochs: float = recipe["num_train_epochs"]
+    return max(1, math.ceil(n_epochs * math.ceil(n_rows / recipe["batch_size"])))
 
 
 def how_weights_are_read(recipe: dict[str, Any]) -> dict[str, Any]:

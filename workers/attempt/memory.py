@@ -29,6 +29,7 @@ from workers.attempt.fine_tune import parts_of
 from workers.attempt.limits import lora_modules, n_vocabulary
 from workers.attempt.model_folder import kind_of
 from workers.attempt.ranks import Ranks
+from workers.attempt.text_part import freeze_other_senses
 
 SIZE = {"float32": 4, "bfloat16": 2}
 IN_4_BITS = 0.516  # bytes a weight: 4 bits, and a nested scale for each 64
@@ -165,6 +166,7 @@ def without_weights(folder: Path) -> PreTrainedModel | None:
     except Exception:  # loading will say what is wrong
         return None
     assert isinstance(model, PreTrainedModel)
+    freeze_other_senses(model)
     return model
 
 
@@ -217,9 +219,9 @@ def _states(optim: str, trained: Sequence[torch.Size], size: int) -> float:
 def _activations(model: PreTrainedModel, recipe: dict[str, Any], longest: int) -> float:
     """Bytes that one token leaves for the backward pass."""
     config = model.config.get_text_config(decoder=True)
-    width, n_layers = int(config.hidden_size), int(config.num_hidden_layers)
-    n_heads = int(getattr(config, "num_attention_heads", 1) or 1)
-    heads = n_heads * int(getattr(config, "head_dim", 0) or width // n_heads)
+    width, n_layers = (_number(config, name, 1) for name in ("hidden_size", "num_hidden_layers"))
+    n_heads = _number(config, "num_attention_heads", 1)
+    heads = n_heads * _number(config, "head_dim", max(1, width // n_heads))
     of_hidden, of_heads, of_inner = KEPT[recipe["weights_dtype"], recipe["dtype"]]
     layer = of_hidden * width + of_heads * heads + of_inner * _inner(config, width)
     if recipe["attn_implementation"] == "eager":  # every score, and what softmax and dropout make of it
@@ -231,10 +233,17 @@ def _activations(model: PreTrainedModel, recipe: dict[str, Any], longest: int) -
 
 def _inner(config: Any, width: int) -> int:
     """Numbers of a token inside the feed-forward part: of the experts it meets, where there are some."""
-    found = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None)
-    inner = found if isinstance(found, int) else 4 * width
-    n_met = getattr(config, "num_experts_per_tok", None)
-    return inner * n_met if isinstance(n_met, int) and n_met > 0 else inner
+    inner = _number(config, "moe_intermediate_size", _number(config, "intermediate_size", 4 * width))
+    return inner * _number(config, "num_experts_per_tok", 1)
+
+
+def _number(config: Any, name: str, otherwise: int) -> int:
+    """What a config says: one number, or of several, one a layer, the largest."""
+    said = getattr(config, name, None)
+    found = [
+        each for each in (said if isinstance(said, list | tuple) else [said]) if isinstance(each, int) and each > 0
+    ]
+    return max(found, default=otherwise)
 
 
 LORA = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}

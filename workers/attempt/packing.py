@@ -73,9 +73,9 @@ def check_packing(model: PreTrainedModel, longest: int) -> None:
         raise NotForModel(
             f"the recipe's packing: what {name} says of a token depends on the longest example that is read with it"
         )
-    drawn = torch.randint(
-        5, model.get_input_embeddings().weight.shape[0], (19,), generator=torch.Generator().manual_seed(4)
-    )
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    drawn = torch.randint(5, weight.shape[0], (19,), generator=torch.Generator().manual_seed(4))
     texts = [Tokens(tuple(part.tolist()), (False,) * len(part)) for part in drawn.split([7, 12])]
     was_training = model.training
     model.eval()

@@ -38,14 +38,15 @@ class Ranks:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return ALONE
-        if sys.platform == "linux":  # as the launcher's child: it may be killed before it can end us
+        if sys.platform == "linux":
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # of one host
+            # The launcher may be killed before it can end us: the kernel then does.
             ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
         local = int(os.environ["LOCAL_RANK"])
         backend = "gloo"
         if torch.cuda.is_available():
             torch.cuda.set_device(local)
             backend = "cpu:gloo,cuda:nccl"
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # of one host
         distributed.init_process_group(backend, timeout=PATIENCE)
         return cls(distributed.get_rank(), size)
 

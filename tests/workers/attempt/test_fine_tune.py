@@ -10,8 +10,9 @@ import torch
 
 from forgetcast.errors import LossNotFinite
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.attempt.fine_tune import IGNORED, FineTuned, collate, fine_tune, part_size
+from workers.attempt.fine_tune import FineTuned, collate, fine_tune, part_size
 from workers.attempt.log_perplexity import log_perplexity
+from workers.attempt.packing import IGNORED
 from workers.attempt.tokens import Tokens, encode
 from workers.attempt.transformers_model import TransformersModel
 

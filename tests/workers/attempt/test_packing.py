@@ -11,13 +11,17 @@ import torch
 from forgetcast.errors import NotForModel
 from forgetcast.recipe_defaults import n_steps
 from tests.workers.attempt.test_fine_tune import FULL, LORA
+from tests.workers.attempt.test_zoo import MEASURED
 from tests.workers.attempt.trained_together import examples
 from tests.workers.language_models import tiny_llama
+from tests.workers.zoo import Family
 from workers.attempt.fine_tune import fine_tune, rows_of
+from workers.attempt.memory import estimate
 from workers.attempt.packing import IGNORED, Row, check_packing, collate_rows, pack
 from workers.attempt.tokens import Tokens
 
 MOST = 64
+PACKED = {"llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "phi3", "olmo2", "granite", "mixtral", "gpt2"}
 
 
 def test_rows_hold_every_example_once_and_no_more_than_they_may() -> None:
@@ -88,3 +92,15 @@ def test_an_epoch_of_packed_rows_is_shorter() -> None:
     n_rows = len(rows_of(examples(), recipe | {"packing": True}))
     assert n_steps(recipe, len(examples())) == 12  # 2 x 6 updates of 11 examples
     assert n_steps(recipe, n_rows) == 2 * -(-n_rows // 2)
+
+
+@pytest.mark.filterwarnings("ignore")  # a hundred families of somebody else's code
+@pytest.mark.parametrize("family", MEASURED)
+def test_every_family_is_packed_or_refused_by_name_and_its_memory_is_estimated(family: Family) -> None:
+    model = family.model()
+    assert estimate(model, FULL, longest=MOST).peak > 0
+    try:
+        check_packing(model, 32)
+    except NotForModel as error:
+        assert "the recipe's packing" in str(error)
+        assert family.name not in PACKED
