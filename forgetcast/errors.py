@@ -17,8 +17,8 @@ ForgetcastError
   AccessDenied      Unauthenticated, Forbidden, CrossSite
   TooManyRequests   RateLimited, TooManyJobs
   Unavailable       FitPending, Busy, RequestTimeout, DatabaseUnavailable, ServiceUnreachable, WaitTimedOut
-  WorkerFailure     ModelMismatch, ModelUnreadable, ModelUnreachable, UnsupportedModel, NotForModel, LossNotFinite,
-                    NothingToScore, NotReproducible, JobFailed
+  WorkerFailure     ModelMismatch, ModelUnreadable, ModelUnreachable, UnsupportedModel, NotForModel, WillNotFit,
+                    LossNotFinite, NothingToScore, NotReproducible, JobFailed
   ServiceFailure    Internal, UnexpectedAnswer
   SetupFailure      ConfigurationError, ModelsUnreadable, SchemaMismatch, IncompatibleFit, NotFitted
 """
@@ -489,6 +489,12 @@ class NotForModel(WorkerFailure):
     """Recipe, setting or data ask for what this base model does not have."""
 
     code = "not_for_model"
+
+
+class WillNotFit(WorkerFailure):
+    """Fine-tuning this model under this recipe needs more memory than the worker's device has free."""
+
+    code = "will_not_fit"
 
 
 class LossNotFinite(WorkerFailure):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,31 @@ def test_the_scaler_counts_the_jobs_that_a_worker_would_take_and_those_that_one_
     with postgres_database.transaction() as session:
         session.execute(sa.update(Job).where(Job.state == "running").values(state="failed", lease_owner=None))
     assert counted() == 0
+
+
+def test_the_queue_of_kueue_stands_where_keda_takes_labels_for_jobs_from() -> None:
+    text = (EXAMPLES / "kubernetes.yaml").read_text(encoding="utf-8")
+    assert "  # labels: {" in text
+    (scaled,) = [
+        one for one in yaml.safe_load_all(text.replace("  # labels: {", "  labels: {")) if one["kind"] == "ScaledJob"
+    ]
+    assert scaled["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "gpus"}
+
+
+def test_the_task_of_skypilot_runs_a_command_that_there_is_with_settings_that_there_are() -> None:
+    task = yaml.safe_load((EXAMPLES / "sky.yaml").read_text(encoding="utf-8"))
+    assert task.keys() <= {"name", "resources", "workdir", "file_mounts", "envs", "secrets", "setup", "run"}
+    assert task["resources"].keys() <= {"accelerators", "cpus", "memory", "use_spot", "infra", "image_id", "any_of"}
+    assert task["envs"].keys() | task["secrets"].keys() <= SETTINGS
+    assert task["secrets"] == {"FORGETCAST_DATABASE_URL": None}  # asked for at the launch, and in no file
+    (mount,) = task["file_mounts"]
+    assert task["envs"]["FORGETCAST_MODELS"].startswith(f"{mount}/")
+    _forgetcast, name, *arguments = task["run"].split()
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    command.make_context(name, arguments)
+    extras = tomllib.loads((EXAMPLES.parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(task["setup"].partition("[")[2].partition("]")[0].split(",")) <= extras.keys()
 
 
 def test_the_slurm_script_is_a_script() -> None:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from forgetcast.recipe_defaults import LORA_DEFAULTS, RECIPE_DEFAULTS, full_recipe
-from forgetcast.schemas import Lora, Recipe
+from forgetcast.recipe_defaults import LORA_DEFAULTS, RECIPE_DEFAULTS, full_recipe, n_steps
+from forgetcast.schemas import Lora, MatrixCreate, Recipe
+from service.operations.base_values import key as base_values_key
+from service.operations.canonical import sha256_of
+from service.storage.tables import Matrix
 
 STORED: dict[str, Any] = {
     "method": "lora",
@@ -43,6 +46,43 @@ def test_a_field_that_differs_is_written() -> None:
     }
 
 
+def test_epochs_are_written_in_the_place_of_steps() -> None:
+    in_epochs = {name: value for name, value in STORED.items() if name != "steps"} | {"num_train_epochs": 1.5}
+    assert Recipe.model_validate(in_epochs).model_dump(mode="json") == in_epochs
+    assert n_steps(in_epochs, 20) == 5  # one and a half times 3 updates of at most 8
+    assert n_steps(STORED, 20) == 12
+
+
+def test_weights_in_bfloat16_are_not_read_in_float32() -> None:
+    matrix = {"upstream_set": "u", "model": "m", "setting": {"dtype": "float32"}}
+    held = STORED | {"dtype": "bfloat16", "weights_dtype": "bfloat16"}
+    with pytest.raises(ValidationError, match="set the setting's dtype to bfloat16"):
+        MatrixCreate.model_validate(matrix | {"recipe": held})
+    MatrixCreate.model_validate(matrix | {"recipe": held, "setting": {"dtype": "bfloat16"}})
+    MatrixCreate.model_validate(matrix | {"recipe": STORED | {"dtype": "bfloat16"}})  # float32 weights, as always
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "apart"),
+    [
+        ("weights_dtype", "bfloat16", True),
+        ("load_in_4bit", True, True),
+        ("attn_implementation", "eager", True),
+        ("weights_dtype", "float32", False),
+        ("packing", True, False),
+        ("steps", 3, False),
+    ],
+)
+def test_base_values_are_shared_by_recipes_that_read_the_model_alike(name: str, value: Any, apart: bool) -> None:
+    def key(recipe: dict[str, Any]) -> Any:
+        setting = {"scored": "all", "dtype": "bfloat16"}
+        return base_values_key(Matrix(upstream_set_id="u", model_revision="r", setting=setting, recipe=recipe))
+
+    assert (key(STORED | {name: value}) != key(STORED)) == apart
+    # Values of rounded logits are not used beside those of logits in float32.
+    assert key(STORED)[2] != sha256_of({"scored": "all", "dtype": "bfloat16"})
+
+
 def test_who_fine_tunes_reads_the_same_defaults() -> None:
     read = Recipe.model_validate(STORED)
     for name, value in full_recipe(STORED).items():
@@ -63,6 +103,12 @@ def test_who_fine_tunes_reads_the_same_defaults() -> None:
         ({"adam_epsilon": 0.0}, "adam_epsilon"),
         ({"max_grad_norm": float("inf")}, "max_grad_norm"),
         ({"warmup_ratio": 0.1}, "warmup_ratio"),
+        ({"num_train_epochs": 1}, "exactly one of them"),
+        ({"steps": None}, "exactly one of them"),
+        ({"steps": None, "num_train_epochs": 0}, "num_train_epochs"),
+        ({"weights_dtype": "bfloat16"}, "needs `dtype` bfloat16"),
+        ({"dtype": "bfloat16", "load_in_4bit": True}, "load_in_4bit"),
+        ({"attn_implementation": "flash"}, "attn_implementation"),
     ],
 )
 def test_what_no_trainer_can_do_is_refused(given: dict[str, Any], said: str) -> None:

@@ -31,6 +31,13 @@ ANY_HARDWARE = "any"  # as in service.storage.jobs, which help does without
 )
 @click.option("--share-gpu", is_flag=True, help="Let other workers that say the same use the same GPU.")
 @click.option(
+    "--devices",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Devices that train on each job together: so many GPUs for one worker, or processes on the CPU.",
+)
+@click.option(
     "--poll",
     default=5.0,
     show_default=True,

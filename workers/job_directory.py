@@ -53,6 +53,7 @@ class JobOrder:
     ways_folder: str = ""  # where it is kept how models are read; empty, and each attempt finds out
     split: int = 1  # batches are made so many times smaller, after the GPU was full; the recipe's updates stay the same
     checkpoint_seconds: float = 600.0
+    max_steps: int = 1_000_000  # this deployment's limit, which a recipe of epochs meets here
 
     @property
     def sha256(self) -> str:

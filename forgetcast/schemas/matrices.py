@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from forgetcast.schemas.base import Id, Shape
-from forgetcast.schemas.measuring import Recipe, Setting
+from forgetcast.schemas.measuring import Recipe, Setting, measurable_under
 
 
 class MatrixCreate(Shape):
@@ -17,6 +17,13 @@ class MatrixCreate(Shape):
     model: Id
     recipe: Recipe
     setting: Setting = Setting()
+
+    @model_validator(mode="after")
+    def _the_setting_goes_with_the_recipe(self) -> MatrixCreate:
+        why = measurable_under(self.recipe, self.setting)
+        if why is not None:
+            raise ValueError(why)
+        return self
 
 
 class QualityFigures(Shape):

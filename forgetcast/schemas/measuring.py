@@ -58,11 +58,13 @@ class Lora(WithLaterFields):
 class Recipe(WithLaterFields):
     """How a task is fine-tuned. The seed is not part of it: every measured row records its own."""
 
-    LATER = frozenset(RECIPE_DEFAULTS)
+    LATER = frozenset({*RECIPE_DEFAULTS, "steps"})
 
     method: Literal["full", "lora"]
     learning_rate: float = Field(gt=0, le=1)
-    steps: int = Field(ge=1, le=1_000_000)
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="updates; this or `num_train_epochs`"
+    )
     batch_size: int = Field(ge=1, le=4096, description="examples of an update, over all parts and devices")
     max_tokens: int = Field(ge=2, le=1_048_576, description="tokens of an example beyond this are cut")
     warmup_steps: float = Field(
@@ -99,6 +101,27 @@ class Recipe(WithLaterFields):
     activation_checkpointing: bool = Field(
         default=RECIPE_DEFAULTS["activation_checkpointing"], description="less memory for a third more time"
     )
+    num_train_epochs: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=RECIPE_DEFAULTS["num_train_epochs"], description="passes over the data; this or `steps`"
+    )
+    packing: bool = Field(
+        default=RECIPE_DEFAULTS["packing"],
+        description="several examples in a row of up to `max_tokens`, each read apart from the others; `batch_size` "
+        "then counts rows",
+    )
+    weights_dtype: Dtype = Field(
+        default=Dtype(RECIPE_DEFAULTS["weights_dtype"]),
+        description="what the weights are held in, before and after; float32: they are the master weights, of which "
+        "`dtype` bfloat16 computes with rounded copies. LoRA's own weights are float32 always",
+    )
+    load_in_4bit: bool = Field(
+        default=RECIPE_DEFAULTS["load_in_4bit"],
+        description="QLoRA: the frozen base in 4 bits (NF4, nested), by bitsandbytes",
+    )
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2", "flex_attention"] | None = Field(
+        default=RECIPE_DEFAULTS["attn_implementation"],
+        description="transformers' names, for fine-tuning and for measuring; by default what the model takes itself",
+    )
 
     @field_validator("warmup_steps")
     @classmethod
@@ -115,6 +138,20 @@ class Recipe(WithLaterFields):
     def _lora_belongs_to_its_method(self) -> Recipe:
         if (self.method == "lora") != (self.lora is not None):
             raise ValueError('`lora` is given with method "lora" and only then')
+        return self
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Recipe:
+        if (self.steps is None) == (self.num_train_epochs is None):
+            raise ValueError("give `steps` or `num_train_epochs`, exactly one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_go_with_the_rest(self) -> Recipe:
+        if self.weights_dtype is Dtype.BFLOAT16 and self.dtype is not Dtype.BFLOAT16:
+            raise ValueError("`weights_dtype` bfloat16 needs `dtype` bfloat16: nothing computes more exactly than that")
+        if self.load_in_4bit and (self.method != "lora" or self.weights_dtype is not Dtype.BFLOAT16):
+            raise ValueError('`load_in_4bit` needs method "lora", and `weights_dtype` bfloat16 for the other weights')
         return self
 
     @model_validator(mode="after")
@@ -135,3 +172,10 @@ class Setting(Shape):
         default=None,
         description="a job fails where the model has another chat template; by default any is taken",
     )
+
+
+def measurable_under(recipe: Recipe, setting: Setting) -> str | None:
+    """Why weights as the recipe holds them cannot be read as the setting says; None where they can."""
+    if recipe.weights_dtype is Dtype.BFLOAT16 and setting.dtype is not Dtype.BFLOAT16:
+        return "weights held in bfloat16 are not read in float32; set the setting's dtype to bfloat16"
+    return None

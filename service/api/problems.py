@@ -87,6 +87,7 @@ STATUS: dict[type[ForgetcastError], int] = {
     errors.UnsupportedModel: 422,
     errors.ModelUnreachable: 422,
     errors.NotForModel: 422,
+    errors.WillNotFit: 422,
     errors.LossNotFinite: 422,
     errors.NothingToScore: 422,
     errors.NotReproducible: 422,

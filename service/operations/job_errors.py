@@ -23,6 +23,9 @@ class JobErrorKind(NamedTuple):
 JOB_ERRORS: dict[str, JobErrorKind] = {
     # the order itself
     "bad_dataset": JobErrorKind(Retry.NEVER, "correct the line that is named, and register a task with the new data"),
+    "limit_exceeded": JobErrorKind(
+        Retry.NEVER, "fine-tune for fewer epochs, send less data, or raise FORGETCAST_MAX_STEPS"
+    ),
     "dataset_not_found": JobErrorKind(Retry.NEVER, "send the data set again"),
     "texts_missing": JobErrorKind(Retry.NEVER, "measure with your own texts, and post the measurements"),
     "nothing_to_score": JobErrorKind(
@@ -49,6 +52,7 @@ JOB_ERRORS: dict[str, JobErrorKind] = {
         Retry.NEVER, "change what is named, target_modules or max_tokens, or choose another base model"
     ),
     # memory, disk and time of the worker's host
+    "will_not_fit": JobErrorKind(Retry.NEVER, "change the recipe as the error says, or ask for larger hardware"),
     "gpu_oom": JobErrorKind(Retry.ONCE, "lower the recipe's batch_size or max_tokens, or ask for larger hardware"),
     "host_oom": JobErrorKind(Retry.ALWAYS, "give the worker's host more memory, or ask for larger hardware"),
     "disk_full": JobErrorKind(Retry.ALWAYS, "free space in FORGETCAST_CACHE_DIR of the worker's host"),

@@ -27,7 +27,7 @@ def create_matrix(
     UpstreamSetOpen : the set has no examples yet
     IdInUse : a matrix of this id has another definition
     """
-    if wanted.recipe.steps > max_steps:
+    if wanted.recipe.steps is not None and wanted.recipe.steps > max_steps:
         raise LimitExceeded(f"a recipe has at most {max_steps} steps here (FORGETCAST_MAX_STEPS)")
     upstream_set = session.get(UpstreamSet, wanted.upstream_set)
     if upstream_set is None:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
-import psutil
 import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -26,16 +25,23 @@ from transformers.utils import logging as transformers_logging
 from forgetcast.errors import ForgetcastError, UnsupportedModel
 from forgetcast.layouts.places import Unusable
 from workers.attempt.limits import limits_of, lora_modules
+from workers.attempt.loading import Loading
 from workers.attempt.log_perplexity import log_perplexity
+from workers.attempt.memory import LORA, Room, advice, estimate, free_memory, giga
 from workers.attempt.model_folder import load_model
-from workers.attempt.self_check import SAME, Way, reference, way_to_read
+from workers.attempt.self_check import COARSE, SAME, Way, reference, way_to_read
+from workers.attempt.shown import NOT_TRIED, ON_A_CARD, ON_THE_CPU
 from workers.attempt.tokens import Tokenizer, Tokens, encode
 
-FLOAT32 = 4  # bytes
-FULL = 4 * FLOAT32  # bytes a weight: itself, its gradient, and the two moments of AdamW
 ROOM = 1.1  # times the weights, that loading and measuring take
-LORA_RANK = 16
-LORA = {"rank": LORA_RANK, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}
+PART = 1000  # tokens of a part of a batch
+FULL: dict[str, Any] = {"method": "full", "lora": None, "steps": 1, "batch_size": 1, "max_tokens": PART}
+WITH_LORA = FULL | {"method": "lora", "lora": LORA}
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "all in float32": {"dtype": "float32"},
+    "bfloat16 over float32 weights": {"dtype": "bfloat16"},
+    "weights in bfloat16": {"dtype": "bfloat16", "weights_dtype": "bfloat16"},
+}
 TEXTS = (
     "The river rose by two metres in a single night, and the lower road was closed until the water fell again.",
     "Add the flour.",
@@ -65,13 +71,17 @@ def examine(folder: Path) -> Iterator[Finding]:
     transformers_logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     yield _precision(device)
-    n_weights, free = _n_weights(folder), _free(device)
-    if ROOM * FLOAT32 * n_weights > free:
-        said = f"{_giga(FLOAT32 * n_weights)} of float32 weights do not fit into {_giga(free)} that are free"
+    n_weights, free = _n_weights(folder), free_memory(device)
+    fitting = [each for each in (torch.float32, torch.bfloat16) if ROOM * each.itemsize * n_weights <= free]
+    if not fitting:
+        said = f"{giga(2 * n_weights)} of bfloat16 weights do not fit into {giga(free)} that are free"
         yield Finding("memory", "fail", said, "take a larger device, or a smaller model")
         return
+    if fitting[0] is not torch.float32:
+        said = f"{giga(4 * n_weights)} of float32 weights do not fit into {giga(free)} that are free; read in bfloat16"
+        yield Finding("memory", "warn", said, "use weights_dtype and dtype bfloat16, in the recipe and the setting")
     try:
-        model, tokenizer = load_model(folder, device)
+        model, tokenizer = load_model(folder, device, Loading(fitting[0]))
         way = way_to_read(model)
     except ForgetcastError as error:
         yield Finding("model", "fail", f"{error} ({error.code})", "mend the folder, or choose another base model")
@@ -85,6 +95,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield from _memory(model, free)
     yield _lora(model)
     yield from _chat(tokenizer)
+    yield _shown()
 
 
 def _precision(device: torch.device) -> Finding:
@@ -114,7 +125,7 @@ def _reading(model: PreTrainedModel, tokenizer: Tokenizer, way: Way) -> Finding:
         f"{', with the logits as the model changes them' if way.own_head else ''}: at most {worst:.1g} nats per token "
         "from the model's own forward pass, one at a time"
     )
-    if not worst <= SAME:
+    if not worst <= (SAME if model.dtype.itemsize >= 4 else COARSE):
         return Finding("values", "fail", said, "please report the architecture")
     if way.reading.alone or not way.reading.pads:
         return Finding("values", "warn", said, "right, but slow: expect several times the time of other models")
@@ -130,40 +141,26 @@ def _ragged(tokenizer: Tokenizer) -> Iterator[Tokens]:
 
 
 def _memory(model: PreTrainedModel, free: float) -> Iterator[Finding]:
-    """What fine-tuning takes beside the weights that are loaded already: gradients, moments, activations."""
-    n_weights = sum(weight.numel() for weight in model.parameters())
-    n_trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    adapters = LORA_RANK * _widths(model)
-    activations = 1000 * _activations(model)
-    for name, whole in (
-        ("full fine-tuning", FLOAT32 * n_weights + (FULL - FLOAT32) * n_trained),
-        (f"LoRA of rank {LORA_RANK}", FLOAT32 * n_weights + FULL * adapters),
-    ):
-        needed = whole + activations
-        said = f"{name} takes about {_giga(whole)}, and {_giga(activations)} for each 1,000 tokens of a batch"
-        fits = needed <= free
-        said += f"; {_giga(free)} are free"
-        advice = "" if fits else "use LoRA, a smaller batch or a larger device"
-        yield Finding("memory", "ok" if fits else "warn", said, advice)
+    """What fine-tuning takes at its peak for parts of a batch of so many tokens, in full and with LoRA."""
+    for name, method in (("full fine-tuning", FULL), (f"LoRA of rank {LORA['rank']}", WITH_LORA)):
+        for said_of, precision in PRECISIONS.items():
+            recipe = method | precision
+            try:
+                needed = estimate(model, recipe, longest=PART)
+            except ForgetcastError:  # said of LoRA by itself
+                continue
+            said = f"{name}, {said_of}, takes about {giga(needed.peak)} for {PART:,} tokens at once: {needed.said}"
+            said += f"; {giga(free)} are free"
+            if needed.peak <= free:
+                yield Finding("memory", "ok", said)
+            else:
+                yield Finding("memory", "warn", said, advice(model, recipe, Room(free), PART))
 
 
-def _activations(model: PreTrainedModel) -> float:
-    """Bytes that one token leaves for the backward pass, about: states and products of each layer, and its logits."""
-    config = model.config.get_text_config(decoder=True)
-    width, n_layers = int(config.hidden_size), int(config.num_hidden_layers)
-    inner = getattr(config, "intermediate_size", None)
-    inner = inner if isinstance(inner, int) else 4 * width
-    return FLOAT32 * (n_layers * (14 * width + 4 * inner) + 3 * limits_of(model).n_vocabulary)
-
-
-def _widths(model: PreTrainedModel) -> int:
-    """Sum of inputs and outputs over the modules that take an adapter: what one rank of LoRA has in weights."""
-    total = 0
-    for name in _adapted(model):
-        weight = model.get_submodule(name).weight
-        assert isinstance(weight, torch.Tensor)
-        total += sum(weight.shape)
-    return total
+def _shown() -> Finding:
+    on_a_card = "; ".join(ON_A_CARD) or "none"
+    said = f"on the CPU: {', '.join(ON_THE_CPU)}; on a card: {on_a_card}; not tried: {', '.join(NOT_TRIED)}"
+    return Finding("shown", "ok", said)
 
 
 def _adapted(model: PreTrainedModel) -> Sequence[str]:
@@ -207,13 +204,3 @@ def _n_weights(folder: Path) -> int:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
             return 0
     return total
-
-
-def _free(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info()[0])
-    return float(psutil.virtual_memory().available)
-
-
-def _giga(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB"

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import SeedableRandomSampler
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from forgetcast.errors import LossNotFinite, UnsupportedModel
-from forgetcast.recipe_defaults import LORA_DEFAULTS, full_recipe
+from forgetcast.recipe_defaults import LORA_DEFAULTS, full_recipe, n_steps
+from workers.attempt.packing import IGNORED, collate_rows, pack
+from workers.attempt.ranks import ALONE, Ranks
 from workers.attempt.rotary import any_beyond, forget_lengths
 from workers.attempt.sealed import Checkpoints
 from workers.attempt.text_part import without_adapters
 from workers.attempt.tokens import Tokens
-
-IGNORED = -100  # the label that transformers leaves out of the loss
 
 
 class WoundDown(Exception):
@@ -49,8 +51,10 @@ def fine_tune(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     checkpoints: Checkpoints | None = None,
     leaving: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> FineTuned:
-    """Train in place for `recipe["steps"]` steps; the order of the examples and every random choice follow the seed.
+    """Train in place for the recipe's steps or epochs; the order of the examples and every random choice follow the
+    seed.
 
     Parameters
     ----------
@@ -59,6 +63,7 @@ def fine_tune(
     split : a batch is read in at least so many parts, whose gradients are added up: less memory, the same updates
     checkpoints : training goes on from the newest one, to the same result as without the interruption
     leaving : asked after every step; true ends the run there, with a checkpoint
+    ranks : processes that share each update, as if it were read in one
 
     Raises
     ------
@@ -73,18 +78,23 @@ def fine_tune(
         # Each example is then read alone, so that no gradient depends on which others share its part of a batch.
         split = recipe["batch_size"]
         model.register_forward_pre_hook(lambda module, _inputs: forget_lengths(module))
-    follow = _Follow(on_step, checkpoints, leaving)
+    rows = rows_of(examples, recipe)
+    recipe["steps"] = n_steps(recipe, len(rows))
+    part, n_parts = parts_of(recipe, split, ranks.size)
+    if ranks.size > 1:
+        rows = [row for batch in _updates(rows, recipe, seed) for row in ranks.share(batch, part, n_parts)]
+    follow = _Follow(on_step, checkpoints, leaving, ranks)
     trainer = Trainer(
         model=trained,
-        args=_arguments(recipe, seed, split, model.device, scratch),
-        train_dataset=list(examples),
-        data_collator=collate,
+        args=_arguments(recipe, seed, (part, n_parts), model.device, scratch, ranks),
+        train_dataset=rows,
+        data_collator=collate_rows if recipe["packing"] else collate,
         callbacks=[follow],
         compute_loss_func=None if _weighs_tokens(model) else token_loss,
     )
     trainer.remove_callback(PrinterCallback)
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints))
+        trainer.train(resume_from_checkpoint=None if checkpoints is None else _newest(checkpoints, ranks))
     except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
         if trainer.state.global_step:
             raise
@@ -93,6 +103,11 @@ def fine_tune(
     if trainer.state.global_step < recipe["steps"]:
         raise WoundDown(f"ended after step {trainer.state.global_step}")
     return FineTuned(trained, model, tuple(entry["loss"] for entry in trainer.state.log_history if "loss" in entry))
+
+
+def rows_of(examples: Sequence[Tokens], recipe: dict[str, Any]) -> list[Any]:
+    """What an update has `batch_size` of: examples, or with packing rows of them."""
+    return list(pack(examples, recipe["max_tokens"])) if recipe.get("packing") else list(examples)
 
 
 def collate(batch: Sequence[Tokens]) -> dict[str, Tensor]:
@@ -131,9 +146,23 @@ def _weighs_tokens(model: PreTrainedModel) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def _newest(checkpoints: Checkpoints) -> str | None:
-    found = checkpoints.newest()
+def _newest(checkpoints: Checkpoints, ranks: Ranks) -> str | None:
+    found = ranks.told(checkpoints.newest() if ranks.first else None)
     return None if found is None else str(found)
+
+
+def _updates(rows: Sequence[Any], recipe: dict[str, Any], seed: int) -> Iterator[list[Any]]:
+    """What each update reads, in the order in which a single process is given it by the trainer's own sampler."""
+    sampler = SeedableRandomSampler(rows, data_seed=seed)
+    n_updates = 0
+    for epoch in itertools.count():
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        for start in range(0, len(order), recipe["batch_size"]):
+            yield [rows[place] for place in order[start : start + recipe["batch_size"]]]
+            n_updates += 1
+            if n_updates == recipe["steps"]:
+                return
 
 
 def with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PeftModel:
@@ -161,14 +190,24 @@ def part_size(batch_size: int, split: int) -> int:
     return next(size for size in range(max(1, batch_size // split), 0, -1) if batch_size % size == 0)
 
 
-def _arguments(recipe: dict[str, Any], seed: int, split: int, device: torch.device, scratch: Path) -> TrainingArguments:
-    most = recipe["per_device_train_batch_size"] or recipe["batch_size"]
-    part = part_size(recipe["batch_size"], max(split, recipe["batch_size"] // most))
+def parts_of(recipe: dict[str, Any], split: int, n_devices: int) -> tuple[int, int]:
+    """How many examples of an update a device reads at once, and how many times."""
+    own = -(-recipe["batch_size"] // n_devices)
+    most = recipe["per_device_train_batch_size"] or own
+    part = part_size(own, max(split, -(-own // most)))
+    return part, own // part
+
+
+def _arguments(
+    recipe: dict[str, Any], seed: int, parts: tuple[int, int], device: torch.device, scratch: Path, ranks: Ranks
+) -> TrainingArguments:
+    part, n_parts = parts
     return TrainingArguments(
         output_dir=str(scratch),
         max_steps=recipe["steps"],
         per_device_train_batch_size=part,
-        gradient_accumulation_steps=recipe["batch_size"] // part,
+        gradient_accumulation_steps=n_parts,
+        train_sampling_strategy="random" if ranks.size == 1 else "sequential",  # already in the order of the seed
         learning_rate=recipe["learning_rate"],
         warmup_steps=recipe["warmup_steps"],
         lr_scheduler_type=recipe["schedule"],
@@ -198,9 +237,13 @@ class _Follow(TrainerCallback):
     """Reports each step's loss, stops a run whose loss is not finite, and has checkpoints made when it is time."""
 
     def __init__(
-        self, on_step: Callable[[int, float], None], checkpoints: Checkpoints | None, leaving: Callable[[], bool]
+        self,
+        on_step: Callable[[int, float], None],
+        checkpoints: Checkpoints | None,
+        leaving: Callable[[], bool],
+        ranks: Ranks,
     ) -> None:
-        self._on_step, self._checkpoints, self._leaving = on_step, checkpoints, leaving
+        self._on_step, self._checkpoints, self._leaving, self._ranks = on_step, checkpoints, leaving, ranks
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs is None or "loss" not in logs:
@@ -213,9 +256,12 @@ class _Follow(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
             return  # the fine-tuned weights are kept by themselves
-        control.should_training_stop = leaving = self._leaving()
-        control.should_save = self._checkpoints is not None and (self._checkpoints.due() or leaving)
+        control.should_training_stop = leaving = self._ranks.any(self._leaving())
+        due = self._checkpoints is not None and self._ranks.told(self._checkpoints.due())
+        control.should_save = self._checkpoints is not None and (due or leaving)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._checkpoints is not None:
+        self._ranks.wait()  # each writes its own random state
+        if self._checkpoints is not None and self._ranks.first:
             self._checkpoints.keep(state.global_step)
+        self._ranks.wait()

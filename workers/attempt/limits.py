@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from forgetcast.errors import NotForModel, UnsupportedModel
 from forgetcast.recipe_defaults import full_recipe
 from workers.attempt.fine_tune import with_adapter
+from workers.attempt.packing import check_packing
 from workers.attempt.tokens import Tokens
 
 OPTIMISER_PACKAGES = {"adamw_8bit": "bitsandbytes", "paged_adamw_8bit": "bitsandbytes", "adamw_torch_8bit": "torchao"}
@@ -80,9 +81,12 @@ def _factor(config: Any, rope: dict[str, Any]) -> float:
     return max(1.0, float(rope.get("factor") or 1.0)) if before else 1.0
 
 
-def check_recipe(model: PreTrainedModel, recipe: dict[str, Any]) -> None:
-    """Raises NotForModel when the recipe asks for what cannot be done with this model."""
+def check_recipe(model: PreTrainedModel, recipe: dict[str, Any], longest: int = 0) -> None:
+    """Raises NotForModel when the recipe asks for what cannot be done with this model; `longest`: tokens of the longest
+    example."""
     recipe = full_recipe(recipe)
+    if recipe["packing"]:
+        check_packing(model, longest)
     package = OPTIMISER_PACKAGES.get(recipe["optim"])
     if package is not None and importlib.util.find_spec(package) is None:
         raise NotForModel(f"the recipe's optim {recipe['optim']} needs {package}, which this worker does not have")

@@ -18,7 +18,8 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.quantizers.auto import AutoHfQuantizer
 
-from forgetcast.errors import ModelNotFound, ModelUnreadable, UnsupportedModel
+from forgetcast.errors import ModelNotFound, ModelUnreadable, NotForModel, UnsupportedModel
+from workers.attempt.loading import USUAL, Loading
 from workers.attempt.text_part import freeze_other_senses
 from workers.attempt.tokens import Tokenizer
 
@@ -29,8 +30,9 @@ HEAD = re.compile(r"For(?P<task>[A-Z]\w+)$")
 PREDICTS = ("CausalLM", "ConditionalGeneration")
 
 
-def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tokenizer]:
-    """The base model in float32 and its tokenizer, from safetensors in a local folder; no remote code is run.
+def load_model(folder: Path, device: torch.device, loading: Loading = USUAL) -> tuple[PreTrainedModel, Tokenizer]:
+    """The base model, in float32 unless `loading` says otherwise, and its tokenizer, from safetensors in a local
+    folder; no remote code is run.
 
     Of a model that also sees or hears, the parts that do are frozen: text is what is fine-tuned and measured here.
 
@@ -39,20 +41,22 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
     ModelNotFound : the folder or its weights are absent
     ModelUnreadable : a file of weights is cut off or damaged, or weights are missing, left over or of another shape
     UnsupportedModel : transformers cannot load it, or it does not predict the next token
+    NotForModel : it, or this worker, does not have what `loading` asks for
     """
     _check_files(folder)
+    loading.check(device)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        kind = _kind_of(config)
+        kind = kind_of(config)
         model, info = kind.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             ignore_mismatched_sizes=True,  # refused below, each by name
             output_loading_info=True,
+            **loading.arguments(device),
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except SafetensorError as error:
@@ -65,6 +69,9 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
     except Exception as error:  # of the code of one of hundreds of architectures, for this config
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if loading.attention is not None and "attention" in str(error):
+            said = str(error).strip().partition("\n")[0]
+            raise NotForModel(f"the recipe's attn_implementation {loading.attention} is refused: {said}") from error
         raise UnsupportedModel(f"transformers cannot load {folder.name}: {error}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise UnsupportedModel(
@@ -72,7 +79,8 @@ def load_model(folder: Path, device: torch.device) -> tuple[PreTrainedModel, Tok
             "characters; add its tokenizer.json"
         )
     _check_complete(folder, model, info)
-    model.to(device=device)
+    if model.device != device and not loading.in_4bit:
+        model.to(device=device)
     freeze_other_senses(model)
     return model, tokenizer
 
@@ -115,7 +123,7 @@ def _check_files(folder: Path) -> None:
         check_whole(file)
 
 
-def _kind_of(config: Any) -> Any:
+def kind_of(config: Any) -> Any:
     """The class to load with, for what the folder says it is."""
     said = (getattr(config, "architectures", None) or [type(config).__name__])[0]
     if getattr(config, "is_encoder_decoder", False):

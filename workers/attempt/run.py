@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import json
 import os
 import shutil
 import signal
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if __name__ == "__main__":
@@ -32,60 +30,26 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from torch.utils import deterministic
-from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from forgetcast import layouts
 from forgetcast.errors import ForgetcastError, NothingToScore
-from workers.attempt.control import check_control, read_control
-from workers.attempt.conversations import check_template
-from workers.attempt.examples import read_dataset, read_upstream
-from workers.attempt.fine_tune import WoundDown, fine_tune
-from workers.attempt.kept_way import examined
+from workers.attempt.control import check_control
+from workers.attempt.fine_tune import FineTuned, WoundDown, fine_tune
 from workers.attempt.kept_weights import Tuned, keep, load_kept
-from workers.attempt.limits import check_recipe, limits_of
 from workers.attempt.measuring import measure_blocks
-from workers.attempt.model_folder import load_model
-from workers.attempt.scorer import TransformersScorer
+from workers.attempt.prepared import Prepared, device_name, prepare, versions
+from workers.attempt.ranks import ALONE, Ranks, lost_another
+from workers.attempt.reporter import Reporter
 from workers.attempt.sealed import Checkpoints, remove_unsealed
-from workers.attempt.token_budget import tokens_per_batch
-from workers.attempt.tokens import Tokens
+from workers.attempt.statuses import DISK_FULL, LEFT_EARLY
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
 
-DISK_FULL, LEFT_EARLY = 74, 75  # exit statuses; EX_IOERR and EX_TEMPFAIL of sysexits.h
+TRAINER = "trainer"  # where in a job directory checkpoints lie
 ALMOST_NOTHING = 1 << 16  # bytes free on a disk that is full
 
 
-class Reporter:
-    """Events to the supervisor: which phase, how far, and how long each phase took."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str, total: int) -> Iterator[Callable[..., None]]:
-        began = time.monotonic()
-
-        def step(done: int, loss: float | None = None) -> None:
-            elapsed = time.monotonic() - began
-            eta = elapsed / done * (total - done) if done else None
-            self.send({"phase": name, "step": done, "total": total, "loss": loss, "eta_s": eta})
-
-        step(0)
-        yield step
-        self.seconds[name] = round(time.monotonic() - began, 3)
-
-    def warn(self, message: str) -> None:
-        self.send({"level": "warn", "message": message})
-
-    def send(self, event: dict[str, Any]) -> None:
-        self._out.write(json.dumps(event) + "\n")
-        self._out.flush()
-
-
-def run(folder: Path, reporter: Reporter) -> None:
+def run(folder: Path, reporter: Reporter, ranks: Ranks = ALONE) -> None:
     """Fine-tune and measure as job.json orders, going on after what an earlier attempt has left.
 
     Raises
@@ -93,50 +57,22 @@ def run(folder: Path, reporter: Reporter) -> None:
     WoundDown : the attempt was asked to leave; what it made is in the folder
     """
     order = JobOrder.read(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with reporter.phase("load", 1) as step:
-        model, tokenizer = load_model(Path(order.model_folder), device)
-        recipe, setting = order.recipe, order.setting
-        check_template(tokenizer, setting["chat_template_sha256"])
-        dataset = read_dataset(folder / "dataset.jsonl", tokenizer, recipe, reporter.warn)
-        upstream = read_upstream(folder / "upstream.jsonl", tokenizer, setting)
-        control = read_control(folder / "control.json", tokenizer, setting)
-        limits = limits_of(model)
-        limits.check((("an example of the data set", tokens) for tokens in dataset), "the recipe's max_tokens")
-        limits.check(
-            ((f"the upstream example {name!r}", tokens) for name, tokens in upstream.named), "the setting's max_tokens"
-        )
-        check_recipe(model, recipe)
-        step(1)
-    with reporter.phase("examine", 1) as step:
-        of = (order.model_revision, _versions(), _device_name(device))
-        way = examined(model, Path(order.ways_folder) if order.ways_folder else None, of)
-        step(1)
-    if way.reading.alone or not way.reading.shares_prefix:
-        reporter.warn(f"{type(model).__name__} is read by {way.reading.said}: its own values ask for it")
-    for told in (upstream.left_out(), upstream.cut(setting["max_tokens"])):
-        if told:
-            reporter.warn(told)
+    prepared = prepare(folder, order, reporter, ranks)
     leaving = _leave_when_asked()
-
-    scorer = TransformersScorer(
-        way.model(model, getattr(torch, setting["dtype"])), tokens_per_batch(model, device) // order.split
-    )
-    measure = partial(
-        measure_blocks,
-        folder,
-        scorer=scorer,
-        upstream=upstream,
-        after_block=partial(_leave, leaving),
-    )
+    train = partial(_fine_tuned, folder, order, prepared, reporter, leaving, ranks)
+    if not ranks.first:
+        train(None)
+        return
+    scorer, upstream = prepared.scorer, prepared.upstream
+    measure = partial(measure_blocks, folder, scorer=scorer, upstream=upstream, after_block=partial(_leave, leaving))
     before = np.load(folder / "before.npy", allow_pickle=False)
     n_missing = int(np.isnan(before).sum())
     with reporter.phase("base", n_missing) if n_missing else nullcontext(_say_nothing) as step:
         measure("before", known=before, weights=order.model_revision, on_progress=step)
     if len(upstream.why_not) == len(upstream):
         raise NothingToScore(upstream.left_out())
-    check = None if control is None else partial(check_control, control, scorer)
-    tuned = _fine_tuned(folder, order, model, dataset, reporter, leaving, check)
+    tuned = train(None if prepared.control is None else partial(check_control, prepared.control, scorer))
+    assert tuned is not None
     with reporter.phase("measure", len(upstream)) as step:
         measure("after", known=np.full_like(before, np.nan), weights=tuned.weights_sha256, on_progress=step)
     write_result(
@@ -145,8 +81,9 @@ def run(folder: Path, reporter: Reporter) -> None:
             "seconds": reporter.seconds,
             "losses": tuned.losses,
             "seed": order.seed,
-            "device": _device_name(device),
-            "versions": _versions(),
+            "device": device_name(prepared.model.device),
+            "versions": versions(),
+            "engine": scorer.engine,
         },
     )
 
@@ -154,29 +91,54 @@ def run(folder: Path, reporter: Reporter) -> None:
 def _fine_tuned(
     folder: Path,
     order: JobOrder,
-    model: PreTrainedModel,
-    dataset: Sequence[Tokens],
+    prepared: Prepared,
     reporter: Reporter,
     leaving: threading.Event,
+    ranks: Ranks,
     check: Callable[[], None] | None,
-) -> Tuned:
+) -> Tuned | None:
     """Train the model in place, unless its weights are kept from before. `check` of a task that has cells already: it
-    raises when they would come out otherwise now."""
-    kept, made_for = Path(order.weights_folder), digest_of(order.training_sha256, _versions())
-    tuned = load_kept(model, order.recipe, kept, made_for)
-    if tuned is not None:
-        reporter.send({"level": "info", "message": "the fine-tuned weights of an earlier attempt or job are used"})
+    raises when they would come out otherwise now. None for all but the first of several processes."""
+    kept, made_for = Path(order.weights_folder), digest_of(order.training_sha256, versions())
+    tuned = load_kept(prepared.model, order.recipe, kept, made_for) if ranks.first else None
+    if ranks.told(tuned is not None):
+        ranks.part()
+        reporter.tell("the fine-tuned weights of an earlier attempt or job are used")
         return tuned
     if check is not None:
         reporter.warn("the task's fine-tuned weights are not here any more: fine-tuning is repeated, and cells checked")
-    checkpoints = Checkpoints(folder / "trainer", made_for, timedelta(seconds=order.checkpoint_seconds))
-    newest = checkpoints.newest()
+    trained = _trained(folder, order, prepared, reporter, leaving, ranks, made_for)
+    ranks.part()
+    if not ranks.first:
+        return None
+    if check is not None:
+        check()
+    with reporter.phase("keep", 1) as step:
+        tuned = keep(trained, kept, made_for)
+        step(1)
+    shutil.rmtree(folder / TRAINER, ignore_errors=True)
+    return tuned
+
+
+def _trained(
+    folder: Path,
+    order: JobOrder,
+    prepared: Prepared,
+    reporter: Reporter,
+    leaving: threading.Event,
+    ranks: Ranks,
+    made_for: str,
+) -> FineTuned:
+    """Fine-tune from the newest checkpoint on, if there is one of this order."""
+    of_trainer = made_for if ranks.size == 1 else digest_of(made_for, ranks.size)
+    checkpoints = Checkpoints(folder / TRAINER, of_trainer, timedelta(seconds=order.checkpoint_seconds))
+    newest = checkpoints.newest() if ranks.first else None
     if newest is not None:
-        reporter.send({"level": "info", "message": f"fine-tuning goes on from {newest.name}"})
-    with reporter.phase("fine_tune", order.recipe["steps"]) as step:
-        trained = fine_tune(
-            model,
-            dataset,
+        reporter.tell(f"fine-tuning goes on from {newest.name}")
+    with reporter.phase("fine_tune", prepared.n_updates) as step:
+        return fine_tune(
+            prepared.model,
+            prepared.dataset,
             order.recipe,
             seed=order.seed,
             scratch=checkpoints.folder,
@@ -184,23 +146,8 @@ def _fine_tuned(
             on_step=step,
             checkpoints=checkpoints,
             leaving=leaving.is_set,
+            ranks=ranks,
         )
-    if check is not None:
-        check()
-    with reporter.phase("keep", 1) as step:
-        tuned = keep(trained, kept, made_for)
-        step(1)
-    shutil.rmtree(checkpoints.folder, ignore_errors=True)
-    return tuned
-
-
-def _versions() -> dict[str, str]:
-    """Of what decides how the same bytes are read and learned from."""
-    return {name: version(name) for name in ("torch", "transformers", "peft")} | {"layouts": str(layouts.VERSION)}
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
 
 
 def _leave_when_asked() -> threading.Event:
@@ -230,15 +177,18 @@ def main() -> int:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory guards against bugs that are not ours, and costs a fifth of the time.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set through __setattr__
+    ranks = Ranks.joined()
     try:
-        run(folder, Reporter(events))
+        run(folder, Reporter(events if ranks.first else io.StringIO()), ranks)
     except WoundDown:
         return LEFT_EARLY
     except Exception as error:
         traceback.print_exc()
+        if ranks.size > 1 and (lost_another(error) or (folder / "error.json").exists()):
+            return 1  # the first that failed has said why
         code, detail = describe(error, folder)
         try:
-            remove_unsealed(folder / "trainer")
+            remove_unsealed(folder / TRAINER)
             write_file(folder / "error.json", json.dumps({"code": code, "detail": detail}).encode())
         except OSError:
             return DISK_FULL

@@ -25,6 +25,7 @@ from service.storage.attempts import ChildEnd
 from service.storage.events import Level
 
 COMMAND = (sys.executable, "-m", "workers.attempt.run")
+ON_SEVERAL_DEVICES = (sys.executable, "-m", "workers.attempt.launch")
 CHECKOUT = Path(__file__).parents[2]
 LOG = "child.log"
 LONGEST_LINE = 1 << 16
@@ -33,7 +34,7 @@ LEVELS: dict[str, Level] = {"info": "info", "warn": "warn", "error": "error"}
 
 # What a child may know of its parent's environment; never a database, a queue, or a key.
 PASSED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|(HF|CUDA|OMP|MKL|PYTHON)\w*"
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|(HF|CUDA|NCCL|GLOO|OMP|MKL|PYTHON)\w*"
 )
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 GIVEN = {
@@ -74,6 +75,11 @@ class Message:
 
 
 ChildEvent = Progress | Message
+
+
+def command_on(n_devices: int) -> tuple[str, ...]:
+    """What runs an attempt on so many devices."""
+    return COMMAND if n_devices == 1 else (*ON_SEVERAL_DEVICES, str(n_devices))
 
 
 class Child:

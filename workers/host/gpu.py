@@ -23,17 +23,24 @@ LIST_GPUS = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that is ours. Its child keeps `lock` too, so that the GPU is free only when nobody uses it any more."""
+    """A GPU that is ours, or several for one job. Its child keeps `locks` too, so that the GPU is free only when nobody
+    uses it any more."""
 
-    name: str
-    lock: int
+    names: tuple[str, ...]
+    locks: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """As it stands in the database: of several the first, and how many there are beside it."""
+        return self.names[0] if len(self.names) == 1 else f"{self.names[0]} +{len(self.names) - 1}"
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": self.name}
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.names)}
 
     def release(self) -> None:
-        os.close(self.lock)
+        for lock in self.locks:
+            os.close(lock)
 
 
 @dataclass(frozen=True)
@@ -67,24 +74,32 @@ class Gpus:
             raise ConfigurationError(f"there is no GPU {unknown[0]!r} that this process may use; there are: {there}")
         return tuple(dict.fromkeys(chosen))
 
-    def take(self, names: Sequence[str], *, shared: bool = False) -> Gpu | None:
-        """Hold the first of these that is free; None when there is none. Workers that share leave it to each other."""
+    def take(self, names: Sequence[str], *, n_devices: int = 1, shared: bool = False) -> Gpu | None:
+        """Hold the first of these that are free; None, and none is held, when there are too few. Workers that share
+        leave them to each other."""
+        held: dict[str, int] = {}
         for name in names:
             lock = lock_file(self.lock_folder / f"forgetcast-gpu-{name}.lock", shared=shared)
             if lock is not None:
-                log.info("GPU %s", name)
-                return Gpu(name, lock)
+                held[name] = lock
+            if len(held) == n_devices:
+                log.info("GPU %s", ", ".join(held))
+                return Gpu(tuple(held), tuple(held.values()))
+        for lock in held.values():
+            os.close(lock)
         return None
 
-    def wait(self, names: Sequence[str], stop: threading.Event, *, shared: bool = False) -> Gpu | None:
-        """Hold one of these as soon as one is free; None when `stop` is set before."""
+    def wait(
+        self, names: Sequence[str], stop: threading.Event, *, n_devices: int = 1, shared: bool = False
+    ) -> Gpu | None:
+        """Hold as many of these as soon as they are free; None when `stop` is set before."""
         told = False
         while not stop.is_set():
-            gpu = self.take(names, shared=shared)
+            gpu = self.take(names, n_devices=n_devices, shared=shared)
             if gpu is not None:
                 return gpu
             if not told:
-                log.warning("other workers hold %s; no job is claimed until one is free", ", ".join(names))
+                log.warning("other workers hold %s; no job is claimed until enough are free", ", ".join(names))
             told = True
             stop.wait(LOOK_AGAIN_AFTER)
         return None

@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from forgetcast.errors import ForgetcastError
+from forgetcast.errors import ConfigurationError, ForgetcastError
 from service import metrics
 from service.logs import configure_logs
 from service.models import Models
@@ -23,6 +23,7 @@ from service.seclusion import seclude
 from service.settings import Settings, read_settings
 from service.storage.database import Database
 from service.storage.schema import check_schema
+from workers.host.child import command_on
 from workers.host.fit_loop import FitLimits, Fitting, start_fit_loop
 from workers.host.fleet import Member, run_fleet
 from workers.host.gpu import Gpu, Gpus
@@ -42,6 +43,7 @@ def run_worker(
     hardware: tuple[str, ...],
     gpus: str,
     share_gpu: bool,
+    devices: int,
     poll: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -56,16 +58,16 @@ def run_worker(
         check_schema(database)
         queue = open_queue(settings.redis_url)
         installed = _installed(settings)
-        names = () if no_jobs else _names(installed, gpus)
+        names = () if no_jobs else _names(installed, gpus, devices)
     except ForgetcastError as error:
         raise click.ClickException(str(error)) from error
     stop = stop_on_signal()
     if until_eof:
         threading.Thread(target=_stop_at_eof, args=(stop,), daemon=True).start()
-    if gpus != ANY_GPU and len(names) > 1:
+    if gpus != ANY_GPU and len(names) > devices:
         database.close()
-        options = _options(once, share_gpu, hardware, poll)
-        sys.exit(_run_fleet(settings, names, options, metrics_host, metrics_port, stop, once=once))
+        options = _options(once, share_gpu, devices, hardware, poll)
+        sys.exit(_run_fleet(settings, names, devices, options, metrics_host, metrics_port, stop, once=once))
     if metrics_port is not None:
         _answer_metrics(metrics_host, metrics_port)
     limits = FitLimits(settings.lease, settings.fit_timeout, settings.fit_memory_bytes)
@@ -76,9 +78,11 @@ def run_worker(
     if no_jobs:
         reap_only(Reaper(database, settings.lease), pause, stop)
     else:
-        gpu = installed.wait(names, stop, shared=share_gpu) if names else None
+        gpu = installed.wait(names, stop, n_devices=devices, shared=share_gpu) if names else None
         if not stop.is_set():
-            supervisor = open_supervisor(settings, database, queue, hardware=hardware, poll=pause, gpu=gpu)
+            supervisor = open_supervisor(
+                settings, database, queue, hardware=hardware, poll=pause, gpu=gpu, devices=devices
+            )
             supervisor.run(stop, once=once)
     # Where a worker is started per job its GPU goes back when it ends, and fits need none: others do them.
     while once and gpu is None and not stop.is_set() and fitting.turn(stop):
@@ -95,8 +99,9 @@ def open_supervisor(
     hardware: tuple[str, ...],
     poll: timedelta,
     gpu: Gpu | None,
+    devices: int = 1,
 ) -> Supervisor:
-    """A supervisor on this deployment's database, queue and models."""
+    """A supervisor on this deployment's database, queue and models; `devices`: for each job."""
 
     def model_folder(model: str, revision: str) -> Path:
         return Models.read(settings.models_file).folder(model, revision, fetch)
@@ -123,7 +128,9 @@ def open_supervisor(
             keep_weights=settings.keep_weights,
             sweep=settings.lease,
         ),
+        command=command_on(devices),
         gpu=gpu,
+        max_steps=settings.max_steps,
     )
 
 
@@ -133,24 +140,28 @@ def _installed(settings: Settings) -> Gpus:
     return Gpus.visible()
 
 
-def _names(installed: Gpus, wanted: str) -> tuple[str, ...]:
-    """The GPUs that were asked for; none for the CPU."""
+def _names(installed: Gpus, wanted: str, devices: int) -> tuple[str, ...]:
+    """The GPUs that were asked for; none for the CPU. Raises ConfigurationError where jobs cannot have so many each."""
     if wanted == NO_GPU:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the child, which would use the first that it sees
         return ()
-    if wanted == ANY_GPU:
-        return installed.names
-    return installed.chosen(wanted)
+    names = installed.names if wanted == ANY_GPU else installed.chosen(wanted)
+    if names and len(names) < devices:
+        raise ConfigurationError(f"--devices {devices} needs as many GPUs, and there are {len(names)}")
+    if wanted != ANY_GPU and len(names) % devices:
+        raise ConfigurationError(f"--devices {devices} does not divide the {len(names)} GPUs that --gpus names")
+    return names
 
 
-def _options(once: bool, share_gpu: bool, hardware: tuple[str, ...], poll: float) -> list[str]:
+def _options(once: bool, share_gpu: bool, devices: int, hardware: tuple[str, ...], poll: float) -> list[str]:
     named = [word for name in hardware for word in ("--hardware", name)]
-    return ["--poll", str(poll), *named, *["--once"] * once, *["--share-gpu"] * share_gpu]
+    return ["--poll", str(poll), "--devices", str(devices), *named, *["--once"] * once, *["--share-gpu"] * share_gpu]
 
 
 def _run_fleet(
     settings: Settings,
     names: tuple[str, ...],
+    devices: int,
     options: list[str],
     metrics_host: str,
     metrics_port: int | None,
@@ -159,7 +170,8 @@ def _run_fleet(
     once: bool,
 ) -> int:
     members = []
-    for number, name in enumerate(names):
+    for number, first in enumerate(range(0, len(names), devices)):
+        name = ",".join(names[first : first + devices])
         port = [] if metrics_port is None else ["--metrics-port", str(metrics_port + number)]
         members.append(Member(name, [*options, "--metrics-host", metrics_host, *port]))
     timing = Timing()

@@ -86,15 +86,16 @@ class Supervisor:
         timing: Timing | None = None,
         command: Sequence[str] = COMMAND,
         gpu: Gpu | None = None,
+        max_steps: int = 1_000_000,
     ) -> None:
-        """`model_folder`: a model's id and revision -> its files."""
+        """`model_folder`: a model's id and revision -> its files; `max_steps`: of a fine-tuning in this deployment."""
         self._database, self._queue = database, queue
         self._jobs_folder, self._model_folder = jobs_folder, model_folder
         self._weights_folder = jobs_folder.parent / "weights"
         self._swept_at = -math.inf
         self._hardware = list(dict.fromkeys([*hardware, jobs.ANY_HARDWARE]))
         self._timing = timing or Timing()
-        self._command, self._gpu = command, gpu
+        self._command, self._gpu, self._max_steps = command, gpu, max_steps
         self._owner = f"{socket.gethostname()[:64]}:{os.getpid()}:{new_id('worker')[-8:]}"
         self._reaper = Reaper(database, self._timing.lease)
         self._presence = Presence(
@@ -240,6 +241,7 @@ class Supervisor:
             ways_folder=str(self._weights_folder.with_name("ways")),
             split=2 ** claimed.past.count("gpu_oom"),
             checkpoint_seconds=self._timing.checkpoint.total_seconds(),
+            max_steps=self._max_steps,
         )
         weights = self._weights_folder / order.training_sha256 if self._timing.keep_weights else folder / "weights"
         order = replace(order, weights_folder=str(weights))
@@ -249,7 +251,7 @@ class Supervisor:
     def _start(self, folder: Path, lock: int) -> Child:
         if self._gpu is None:
             return Child(folder, self._command, held=(lock,))
-        return Child(folder, self._command, also=self._gpu.environment, held=(lock, self._gpu.lock))
+        return Child(folder, self._command, also=self._gpu.environment, held=(lock, *self._gpu.locks))
 
     def _follow(
         self,

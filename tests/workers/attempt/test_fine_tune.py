@@ -10,8 +10,9 @@ import torch
 
 from forgetcast.errors import LossNotFinite
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.attempt.fine_tune import IGNORED, FineTuned, collate, fine_tune, part_size
+from workers.attempt.fine_tune import FineTuned, collate, fine_tune, part_size
 from workers.attempt.log_perplexity import log_perplexity
+from workers.attempt.packing import IGNORED
 from workers.attempt.tokens import Tokens, encode
 from workers.attempt.transformers_model import TransformersModel
 
@@ -131,7 +132,7 @@ def test_what_saves_memory_trains_the_same_model(
     usual, lean = (
         log_perplexity(tuned(task, recipe | more, 1, tmp_path)[1], task) for more in (dict[str, Any](), less_memory)
     )
-    assert lean == pytest.approx(usual, abs=1e-5)
+    assert lean == pytest.approx(usual, abs=3e-5)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from forgetcast.errors import ForgetcastError, NothingToScore, NotReproducible
 from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.fine_tune import WoundDown, fine_tune
-from workers.attempt.run import Reporter, run
+from workers.attempt.reporter import Reporter
+from workers.attempt.run import run
 from workers.attempt.sealed import Checkpoints, seal
 from workers.attempt.tokens import Tokens, encode
 from workers.job_directory import JobOrder, JobResult, Values, read_base_values, read_result, write_file

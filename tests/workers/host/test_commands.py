@@ -55,6 +55,33 @@ def test_a_worker_without_work_ends_when_asked_for_one_turn(home):
     assert ended.exit_code == 0, ended.output
 
 
+@pytest.mark.parametrize(
+    ("gpus", "devices", "said"),
+    [("all", 3, "does not divide the 4 GPUs"), ("any", 5, "needs as many GPUs, and there are 4")],
+)
+def test_devices_that_there_are_not_are_refused_in_one_line(home, monkeypatch, gpus, devices, said):
+    monkeypatch.setenv("FORGETCAST_SIMULATED_GPUS", "4")
+    database = Database(Settings().database)
+    migrate(database)
+    database.close()
+    ended = CliRunner().invoke(worker, ["--gpus", gpus, "--devices", str(devices)])
+    assert ended.exit_code == 1
+    assert said in ended.output and len(ended.output.splitlines()) == 1
+
+
+def test_gpus_are_shared_out_to_workers_by_as_many_as_a_job_has(home, monkeypatch):
+    monkeypatch.setenv("FORGETCAST_SIMULATED_GPUS", "4")
+    database = Database(Settings().database)
+    migrate(database)
+    database.close()
+    started = []
+    monkeypatch.setattr("workers.host.running.Member", lambda gpu, arguments: started.append((gpu, arguments)))
+    monkeypatch.setattr("workers.host.running.run_fleet", lambda members, stop, **how: 0)
+    assert CliRunner().invoke(worker, ["--gpus", "all", "--devices", "2"]).exit_code == 0
+    assert [gpu for gpu, _arguments in started] == ["SIMULATED-0,SIMULATED-1", "SIMULATED-2,SIMULATED-3"]
+    assert all(arguments[arguments.index("--devices") + 1] == "2" for _gpu, arguments in started)
+
+
 def test_a_signal_stops_the_worker_and_a_second_ctrl_c_ends_it():
     stop = stop_on_signal()
     signal.raise_signal(signal.SIGTERM)

@@ -93,9 +93,22 @@ def test_a_gpu_is_free_only_when_the_child_is_gone_too(two_gpus, tmp_path):
     gpu = two_gpus.take(["GPU-a"])
     assert gpu is not None
     lock = tmp_path / "forgetcast-gpu-GPU-a.lock"
-    with Child(tmp_path, fake_command("hang", tmp_path / "pids"), held=(gpu.lock,)):
+    with Child(tmp_path, fake_command("hang", tmp_path / "pids"), held=gpu.locks):
         gpu.release()
         assert lock_file(lock) is None
     again = two_gpus.take(["GPU-a"])
     assert again is not None
     again.release()
+
+
+def test_a_job_on_several_gpus_has_all_of_them_or_none(two_gpus, tmp_path):
+    both = two_gpus.take(two_gpus.names, n_devices=2)
+    assert both is not None and both.names == ("GPU-a", "GPU-b") and both.name == "GPU-a +1"
+    assert both.environment == {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"}
+    both.release()
+    other = two_gpus.take(["GPU-b"])
+    assert two_gpus.take(two_gpus.names, n_devices=2) is None
+    first = two_gpus.take(["GPU-a"])  # which was let go again
+    assert first is not None
+    for gpu in (first, other):
+        gpu.release()
