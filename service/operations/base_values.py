@@ -75,6 +75,6 @@ def without(positions: Indices, n_examples: int) -> Mask | None:
 
 def key(matrix: Matrix) -> Key:
     """What values are kept under: those of matrices with the same key are the same."""
-    logits = SINCE_FLOAT32_LOGITS if matrix.setting["dtype"] != "float32" else {}
+    logits = SINCE_FLOAT32_LOGITS if matrix.setting.get("dtype") == "bfloat16" else {}
     how = matrix.setting | how_weights_are_read(matrix.recipe) | logits
     return (matrix.upstream_set_id, matrix.model_revision, sha256_of(how))
