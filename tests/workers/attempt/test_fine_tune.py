@@ -132,7 +132,7 @@ def test_what_saves_memory_trains_the_same_model(
     usual, lean = (
         log_perplexity(tuned(task, recipe | more, 1, tmp_path)[1], task) for more in (dict[str, Any](), less_memory)
     )
-    assert lean == pytest.approx(usual, abs=1e-5)
+    assert lean == pytest.approx(usual, abs=3e-5)
 
 
 @pytest.mark.parametrize(
