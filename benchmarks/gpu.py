@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from workers.attempt.fine_tune import fine_tune
-from workers.attempt.log_perplexity import score
-from workers.attempt.token_budget import tokens_per_batch
-from workers.attempt.tokens import Tokens
-from workers.attempt.transformers_model import TransformersModel
+from workers.attempt.measuring.log_perplexity import score
+from workers.attempt.measuring.token_budget import tokens_per_batch
+from workers.attempt.model.transformers_model import TransformersModel
+from workers.attempt.texts.tokens import Tokens
+from workers.attempt.training.fine_tune import fine_tune
 
 LORA = {"rank": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear"}
 

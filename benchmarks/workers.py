@@ -39,9 +39,9 @@ from bundled.model import ensure_model
 from bundled.sets import ANSWERS
 from forgetcast.schemas import Setting
 from service.models import folder_sha256
-from workers.attempt.log_perplexity import ROWS_PER_PROJECTION, score
-from workers.attempt.tokens import Tokens
-from workers.attempt.transformers_model import TransformersModel
+from workers.attempt.measuring.log_perplexity import ROWS_PER_PROJECTION, score
+from workers.attempt.model.transformers_model import TransformersModel
+from workers.attempt.texts.tokens import Tokens
 from workers.job_directory import JobOrder, read_result, sha256_of_file
 
 TOKENS_PER_BATCH = 2048

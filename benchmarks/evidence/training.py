@@ -23,11 +23,11 @@ from transformers import get_scheduler
 
 from bundled.sets import ANSWERS
 from forgetcast.recipe_defaults import full_recipe
-from workers.attempt.examples import read_dataset, read_upstream
-from workers.attempt.log_perplexity import score
-from workers.attempt.model_folder import load_model
-from workers.attempt.tokens import Tokens
-from workers.attempt.transformers_model import TransformersModel
+from workers.attempt.measuring.log_perplexity import score
+from workers.attempt.model.model_folder import load_model
+from workers.attempt.model.transformers_model import TransformersModel
+from workers.attempt.texts.examples import read_dataset, read_upstream
+from workers.attempt.texts.tokens import Tokens
 
 HELD_OUT_LINES = 40  # of the task's 200: never trained on, they say how well the task was learned
 

@@ -85,7 +85,7 @@ def check_model(name: str) -> Iterator[Check]:
     from forgetcast.cli.lazy_group import imported
 
     folder = _folder_of(name)
-    for found in imported("doctor --model", "workers.attempt.examine:examine")(folder):
+    for found in imported("doctor --model", "workers.attempt.checks.examine:examine")(folder):
         yield Check(found.name, State(found.state), found.said, found.next)
 
 

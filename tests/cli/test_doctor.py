@@ -211,7 +211,7 @@ def test_a_gpu_tool_that_hangs_ends_nothing(monkeypatch):
 
 
 class Found(NamedTuple):
-    """As in workers.attempt.examine, which needs torch."""
+    """As in workers.attempt.checks.examine, which needs torch."""
 
     name: str
     state: str
@@ -229,7 +229,7 @@ def test_a_model_is_looked_at_by_name_or_by_folder(run, tmp_path, monkeypatch):
 
     monkeypatch.setitem(
         sys.modules,
-        "workers.attempt.examine",
+        "workers.attempt.checks.examine",
         SimpleNamespace(examine=lambda folder: map(Found._make, examine(folder))),
     )
     (tmp_path / "tiny").mkdir()

@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from workers.attempt.language_model import FASTEST
+from workers.attempt.model.language_model import FASTEST
 
 torch.set_num_threads(1)  # such small models only wait for more
 

@@ -14,20 +14,20 @@ from transformers import PreTrainedModel
 from forgetcast import layouts
 from forgetcast.errors import LimitExceeded
 from forgetcast.recipe_defaults import how_weights_are_read, n_steps
-from workers.attempt.control import Control, read_control
-from workers.attempt.conversations import check_template
-from workers.attempt.examples import Upstream, read_dataset, read_upstream
-from workers.attempt.fine_tune import rows_of
-from workers.attempt.kept_way import examined
-from workers.attempt.limits import check_recipe, limits_of
-from workers.attempt.loading import Loading
-from workers.attempt.memory import Room
-from workers.attempt.model_folder import load_model
-from workers.attempt.ranks import Ranks
+from workers.attempt.checks.kept_way import examined
+from workers.attempt.checks.limits import check_recipe, limits_of
+from workers.attempt.checks.memory import Room
+from workers.attempt.measuring.control import Control, read_control
+from workers.attempt.measuring.scorer import TransformersScorer
+from workers.attempt.measuring.token_budget import tokens_per_batch
+from workers.attempt.model.loading import Loading
+from workers.attempt.model.model_folder import load_model
 from workers.attempt.reporter import Reporter
-from workers.attempt.scorer import TransformersScorer
-from workers.attempt.token_budget import tokens_per_batch
-from workers.attempt.tokens import Tokens
+from workers.attempt.texts.conversations import check_template
+from workers.attempt.texts.examples import Upstream, read_dataset, read_upstream
+from workers.attempt.texts.tokens import Tokens
+from workers.attempt.training.fine_tune import rows_of
+from workers.attempt.training.ranks import Ranks
 from workers.job_directory import JobOrder
 
 

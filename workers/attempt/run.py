@@ -33,15 +33,15 @@ from torch.utils import deterministic
 from transformers.utils import logging as transformers_logging
 
 from forgetcast.errors import ForgetcastError, NothingToScore
-from workers.attempt.control import check_control
-from workers.attempt.fine_tune import FineTuned, WoundDown, fine_tune
-from workers.attempt.kept_weights import Tuned, keep, load_kept
-from workers.attempt.measuring import measure_blocks
+from workers.attempt.measuring.control import check_control
+from workers.attempt.measuring.measure_blocks import measure_blocks
 from workers.attempt.prepared import Prepared, device_name, prepare, versions
-from workers.attempt.ranks import ALONE, Ranks, lost_another
 from workers.attempt.reporter import Reporter
-from workers.attempt.sealed import Checkpoints, remove_unsealed
 from workers.attempt.statuses import DISK_FULL, LEFT_EARLY
+from workers.attempt.training.fine_tune import FineTuned, WoundDown, fine_tune
+from workers.attempt.training.kept_weights import Tuned, keep, load_kept
+from workers.attempt.training.ranks import ALONE, Ranks, lost_another
+from workers.attempt.training.sealed import Checkpoints, remove_unsealed
 from workers.job_directory import JobOrder, digest_of, write_file, write_result
 from workers.parent import die_with_parent
 

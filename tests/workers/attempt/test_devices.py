@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.attempt.trained_together import train
 from workers.attempt.launch import launch
-from workers.attempt.ranks import FILLER, Ranks
+from workers.attempt.training.ranks import FILLER, Ranks
 
 TWELVE = {"steps": 12, "batch_size": 4}  # an epoch's third update has three examples
 RECIPES: dict[str, dict[str, Any]] = {

@@ -18,11 +18,11 @@ import torch
 from forgetcast.errors import ForgetcastError, NothingToScore, NotReproducible
 from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.attempt.fine_tune import WoundDown, fine_tune
 from workers.attempt.reporter import Reporter
 from workers.attempt.run import run
-from workers.attempt.sealed import Checkpoints, seal
-from workers.attempt.tokens import Tokens, encode
+from workers.attempt.texts.tokens import Tokens, encode
+from workers.attempt.training.fine_tune import WoundDown, fine_tune
+from workers.attempt.training.sealed import Checkpoints, seal
 from workers.job_directory import JobOrder, JobResult, Values, read_base_values, read_result, write_file
 
 ALWAYS = timedelta(0)
@@ -152,7 +152,7 @@ class Job:
 def make_job(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, dict[str, Any]], Job]:
-    monkeypatch.setattr("workers.attempt.measuring.BLOCK_SIZE", BLOCK)
+    monkeypatch.setattr("workers.attempt.measuring.measure_blocks.BLOCK_SIZE", BLOCK)
     return lambda name, recipe: Job(tmp_path / name, model_folder, recipe, monkeypatch)
 
 
@@ -241,7 +241,7 @@ def test_only_the_newest_whole_checkpoint_is_kept(tmp_path):
 
 def test_a_checkpoint_is_made_no_more_often_than_it_pays(tmp_path, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("workers.attempt.sealed.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("workers.attempt.training.sealed.time.monotonic", lambda: clock[0])
     checkpoints = Checkpoints(tmp_path, "order", timedelta(seconds=10))
     assert not checkpoints.due()
     clock[0] += 10

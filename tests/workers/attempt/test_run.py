@@ -9,7 +9,7 @@ import torch
 
 from forgetcast.errors import ModelUnreadable, NotFinite
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.attempt.model_folder import check_whole, load_model
+from workers.attempt.model.model_folder import check_whole, load_model
 from workers.attempt.run import describe
 
 

@@ -19,14 +19,14 @@ from transformers import PreTrainedModel
 from forgetcast.errors import UnsupportedModel
 from tests.workers.language_models import CHARACTERS, character_tokenizer
 from tests.workers.zoo import FAMILIES, REDUCED, Family
-from workers.attempt.fine_tune import fine_tune
-from workers.attempt.kept_weights import keep, load_kept
-from workers.attempt.limits import check_recipe
-from workers.attempt.log_perplexity import Values, log_perplexity
-from workers.attempt.model_folder import load_model
-from workers.attempt.rotary import forget_lengths
-from workers.attempt.self_check import Way, way_to_read
-from workers.attempt.tokens import Tokens
+from workers.attempt.checks.limits import check_recipe
+from workers.attempt.checks.self_check import Way, way_to_read
+from workers.attempt.measuring.log_perplexity import Values, log_perplexity
+from workers.attempt.model.model_folder import load_model
+from workers.attempt.model.rotary import forget_lengths
+from workers.attempt.texts.tokens import Tokens
+from workers.attempt.training.fine_tune import fine_tune
+from workers.attempt.training.kept_weights import keep, load_kept
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a hundred families of somebody else's code
 

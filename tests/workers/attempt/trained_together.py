@@ -14,9 +14,9 @@ from typing import Any
 from safetensors.torch import save_file
 
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.attempt.fine_tune import fine_tune
-from workers.attempt.ranks import ALONE, Ranks
-from workers.attempt.tokens import Tokens, encode
+from workers.attempt.texts.tokens import Tokens, encode
+from workers.attempt.training.fine_tune import fine_tune
+from workers.attempt.training.ranks import ALONE, Ranks
 
 SEED = 3
 

@@ -10,7 +10,7 @@ loading
 Traceback (most recent call last):
   File "/srv/workers/attempt/run.py", line 12, in main
     read("a user's own text")
-  File "/srv/workers/attempt/tokens.py", line 3, in read
+  File "/srv/workers/attempt/texts/tokens.py", line 3, in read
     raise ValueError(f"cannot read {text}")
 ValueError: cannot read a user's own text
 """
