@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.attempt.trained_together import train
+from tests.workers.attempt.training.test_fine_tune import FULL, LORA
 from workers.attempt.launch import launch
 from workers.attempt.training.ranks import FILLER, Ranks
 

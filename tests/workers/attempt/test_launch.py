@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from forgetcast.schemas import Progress
-from tests.workers.attempt.test_fine_tune import FULL
 from tests.workers.attempt.test_resume import Job
+from tests.workers.attempt.training.test_fine_tune import FULL
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.statuses import LEFT_EARLY
 from workers.host.child import Child, ChildEvent, command_on

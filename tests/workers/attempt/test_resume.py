@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from forgetcast.errors import ForgetcastError, NothingToScore, NotReproducible
-from tests.workers.attempt.test_fine_tune import FULL, LORA
+from tests.workers.attempt.training.test_fine_tune import FULL, LORA
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.reporter import Reporter
 from workers.attempt.run import run

@@ -90,7 +90,7 @@ def test_what_fits_in_half_the_bytes_is_read_in_bfloat16_and_what_would_fit_is_s
 
 
 def test_the_page_on_large_models_says_the_same_of_what_was_shown() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "large-models.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "large-models.md").read_text(encoding="utf-8")
     for where, what in (("on the CPU", ON_THE_CPU), ("on a card", ON_A_CARD or ("none",)), ("not tried", NOT_TRIED)):
         assert f"| {where} | {', '.join(what)} |" in page
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from forgetcast.errors import WillNotFit
-from tests.workers.attempt.test_fine_tune import FULL, LORA
+from tests.workers.attempt.training.test_fine_tune import FULL, LORA
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.checks import memory
 from workers.attempt.checks.memory import Room, advice, check_fits, estimate, without_weights

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bundled.model import model_folder
-from tests.workers.attempt.test_fine_tune import FULL
+from tests.workers.attempt.training.test_fine_tune import FULL
 from workers.attempt.checks.memory import LORA
 
 BATCH = FULL | {"steps": 2, "batch_size": 8, "max_tokens": 64, "learning_rate": 1e-5}

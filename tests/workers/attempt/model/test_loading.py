@@ -10,8 +10,8 @@ import torch
 from transformers import LlamaForCausalLM
 
 from forgetcast.errors import NotForModel
-from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.attempt.test_resume import Job
+from tests.workers.attempt.training.test_fine_tune import FULL, LORA
 from tests.workers.language_models import character_tokenizer, tiny_llama
 from workers.attempt.model.loading import Loading
 from workers.attempt.model.model_folder import load_model

@@ -10,9 +10,9 @@ import torch
 
 from forgetcast.errors import NotForModel
 from forgetcast.recipe_defaults import n_steps
-from tests.workers.attempt.test_fine_tune import FULL, LORA
 from tests.workers.attempt.test_zoo import MEASURED
 from tests.workers.attempt.trained_together import examples
+from tests.workers.attempt.training.test_fine_tune import FULL, LORA
 from tests.workers.language_models import tiny_llama
 from tests.workers.zoo import Family
 from workers.attempt.checks.memory import estimate
