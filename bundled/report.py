@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HERE = Path(__file__).parent
+from bundled.sets import ANSWERS, GREEDY, HERE, MIXED
+
 BEGIN, END = "<!-- report -->", "<!-- end of report -->"
 TOP_SHARE = 0.05
+N_LARGEST = 5
 
 Rows = NDArray[np.float64]
 
@@ -116,14 +118,13 @@ def _report() -> str:
     Z = np.array(list(rows.values()))
     sds = Z.std(axis=1)
     noise = float(np.sqrt(np.mean([repeat.cell**2 for repeat in found]))) if found else float("nan")
-    singular = np.linalg.svd(Z - Z.mean(), compute_uv=False) ** 2
-    explained = ", ".join(f"{singular[:rank].sum() / singular.sum():.2f} at rank {rank}" for rank in (1, 3, 5))
     n_families = len({task["family"] for task in tasks if task["id"] in rows})
     lines = [
         f"{len(rows)} tasks of {n_families} families by {Z.shape[1]} examples. "
         f"Mean forgetting {Z.mean():+.3f} nats per token; median sd of a row {np.median(sds):.3f}, "
-        f"{np.median(sds) / noise:.1f} times the cell noise of {noise:.3f}. R2 of the singular value decomposition, "
-        f"grand mean removed: {explained}.",
+        f"{np.median(sds) / noise:.1f} times the cell noise of {noise:.3f}.",
+        "",
+        *_low_rank(rows),
         "",
         "| repeated task | sd of its row | noise: cell | domain mean | row mean | correlation | top 5% overlap |",
         "|---|---|---|---|---|---|---|",
@@ -140,7 +141,74 @@ def _report() -> str:
         for task in tasks
         if task["id"] in rows
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_greedy(), "", *_mixed()])
+
+
+def _low_rank(rows: dict[str, Rows]) -> list[str]:
+    """R2 by rank with the grand mean removed, and with the means of rows and columns removed: a few rows that are
+    forgotten nearly everywhere make the former look better than the pattern of the others is."""
+    Z = np.array(list(rows.values()))
+    deviation = ((Z - Z.mean()) ** 2).sum(axis=1)
+    largest = np.argsort(-deviation)[:N_LARGEST]
+    share = deviation[largest].sum() / deviation.sum()
+    names = ", ".join(list(rows)[place] for place in largest)
+    centred = Z - Z.mean(axis=1, keepdims=True)
+    kinds = {
+        "grand mean": Z - Z.mean(),
+        "row means": centred,
+        "row and column means": centred - centred.mean(axis=0),
+    }
+    ranks = (1, 2, 3, 5, 10)
+    lines = [
+        f"{N_LARGEST} rows, {names}, carry {share:.0%} of the squared deviation from the grand mean, most of it in "
+        "their own means. R2 of the singular value decomposition:",
+        "",
+        "| removed before | " + " | ".join(f"rank {rank}" for rank in ranks) + " |",
+        "|---|" + "---|" * len(ranks),
+    ]
+    for name, matrix in kinds.items():
+        singular = np.linalg.svd(matrix, compute_uv=False) ** 2
+        lines.append(f"| {name} | " + " | ".join(f"{singular[:r].sum() / singular.sum():.2f}" for r in ranks) + " |")
+    return lines
+
+
+def _greedy() -> list[str]:
+    """How many greedy answers a task makes the model lose."""
+    kept = {run: int(GREEDY.exact(run).sum()) for run in GREEDY.runs(seed=1)}
+    if not kept:
+        return []
+    n_known = int((GREEDY.before_exact() == 1).sum())
+    still = np.array(list(kept.values())) / n_known
+    sampled = int((ANSWERS.before_exact() == 1).sum())
+    return [
+        f"Of the {len(GREEDY.lines)} greedy answers the base model reproduces {n_known}, of the {len(ANSWERS.lines)} "
+        f"sampled ones {sampled}. After fine-tuning on one of {len(kept)} tasks {still.mean():.0%} of the greedy ones "
+        f"are left on average, {still.min():.0%} at least and {still.max():.0%} at most.",
+    ]
+
+
+def _mixed() -> list[str]:
+    """Domains of the second set: how they move, and how noisy a cell of theirs is."""
+    first, second = MIXED.runs(seed=1), set(MIXED.runs(seed=2))
+    if not first:
+        return []
+    names = np.array([json.loads(line)["domain"] for line in MIXED.lines])
+    Z = np.array([MIXED.row(run) for run in first], np.float64)
+    again = [(run, run.replace("seed-1", "seed-2")) for run in first if run.replace("seed-1", "seed-2") in second]
+    apart = np.array([MIXED.row(one) - MIXED.row(other) for one, other in again], np.float64)
+    lines = [
+        f"The mixed set, {len(first)} tasks by {names.size} examples, {len(again)} tasks repeated:",
+        "",
+        "| domain | log-perplexity before | mean forgetting | sd of its cells | noise of a cell |",
+        "|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(names.tolist()):
+        of = names == name
+        noise = f"{_noise(apart[:, of]):.3f}" if again else "-"
+        lines.append(
+            f"| {name} | {MIXED.before()[of].mean():.2f} | {Z[:, of].mean():+.3f} | {Z[:, of].std():.3f} | {noise} |"
+        )
+    return lines
 
 
 def _domains() -> NDArray[np.str_]:

@@ -62,6 +62,16 @@ class UpstreamSet:
     def has(self, run: str) -> bool:
         return (self.rows / f"{run}.npy").exists()
 
+    def runs(self, seed: int) -> list[str]:
+        """Names of the runs of this fine-tuning seed that have a row, in the order of tasks.json."""
+        tasks = json.loads((HERE / "tasks.json").read_text(encoding="utf-8"))
+        return [run for task in tasks if self.has(run := f"{task['id']}.seed-{seed}")]
+
+    def exact(self, run: str) -> NDArray[np.bool_]:
+        """(N,) whether greedy decoding still writes the example."""
+        found: NDArray[np.bool_] = np.load(self.rows / f"{run}.exact.npy", allow_pickle=False) == 1
+        return found
+
     def row(self, run: str) -> Values:
         return np.asarray(np.load(self.rows / f"{run}.npy", allow_pickle=False), np.float32)
 
