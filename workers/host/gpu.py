@@ -99,7 +99,8 @@ class Gpus:
             if gpu is not None:
                 return gpu
             if not told:
-                log.warning("other workers hold %s; no job is claimed until enough are free", ", ".join(names))
+                enough = "one is" if n_devices == 1 else f"{n_devices} are"
+                log.warning("other workers hold %s; no job is claimed until %s free", ", ".join(names), enough)
             told = True
             stop.wait(LOOK_AGAIN_AFTER)
         return None
