@@ -41,7 +41,7 @@ def judge(policy: Policy, subject: Subject) -> Verdict:
     a = (1.0 - policy.level) / 2.0 / policy.max_looks
     looks_left = subject.look <= policy.max_looks
     spending = [Spending(a, a / max(1, _family_size(askable, check))) for check in askable]
-    distrust = _distrust(policy.min_quality, subject)
+    distrust = distrust_of(policy.min_quality, subject)
     weighed, n_draws = weigh(askable, subject, distrust, spending, subject.seed(policy.sha256))
     results = dict(zip(map(id, askable), _results(weighed, a, looks_left), strict=True))
     by_check = {id(one.check): one for one in weighed}
@@ -70,7 +70,7 @@ def _family_size(checks: Sequence[Check], of: Check) -> int:
     return sum(check.is_error == of.is_error for check in checks)
 
 
-def _distrust(least: MinQuality, subject: Subject) -> str:
+def distrust_of(least: MinQuality, subject: Subject) -> str:
     """Why the model's own intervals do not count; empty where they do."""
     if subject.finished:
         return ""

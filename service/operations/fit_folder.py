@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse, fit
+from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse
 from forgetcast.completion.reports.json_ready import json_ready
 from forgetcast.errors import MatrixEmpty, NotFinite
+from forgetcast.gate.fitting import fit_for_gate
 from service.operations.backtests import backtest_matrix, quality
 
 ORDER, ROWS, NAMES, EARLIER, REPEATS = "order.json", "rows", "names.json", "earlier.npz", "repeats.npz"
@@ -41,7 +42,7 @@ def work_in(folder: Path) -> None:
 
 
 def _write_fit(folder: Path, known: ForgettingMatrix) -> None:
-    arrays = fit(known, earlier=_read_earlier(folder)).to_arrays()
+    arrays = fit_for_gate(known, earlier=_read_earlier(folder)).to_arrays()
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
     bad = [name for name, array in numbers.items() if not np.isfinite(array).all()]
     if bad:
