@@ -39,7 +39,7 @@ from forgetcast.completion.uncertainty.novelty import novelty
 from forgetcast.completion.uncertainty.row_scale import row_scale
 from forgetcast.errors import IncompatibleFit, OutOfRange
 
-MODEL_VERSION = 4  # raised by every change of the code that changes a forecast
+MODEL_VERSION = 5  # raised by every change of the code that changes a forecast
 DEFAULT_SIZE = 30  # probes: of the paper's protocol
 
 
