@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forgetcast.completion.draws import Draws
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.types import Floats
 from forgetcast.completion.uncertainty.drawn_errors import usual_drawn_errors
@@ -18,9 +17,10 @@ from forgetcast.completion.uncertainty.probe_mean import Interval
 from forgetcast.gate.checks import THRESHOLD, Check
 from forgetcast.gate.evidence import ByProbes, Certain, Drawn, Evidence
 from forgetcast.gate.metrics import Metric, Question, value_of
+from forgetcast.gate.other_run import OtherRun
 from forgetcast.gate.row_draws import ROUND, RowDraws
 from forgetcast.gate.scores import corrected
-from forgetcast.gate.subject import FEWEST_PAIRS, RunVariance, Subject
+from forgetcast.gate.subject import FEWEST_PAIRS, Subject
 from forgetcast.gate.verdict import Basis, JudgedObject
 
 MOST_DRAWS = 16_000
@@ -111,11 +111,12 @@ def _runs_unknown(check: Check, subject: Subject) -> str:
             f"the row is of a run of the recipe, and how much runs differ is known from {n_pairs} repeated tasks, not "
             f"{FEWEST_PAIRS}; measure the weights that will be released, and name their sha256"
         )
-    question = check.question
-    assert question is not None
-    if check.metric != Metric.MEAN or check.domain is not None or check.against == THRESHOLD:
+    if check.metric == Metric.MEAN and check.domain is None:
+        return ""
+    if subject.runs.cell_sd is None or (subject.runs.domain_sd is None and subject.domains):
         return (
-            "of another run of the recipe only the mean of the row is known; measure the weights that will be released"
+            "how much another run of the recipe differs is known of the row's mean alone; measure the weights that "
+            "will be released, and name their sha256"
         )
     return ""
 
@@ -188,10 +189,14 @@ class _Metrics:
         if subject.baseline is not None and any(check.against == THRESHOLD for check in checks):
             rows.append(subject.baseline.row)
         self._rows, self._questions = rows, questions
-        self._streams = [RowDraws(row, questions, seed + place, domains) for place, row in enumerate(rows)]
-        self._runs = _Runs(subject.runs, seed + 2) if subject.object == JudgedObject.RECIPE else None
+        other_run = None
+        if subject.object == JudgedObject.RECIPE and subject.runs is not None:
+            other_run = OtherRun(subject.row, subject.runs, domains, seed + 2)
+        self._streams = [
+            RowDraws(row, questions, seed + place, domains, other_run if place == 0 else None)
+            for place, row in enumerate(rows)
+        ]
         self._values: list[list[list[Floats]]] = [[[] for _ in questions] for _ in rows]
-        self._run_errors: list[list[Floats]] = [[] for _ in checks]
         fitted = subject.fitted
         learned = None if fitted is None else fitted.drawn_errors
         self._errors = usual_drawn_errors() if learned is None else learned
@@ -205,10 +210,6 @@ class _Metrics:
             for of, found, is_needed in zip(values, stream.more(needed), needed, strict=True):
                 if is_needed:
                     of.append(found)
-        if self._runs is not None:
-            for errors, is_wanted in zip(self._run_errors, wanted, strict=True):
-                if is_wanted:
-                    errors.append(self._runs.more())
 
     def of(self, place: int) -> Floats:
         """All draws of a check's value so far."""
@@ -217,27 +218,13 @@ class _Metrics:
             self._corrected(self._questions[which], row, np.concatenate(values[which]))
             for row, values in zip(self._rows, self._values, strict=True)
         )
-        found = own - base[0] if check.against == THRESHOLD else own
-        if self._runs is None:
-            return found
-        errors = np.concatenate(self._run_errors[place])
-        return found[: errors.size] + errors
+        return own - base[0] if check.against == THRESHOLD else own
 
     def _corrected(self, question: Question, row: RowForecast, drawn: Floats) -> Floats:
-        if row.measured[question.positions].all():
+        measured = row.measured[question.positions]
+        if measured.all():
             return drawn
-        return corrected(question, drawn, self._errors, row.probed.positions.size, row.mean.size)
-
-
-class _Runs:
-    """How far another run's row mean lies from this one's: Student, as the variance is known from so many pairs."""
-
-    def __init__(self, runs: RunVariance | None, seed: int) -> None:
-        assert runs is not None
-        self._runs, self._draws = runs, Draws(seed)
-
-    def more(self) -> Floats:
-        n_pairs = self._runs.n_pairs
-        squares = np.sum(self._draws.normals(ROUND * n_pairs).reshape(ROUND, n_pairs) ** 2, axis=1)
-        between = 2**0.5 * self._runs.row_mean_sd  # both runs stray from their recipe
-        return np.asarray(between * self._draws.normals(ROUND) / np.sqrt(squares / n_pairs))
+        found = corrected(question, drawn, self._errors, row.probed.positions.size, row.mean.size)
+        if question.metric == Metric.PROTECTED and measured.any() and self._subject.object == JudgedObject.CANDIDATE:
+            return np.maximum(found, row.mean[question.positions[measured]].max())
+        return found

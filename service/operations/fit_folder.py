@@ -78,7 +78,8 @@ def write_known(folder: Path, example_ids: Sequence[str], domains: Sequence[str]
 
 
 def write_repeats(folder: Path, repeats: list[Repeat]) -> None:
-    pairs = {f"{n}.{side}": getattr(one, side) for n, one in enumerate(repeats) for side in ("first", "second")}
+    sides = ("first", "second", "positions")
+    pairs = {f"{n}.{side}": getattr(one, side) for n, one in enumerate(repeats) for side in sides}
     tasks = np.array([one.task_id for one in repeats], dtype=np.str_)
     with (folder / REPEATS).open("wb") as packed:
         np.savez(packed, allow_pickle=False, tasks=tasks, **pairs)
@@ -102,6 +103,6 @@ def _read_repeats(folder: Path) -> list[Repeat]:
         return []
     with np.load(folder / REPEATS, allow_pickle=False) as packed:
         return [
-            Repeat(str(task_id), packed[f"{n}.first"], packed[f"{n}.second"])
+            Repeat(str(task_id), packed[f"{n}.first"], packed[f"{n}.second"], packed[f"{n}.positions"])
             for n, task_id in enumerate(packed["tasks"])
         ]
