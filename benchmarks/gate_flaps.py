@@ -178,8 +178,8 @@ def _questions(known: ForgettingMatrix) -> dict[str, Question]:
         "share above 0.3": Question(Metric.SHARE_ABOVE, everything, 0.3),
         "protected": Question(Metric.PROTECTED, protected),
     }
-    for name in list(domains)[:3]:
-        found[f"mean of {name}"] = Question(Metric.MEAN, domains[name])
+    for name in domains:
+        found[f"domain {name}"] = Question(Metric.MEAN, domains[name])
     return found
 
 

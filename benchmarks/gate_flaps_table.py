@@ -37,8 +37,11 @@ def print_tables(found: Sequence[Found]) -> None:
         unlike = np.mean([look["unlike"] is not False for look in looks])
         print(f"\nfine-tuning seed {seed}: {len(rows)} rows, {len(of)} draws, {unlike:.1%} unlike at S = 30\n")
         print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-        for name in [*names, "all"]:
-            print(_line(name, names if name == "all" else [name], of, rows))
+        domains = [name for name in names if name.startswith("domain ")]
+        for name in names:
+            if name not in domains:
+                print(_line(name, [name], of, rows))
+        print(_line(f"mean of each of {len(domains)} domains", domains, of, rows))
 
 
 def _line(title: str, names: list[str], of: Sequence[Found], rows: Sequence[str]) -> str:

@@ -7,11 +7,13 @@ from statistics import NormalDist
 import numpy as np
 
 from forgetcast.completion.types import Floats
-from forgetcast.completion.uncertainty.drawn_errors import DrawnErrors
+from forgetcast.completion.uncertainty.drawn_errors import TAIL, DrawnErrors, Kind, Move
 from forgetcast.gate.metrics import Metric, Question
 
 STRAIGHT = 2.0  # score beyond which so few draws lie that the line through it is followed
 LEAST_SPREAD = 1e-9
+AT_RISK = 0.05  # share of draws on one side beyond which the tail is stretched, wholly from TAIL on
+COUNTS = (Metric.SHARE_ABOVE, Metric.COUNT_ABOVE)
 
 
 def score(drawn: Floats, truth: float) -> float:
@@ -29,28 +31,34 @@ def score(drawn: Floats, truth: float) -> float:
     return STRAIGHT * (truth - middle) / max(abs(at - middle), LEAST_SPREAD)
 
 
-def moved(drawn: Floats, shift: float, width: float) -> Floats:
-    """Draws as they would be if truths lay among them as standard normal scores."""
+def moved(drawn: Floats, move: Move) -> Floats:
+    """Draws as they would be if truths lay among them as standard normal scores. The order stays."""
+    n = drawn.size
+    rank = np.empty(n)
+    rank[np.argsort(drawn, kind="stable")] = np.arange(n)
+    beyond = np.minimum(rank, n - 1 - rank) + 0.5  # draws as far out, or further, on the same side
+    out = np.clip((AT_RISK - beyond / n) / (AT_RISK - TAIL), 0.0, 1.0)
+    side = np.where(rank < n / 2, move.lower, move.upper)
     middle = float(np.median(drawn))
-    centre = float(np.quantile(drawn, NormalDist().cdf(shift)))
-    return centre + width * (drawn - middle)
+    centre = float(np.quantile(drawn, NormalDist().cdf(move.shift)))
+    return np.asarray(centre + move.width * (1.0 + out * (side - 1.0)) * (drawn - middle))
 
 
 def corrected(question: Question, drawn: Floats, errors: DrawnErrors, n_probes: int, n_examples: int) -> Floats:
-    """Draws of a metric, moved and widened as left-out rows ask for; within what such a number can be.
+    """Draws of a metric, moved and widened as left-out rows ask for; within what such a number can be."""
+    wider = moved(drawn, errors.of(*_asked(question, drawn, n_probes, n_examples)))
+    return np.clip(wider, 0.0, question.most) if question.metric in COUNTS else wider
 
-    Means are left as they are, for their errors were learned in the forecast.
-    """
+
+def _asked(question: Question, drawn: Floats, n_probes: int, n_examples: int) -> tuple[Kind, int, float]:
+    is_part = question.size < n_examples
     match question.metric:
-        case Metric.MEAN:
-            return drawn
         case Metric.PROTECTED:
-            return moved(drawn, *errors.of_largest(n_probes))
-    if question.size < n_examples:
-        found = errors.of_part(n_probes)
-    elif question.metric == Metric.QUANTILE:
-        found = errors.of_tail(n_probes, question.parameter)
-    else:
-        found = errors.of_tail(n_probes, 1.0 - float(np.median(drawn)) / question.most)
-    wider = moved(drawn, *found)
-    return wider if question.metric == Metric.QUANTILE else np.clip(wider, 0.0, question.most)
+            return Kind.LARGEST, n_probes, 0.0
+        case Metric.MEAN:
+            return Kind.PART_MEAN if is_part else Kind.ROW_MEAN, n_probes, 0.0
+        case Metric.QUANTILE:
+            place = question.parameter
+        case _:
+            place = 1.0 - float(np.median(drawn)) / question.most
+    return Kind.PART if is_part else Kind.TAIL, n_probes, place

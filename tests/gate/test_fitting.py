@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forgetcast.completion import FittedMethod, ForgettingMatrix, fit
-from forgetcast.completion.uncertainty.drawn_errors import USUAL_WIDTH
+from forgetcast.completion.uncertainty.drawn_errors import USUAL, Kind, Move
 from forgetcast.gate.fitting import fit_for_gate
 from forgetcast.gate.judge import judge
 from forgetcast.gate.metrics import Metric, Question
@@ -27,20 +27,20 @@ def test_what_was_learned_is_kept_with_the_fit():
     read = FittedMethod.from_arrays(fitted().to_arrays())
     assert read.drawn_errors is not None and fitted().drawn_errors is not None
     for place in (0.5, 0.93):
-        assert read.drawn_errors.of_tail(30, place) == fitted().drawn_errors.of_tail(30, place)
+        assert read.drawn_errors.of(Kind.TAIL, 30, place) == fitted().drawn_errors.of(Kind.TAIL, 30, place)
 
 
 def test_rows_of_the_models_own_kind_need_less_than_the_usual_width():
     errors = fitted().drawn_errors
     assert errors is not None
-    assert 1.0 <= errors.of_tail(30, 0.95)[1] < USUAL_WIDTH
+    assert 1.0 <= errors.of(Kind.TAIL, 30, 0.95).width < USUAL[Kind.TAIL].width
 
 
 @pytest.mark.parametrize("n_rows", [1, 3])
 def test_where_no_row_can_be_left_out_the_usual_width_is_taken(n_rows):
     found = fit_for_gate(ForgettingMatrix.from_arrays(made_rows(n_rows, seed=1)))
     assert found.drawn_errors is not None
-    assert found.drawn_errors.of_tail(30, 0.95) == (0.0, USUAL_WIDTH)
+    assert found.drawn_errors.of(Kind.TAIL, 30, 0.95) == USUAL[Kind.TAIL]
 
 
 def test_missing_cells_are_not_read():
@@ -51,7 +51,7 @@ def test_missing_cells_are_not_read():
         for hidden in (0.0, 5.0)
     )
     assert first is not None and second is not None
-    assert first.of_tail(30, 0.9) == second.of_tail(30, 0.9)
+    assert first.of(Kind.TAIL, 30, 0.9) == second.of(Kind.TAIL, 30, 0.9)
 
 
 def test_a_fit_that_learned_nothing_gives_the_wider_interval():
@@ -78,9 +78,17 @@ def test_draws_all_alike_have_a_score_all_the_same():
 
 def test_moved_draws_have_the_middle_and_the_width_that_were_asked_for():
     drawn = 3.0 + 2.0 * np.random.default_rng(0).standard_normal(20_000)
-    found = moved(drawn, 0.5, 1.5)
+    found = moved(drawn, Move(0.5, 1.5, 1.0, 1.0))
     assert np.median(found) == pytest.approx(4.0, abs=0.05)
     assert found.std() == pytest.approx(3.0, abs=0.05)
+
+
+def test_only_the_tail_of_a_side_is_stretched_and_the_order_stays():
+    drawn = np.sort(np.random.default_rng(0).standard_normal(20_000))
+    found = moved(drawn, Move(0.0, 1.0, 1.0, 2.0))
+    assert np.quantile(found, 0.995) == pytest.approx(2 * 2.576, abs=0.15)
+    assert np.allclose(found[:18_900], drawn[:18_900], atol=0.02)
+    assert (np.diff(found) >= 0).all()
 
 
 def test_counts_stay_within_what_they_can_be():
@@ -89,4 +97,3 @@ def test_counts_stay_within_what_they_can_be():
     drawn = np.linspace(0, 10, 101)
     found = corrected(Question(Metric.COUNT_ABOVE, np.arange(10), 0.1), drawn, errors, 30, 240)
     assert (found.min(), found.max()) == (0.0, 10.0)
-    assert np.array_equal(corrected(Question(Metric.MEAN, np.arange(10)), drawn, errors, 30, 240), drawn)
