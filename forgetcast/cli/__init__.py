@@ -15,6 +15,7 @@ COMMANDS = {
     "gate": Command(
         "forgetcast.cli.gate:gate", "Judge a task by a policy, for a release: pass, fail, or what to measure."
     ),
+    "compare": Command("forgetcast.cli.compare:compare", "Compare two models, example by example: is B worse than A?"),
     "measure": Command(
         "forgetcast.cli.measure:measure", "Measure more of a task, or post what a run of yours measured."
     ),

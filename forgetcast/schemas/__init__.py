@@ -24,6 +24,7 @@ from forgetcast.schemas.forecasts import (
     Forecast,
     Forgotten,
     ForgottenExample,
+    RowCell,
     ShareAbove,
     Versions,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "ReplayFormat",
     "ReplayManifest",
     "ReplaySet",
+    "RowCell",
     "RunningJob",
     "Scope",
     "Seed",
