@@ -19,6 +19,7 @@ COMMANDS = {
     "measure": Command(
         "forgetcast.cli.measure:measure", "Measure more of a task, or post what a run of yours measured."
     ),
+    "score": Command("forgetcast.cli.score:score", "Measure the weights to be released on this machine, for the gate."),
     "probe-set": Command(
         "forgetcast.cli.probe_set:probe_set", "Show which upstream examples to measure for a new task."
     ),
