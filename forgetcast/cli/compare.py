@@ -129,7 +129,11 @@ def _of_file(name: str, path: Path) -> _Measured:
 def _of_task(client: ForgetcastClient, task_id: str) -> _Measured:
     task = client.tasks.get(task_id)
     cells = task.cells()
-    values = {cell.example_id: (cell.forgetting, cell.domain) for cell in cells if cell.measured}
+    values = {
+        cell.example_id: (cell.forgetting, cell.domain)
+        for cell in cells
+        if cell.measured and cell.forgetting is not None
+    }
     cell_sd = None
     try:
         noise = client.matrices.analysis(task.task.matrix).noise

@@ -226,5 +226,5 @@ class _Metrics:
             return drawn
         found = corrected(question, drawn, self._errors, row.probed.positions.size, row.mean.size)
         if question.metric == Metric.PROTECTED and measured.any() and self._subject.object == JudgedObject.CANDIDATE:
-            return np.maximum(found, row.mean[question.positions[measured]].max())
+            return np.asarray(np.maximum(found, row.mean[question.positions[measured]].max()))
         return found

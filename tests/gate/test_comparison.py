@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from forgetcast.errors import NotFinite, NothingObserved, OutOfRange, WrongShape
 from forgetcast.gate.comparison import Found, compare, false_discovery_rates, floor_of_noise
@@ -13,7 +14,9 @@ IDS = [f"e{number}" for number in range(N)]
 DOMAIN_OF = ["code" if number % 2 else "poems" for number in range(N)]
 
 
-def rows(difference=0.0, n=N, seed=0, sd=0.1):
+def rows(
+    difference: float = 0.0, n: int = N, seed: int = 0, sd: float = 0.1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     draws = np.random.default_rng(seed)
     first = draws.standard_normal(n)
     return first, first + difference + sd * draws.standard_normal(n)

@@ -25,9 +25,10 @@ def test_forecasts_are_those_of_a_plain_fit():
 
 def test_what_was_learned_is_kept_with_the_fit():
     read = FittedMethod.from_arrays(fitted().to_arrays())
-    assert read.drawn_errors is not None and fitted().drawn_errors is not None
+    there, here = fitted().drawn_errors, read.drawn_errors
+    assert there is not None and here is not None
     for place in (0.5, 0.93):
-        assert read.drawn_errors.of(Kind.TAIL, 30, place) == fitted().drawn_errors.of(Kind.TAIL, 30, place)
+        assert here.of(Kind.TAIL, 30, place) == there.of(Kind.TAIL, 30, place)
 
 
 def test_rows_of_the_models_own_kind_need_less_than_the_usual_width():

@@ -31,7 +31,7 @@ def two_runs(n_pairs, seed=0):
             for part in PARTS:
                 run[part] += DOMAIN_SD * world.standard_normal()
             runs.append(run)
-        repeats.append(Repeat(f"task-{number}", *runs, EVERY))
+        repeats.append(Repeat(f"task-{number}", runs[0], runs[1], EVERY))
     return repeats
 
 

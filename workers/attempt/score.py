@@ -32,7 +32,6 @@ from workers.attempt.log_perplexity import log_perplexity
 from workers.attempt.measuring import check_believable
 from workers.attempt.model_folder import check_whole, load_model
 from workers.attempt.self_check import way_to_read
-from workers.attempt.tokens import Tokenizer
 from workers.job_directory import Values, sha256_of_file
 
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
@@ -169,7 +168,7 @@ def _attach(model: PreTrainedModel, folder: Path) -> None:
     adapted.eval()
 
 
-def _check_same_tokens(own: Tokenizer, tokenizer: Tokenizer) -> None:
+def _check_same_tokens(own: Any, tokenizer: Any) -> None:
     """Values per token of other tokens are no comparison."""
     if own.get_vocab() != tokenizer.get_vocab():
         raise ModelMismatch(

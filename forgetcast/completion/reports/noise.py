@@ -68,6 +68,7 @@ def _domain_mean_sd(repeats: Sequence[Repeat], domains: Sequence[Indices]) -> fl
 
 def _domain_variance(repeat: Repeat, domains: Sequence[Indices]) -> float | None:
     """Of the differences of a task's domain means; less than none is kept, lest the mean over tasks be too large."""
+    assert repeat.positions is not None
     difference = repeat.first - repeat.second
     parts = [difference[np.isin(repeat.positions, domain)] for domain in domains]
     parts = [part for part in parts if part.size > 1]

@@ -42,7 +42,7 @@ def adapter(folder: Path, *, trained: bool = True, rank: int = 4) -> Path:
             for name, parameter in adapted.named_parameters():
                 if "lora_B" in name:
                     parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(1))
-    adapted.save_pretrained(folder)
+    adapted.save_pretrained(str(folder))
     return folder
 
 
