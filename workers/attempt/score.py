@@ -25,16 +25,16 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from forgetcast.errors import ModelMismatch, ModelNotFound, ModelUnreadable, NothingToScore, UnsupportedModel
-from workers.attempt.conversations import check_template
-from workers.attempt.examples import encode_upstream
-from workers.attempt.limits import limits_of
-from workers.attempt.log_perplexity import log_perplexity
-from workers.attempt.measuring import check_believable
-from workers.attempt.model_folder import check_whole, load_model
-from workers.attempt.self_check import way_to_read
+from workers.attempt.checks.limits import limits_of
+from workers.attempt.checks.self_check import way_to_read
+from workers.attempt.measuring.log_perplexity import score as scores_of
+from workers.attempt.measuring.measure_blocks import check_believable
+from workers.attempt.measuring.token_budget import tokens_per_batch
+from workers.attempt.model.model_folder import check_whole, load_model
+from workers.attempt.texts.conversations import check_template
+from workers.attempt.texts.examples import encode_upstream
 from workers.job_directory import Values, sha256_of_file
 
-TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 OnProgress = Callable[[str, int, int], None]  # phase, examples done, examples in all
 
@@ -87,12 +87,12 @@ def score(
     limits_of(model).check(((name, tokens) for name, tokens in upstream.named), "the setting's max_tokens")
 
     def measure(of: PreTrainedModel, phase: str) -> Values:
-        found = log_perplexity(
+        found = scores_of(
             way_to_read(of).model(of, getattr(torch, setting["dtype"])),
             [upstream.tokens[place] for place in scored],
-            tokens_per_batch=TOKENS_PER_BATCH[device.type],
+            tokens_per_batch=tokens_per_batch(of, device),
             on_progress=lambda done: on_progress(phase, done, len(scored)),
-        )
+        ).log_perplexity
         check_believable(found, [upstream.ids[place] for place in scored])
         return found
 

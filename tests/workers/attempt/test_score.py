@@ -15,10 +15,10 @@ from peft import LoraConfig, get_peft_model
 from forgetcast.errors import ModelMismatch, ModelNotFound, ModelUnreadable, NothingToScore, UnsupportedModel
 from forgetcast.schemas import Setting
 from tests.workers.language_models import CHAT_TEMPLATE, character_tokenizer, tiny_llama
-from workers.attempt.log_perplexity import log_perplexity
+from workers.attempt.checks.self_check import way_to_read
+from workers.attempt.measuring.log_perplexity import log_perplexity
 from workers.attempt.score import score, weights_digest
-from workers.attempt.self_check import way_to_read
-from workers.attempt.tokens import encode
+from workers.attempt.texts.tokens import encode
 
 EXAMPLES: list[dict[str, Any]] = [
     {"id": "a", "text": "The rain falls."},
