@@ -15,9 +15,11 @@ COMMANDS = {
     "gate": Command(
         "forgetcast.cli.gate:gate", "Judge a task by a policy, for a release: pass, fail, or what to measure."
     ),
+    "compare": Command("forgetcast.cli.compare:compare", "Compare two models, example by example: is B worse than A?"),
     "measure": Command(
         "forgetcast.cli.measure:measure", "Measure more of a task, or post what a run of yours measured."
     ),
+    "score": Command("forgetcast.cli.score:score", "Measure the weights to be released on this machine, for the gate."),
     "probe-set": Command(
         "forgetcast.cli.probe_set:probe_set", "Show which upstream examples to measure for a new task."
     ),

@@ -84,12 +84,13 @@ def check_model(name: str) -> Iterator[Check]:
     """Whether a base model, by its name in models.toml or by its folder, can be measured and fine-tuned here."""
     from forgetcast.cli.lazy_group import imported
 
-    folder = _folder_of(name)
+    folder = folder_of(name)
     for found in imported("doctor --model", "workers.attempt.checks.examine:examine")(folder):
         yield Check(found.name, State(found.state), found.said, found.next)
 
 
-def _folder_of(name: str) -> Path:
+def folder_of(name: str) -> Path:
+    """The folder of a base model on this machine, by its name in models.toml or by its path."""
     file = _models_file()
     try:
         entries = tomllib.loads(file.read_text(encoding="utf-8")).get("models", {}) if file.exists() else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,16 @@ import click
 from forgetcast import errors, strict_json
 from forgetcast.cli.failures import failure_of
 from forgetcast.cli.gate_table import print_explanation, print_verdict
+from forgetcast.cli.gate_task import Judged
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
-from forgetcast.cli.options import open_client, service_options
+from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json, say, say_json
 from forgetcast.errors import BadDataset, ForgetcastError
 
 if TYPE_CHECKING:
     from forgetcast.gate.policy import Policy
     from forgetcast.gate.reports.wording import GateReport
+    from forgetcast.schemas import Gate
 
 # The service is away, or broken: nothing is known of the model.
 UNAVAILABLE = (errors.Unavailable, errors.ServiceFailure)
@@ -33,6 +36,7 @@ Examples:
   forgetcast gate --preset > forgetting.yml
   forgetcast gate my-task --policy forgetting.yml --junit gate.xml
   forgetcast gate my-task --policy forgetting.yml --from cells.jsonl
+  forgetcast gate --dataset train.jsonl --matrix smollm2-135m --policy forgetting.yml --wait
 """
 
 
@@ -49,8 +53,18 @@ def _print_and_end(context: click.Context, parameter: click.Parameter, wanted: b
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("task")
+@click.argument("task", required=False)
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="YAML or JSON.")
+@click.option(
+    "--dataset",
+    type=INPUT_FILE,
+    metavar="FILE",
+    help="Judge the task of these fine-tuning data, which is submitted if it is not there; TASK is its id then.",
+)
+@click.option("--matrix", metavar="ID", help="With --dataset: to forecast in; needed when the service has several.")
+@click.option("--size", type=click.IntRange(1), help="With --dataset: upstream examples to measure.  [default: 30]")
+@click.option("--wait", is_flag=True, help="Wait until the task is measured.")
+@click.option("--timeout", type=duration, help="With --wait: give up after 90s, 10m or 2h (exit 5); the job goes on.")
 @click.option(
     "--from",
     "cells",
@@ -91,8 +105,13 @@ def _print_and_end(context: click.Context, parameter: click.Parameter, wanted: b
 )
 @service_options
 def gate(
-    task: str,
+    task: str | None,
     policy_file: Path,
+    dataset: Path | None,
+    matrix: str | None,
+    size: int | None,
+    wait: bool,
+    timeout: timedelta | None,
     cells: Path | None,
     baseline_from: Path | None,
     first_release: bool,
@@ -119,14 +138,24 @@ def gate(
         raise click.UsageError("--baseline-from goes with --from; a task's baseline is named in the policy")
     if replay is not None and cells is not None:
         raise click.UsageError("--replay is for a task that is judged by a forecast, not for --from")
+    if cells is not None and (dataset is not None or wait):
+        raise click.UsageError("--dataset and --wait are for a task of a service, not for --from")
+    if dataset is None and (matrix is not None or size is not None):
+        raise click.UsageError(f"{'--matrix' if matrix is not None else '--size'} goes with --dataset")
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait")
+    if task is None and dataset is None:
+        raise click.UsageError("name a TASK, or its data by --dataset")
     policy = read_policy(policy_file)
+    judged = Judged(task, dataset, matrix, size or 30, wait=wait, timeout=timeout, quiet=quiet)
+    name = task or shown_name(dataset or Path())
     try:
         if cells is not None:
-            report, document = _of_file(task, policy_file, policy, cells, baseline_from, first_release)
+            report, document = _of_file(name, policy_file, policy, cells, baseline_from, first_release)
         else:
-            report, document = _of_service(task, policy_file, policy, url, first_release, replay)
+            report, document = _of_service(judged, policy_file, policy, url, first_release, replay)
     except ForgetcastError as error:
-        report = _without_verdict(task, policy_file, policy, error)
+        report = _without_verdict(name, policy_file, policy, error)
         _write(report, junit, summary, github=github)
         if isinstance(error, UNAVAILABLE) and not isinstance(error, errors.WaitTimedOut) and on_unavailable == "warn":
             note(f"warning: nothing was judged: {report.problem}")
@@ -141,7 +170,7 @@ def gate(
         print_verdict(report)
         if explain:
             print_explanation(report)
-    click.get_current_context().exit(_exit_code(report, strict=strict, exit_zero=exit_zero))
+    click.get_current_context().exit(exit_code(report, strict=strict, exit_zero=exit_zero))
 
 
 def _of_file(
@@ -173,24 +202,29 @@ def _of_file(
 
 
 def _of_service(
-    task: str, policy_file: Path, policy: Policy, url: str | None, first_release: bool, replay: Path | None
+    judged: Judged, policy_file: Path, policy: Policy, url: str | None, first_release: bool, replay: Path | None
 ) -> tuple[GateReport, Any]:
-    from forgetcast.gate.reports.wording import GateReport
-
     replay_ids = [] if replay is None else _replayed(replay)
     with open_client(url) as client:
+        task = judged.measured(client)
         kept = client.tasks.gate(task, policy, first_release=first_release, replay_ids=replay_ids)
+    return report_of(kept, policy_file), kept
+
+
+def report_of(kept: Gate, policy_file: Path) -> GateReport:
+    """What is printed of a verdict that the service keeps."""
+    from forgetcast.gate.reports.wording import GateReport
+
     versions = f"matrix {kept.matrix} version {kept.matrix_version}, row version {kept.row_version}"
     weights = "" if kept.weights_sha256 is None else f", weights {kept.weights_sha256[:12]}"
-    report = GateReport(
-        task,
+    return GateReport(
+        kept.task,
         str(policy_file),
         kept.verdict,
         policy_sha256=kept.policy_sha256,
         gate_id=kept.id,
         rests_on=versions + weights,
     )
-    return report, kept
 
 
 def _replayed(path: Path) -> list[str]:
@@ -249,7 +283,8 @@ def _print_ids(report: GateReport) -> None:
     say("".join(f"{name}\n" for name in ids_to_measure(report)), nl=False)
 
 
-def _exit_code(report: GateReport, *, strict: bool, exit_zero: bool) -> int:
+def exit_code(report: GateReport, *, strict: bool = False, exit_zero: bool = False) -> int:
+    """Of the command that printed this verdict."""
     from forgetcast.gate.verdict import Result
 
     if report.result == Result.ERROR:

@@ -33,14 +33,14 @@ def _subject(path: Path, baseline: Path | None, *, first_release: bool) -> Subje
     from forgetcast.gate.finished import finished_row
     from forgetcast.gate.subject import Baseline, Subject
 
-    cells = _read(path)
+    cells = read_finished(path)
     tags: dict[str, list[int]] = {}
     for place, cell in enumerate(cells.values()):
         for tag in dict.fromkeys(cell.tags):
             tags.setdefault(tag, []).append(place)
     beside = None
     if baseline is not None:
-        other = _read(baseline)
+        other = read_finished(baseline)
         _check_same(path, cells, baseline, other)
         values = np.array([other[name].value for name in cells])
         beside = Baseline(shown_name(baseline), finished_row(values))
@@ -56,7 +56,8 @@ def _subject(path: Path, baseline: Path | None, *, first_release: bool) -> Subje
     )
 
 
-def _read(path: Path) -> dict[str, FinishedCell]:
+def read_finished(path: Path) -> dict[str, FinishedCell]:
+    """Cells by example, in the file's order. Raises BadDataset for an example that appears twice."""
     from forgetcast.cli.shapes import read_lines
     from forgetcast.schemas import FinishedCell
 

@@ -24,6 +24,7 @@ Examples:
   forgetcast measure my-task --size 60
   forgetcast probe-set smollm2-135m --size 10 -q | forgetcast measure my-task --examples -
   forgetcast measure my-task --from cells.jsonl --source "own run 7"
+  forgetcast measure my-task --until-conclusive --policy forgetting.yml
 """
 
 
@@ -57,6 +58,12 @@ Examples:
 @click.option("--seed", type=click.IntRange(0), help="With --from: of the own run's fine-tuning.  [default: 0]")
 @click.option("--weights-sha256", help="With --from: of the weights that were measured, for `forgetcast gate`.")
 @click.option("--chosen", is_flag=True, help="With --from: the examples were not drawn at random.")
+@click.option(
+    "--until-conclusive",
+    is_flag=True,
+    help="Judge by --policy, and let a worker measure more until it is decided, within the policy's looks.",
+)
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="With --until-conclusive.")
 @click.option("--no-wait", is_flag=True, help="Order only; print the job's id.")
 @click.option("--timeout", type=duration, help="Give up waiting after 90s, 10m or 2h (exit 5); the job goes on.")
 @service_options
@@ -73,6 +80,8 @@ def measure(
     seed: int | None,
     weights_sha256: str | None,
     chosen: bool,
+    until_conclusive: bool,
+    policy: Path | None,
     no_wait: bool,
     timeout: timedelta | None,
     url: str | None,
@@ -81,10 +90,16 @@ def measure(
 ) -> None:
     """Measure more upstream examples of TASK: by a worker, or from a file of your own training run.
 
-    Choose one of --size, --full, --examples and --from. A worker fine-tunes on the task's data and adds what it
-    measures to the task's row.
+    Choose one of --size, --full, --examples, --until-conclusive and --from. A worker fine-tunes on the task's data and
+    adds what it measures to the task's row. --until-conclusive exits as `forgetcast gate` does.
     """
-    ways = {"--size": size, "--full": full or None, "--examples": examples, "--from": cells}
+    ways = {
+        "--size": size,
+        "--full": full or None,
+        "--examples": examples,
+        "--until-conclusive": until_conclusive or None,
+        "--from": cells,
+    }
     if sum(way is not None for way in ways.values()) != 1:
         raise click.UsageError(f"choose one of {', '.join(ways)}")
     _only_with("--size", size, {"--design": design, "--probe-seed": probe_seed})
@@ -95,6 +110,15 @@ def measure(
         "--weights-sha256": weights_sha256,
     }
     _only_with("--from", cells, own_run | {"--chosen": chosen or None})
+    _only_with("--until-conclusive", until_conclusive or None, {"--policy": policy})
+    if until_conclusive:
+        if policy is None or no_wait:
+            raise click.UsageError("--until-conclusive needs --policy, and waits")
+        from forgetcast.cli.until_conclusive import measure_until_conclusive
+
+        with open_client(url) as client:
+            code = measure_until_conclusive(client, task_id, policy, timeout=timeout, as_json=as_json, quiet=quiet)
+        click.get_current_context().exit(code)
     with open_client(url) as client:
         if cells is not None:
             about = {"source": source or "", "seed": seed or 0, "weights_sha256": weights_sha256}

@@ -35,6 +35,11 @@ FORMATS = ("examples", "messages", "prompt_completion", "ids", "parquet")
 @click.option("--seed", type=click.IntRange(0), help="Of the draw.  [default: 0]")
 @click.option("--min-per-domain", type=click.IntRange(0), help="Every domain gets as many.  [default: 0]")
 @click.option("--max-weight", type=float, help="Largest share of the softmax that one example may hold.")
+@click.option(
+    "--fence",
+    metavar="TASK",
+    help="Leave out what this task will be judged by: its random probes, and what its policies protect.",
+)
 @click.option("--as-of", type=click.IntRange(0), metavar="VERSION", help="An older version of the matrix.")
 @service_options
 def replay(
@@ -86,5 +91,12 @@ def _say(drawn: ReplaySet, written: Path | None) -> None:
         f"{manifest.size} examples by {manifest.strategy}{where}; "
         f"about {manifest.effective_sample_size:.0f} examples share the weight in effect"
     )
+    if manifest.fence is not None:
+        fence = manifest.fence
+        note(
+            f"{fence.n_fenced} examples that judge {fence.task} are left out: {fence.n_replaced} of the set are others "
+            f"for it, whose mean forecast is {fence.mean_forgetting:+.3f} instead of "
+            f"{fence.mean_forgetting_without:+.3f} nats per token"
+        )
     for warning in manifest.warnings:
         note(f"warning: {warning}")

@@ -33,6 +33,7 @@ class ReplayQuery(TypedDict, total=False):
     min_per_domain: int | None
     max_weight: float | None
     as_of: int | None
+    fence: str | None
 
 
 class ReplaySet(schemas.ReplaySet):

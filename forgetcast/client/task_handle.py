@@ -24,6 +24,7 @@ from forgetcast.schemas import (
     JobState,
     MeasurementsCreate,
     Recipe,
+    RowCell,
     Setting,
     Task,
 )
@@ -142,6 +143,10 @@ class TaskHandle:
     def to_numpy(self, *, as_of: int | None = None) -> NDArray[np.float32]:
         """Forgetting of every upstream example in set order, (N,), nats per token."""
         return self._requests.to_numpy(self.id, as_of=as_of)
+
+    def cells(self, *, as_of: int | None = None) -> list[RowCell]:
+        """Every cell of the row in set order, with its interval, and whether it was measured."""
+        return self._requests.cells(self.id, as_of=as_of)
 
     def to_parquet(self, path: Path | str, *, level: float | None = None, as_of: int | None = None) -> None:
         """Write the whole row into a Parquet file."""

@@ -21,6 +21,7 @@ from forgetcast.schemas import (
     MeasurementsCreate,
     Release,
     ReleaseCreate,
+    RowCell,
     Task,
 )
 
@@ -115,6 +116,11 @@ class TaskRequests:
         answer = self._connection.request("GET", f"{task_path(task_id)}/forgetting.npy", params={"as_of": as_of})
         values: NDArray[np.float32] = np.load(io.BytesIO(answer.content), allow_pickle=False)
         return values
+
+    def cells(self, task_id: str, *, as_of: int | None = None) -> list[RowCell]:
+        """Every cell of the task's row in set order, with its interval, and whether it was measured."""
+        answer = self._connection.request("GET", f"{task_path(task_id)}/forgetting.jsonl", params={"as_of": as_of})
+        return [RowCell.model_validate_json(line) for line in answer.text.split("\n") if line]
 
     def to_parquet(
         self, task_id: str, path: Path | str, *, level: float | None = None, as_of: int | None = None

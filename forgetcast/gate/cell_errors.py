@@ -86,9 +86,16 @@ class CellErrors:
 
 
 def normal_below(values: Floats) -> Floats:
-    """F, of any shape."""
-    scaled = (np.asarray(values, dtype=np.float64) / sqrt(2.0)).ravel()
-    return np.array([0.5 + 0.5 * erf(value) for value in scaled.tolist()]).reshape(np.shape(values))
+    """F, of any shape, to 1e-7: read from a table, for one by one it was a third of what drawing costs."""
+    grid, below = _normal_table()
+    return np.asarray(np.interp(values, grid, below))
+
+
+@lru_cache(maxsize=1)
+def _normal_table() -> tuple[Floats, Floats]:
+    """F at even steps from -8 to 8."""
+    grid = np.linspace(-8.0, 8.0, 1 << 14)
+    return grid, np.array([0.5 + 0.5 * erf(value / sqrt(2.0)) for value in grid.tolist()])
 
 
 def _tabled(shape: Floats) -> Cells:

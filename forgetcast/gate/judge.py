@@ -18,7 +18,7 @@ from forgetcast.gate.metrics import Metric
 from forgetcast.gate.policy import MinQuality, Policy
 from forgetcast.gate.replayed import replay_problems
 from forgetcast.gate.settling import settle
-from forgetcast.gate.subject import Subject
+from forgetcast.gate.subject import FEWEST_PAIRS, RunVariance, Subject
 from forgetcast.gate.verdict import (
     AssertionVerdict,
     Basis,
@@ -41,7 +41,7 @@ def judge(policy: Policy, subject: Subject) -> Verdict:
     a = (1.0 - policy.level) / 2.0 / policy.max_looks
     looks_left = subject.look <= policy.max_looks
     spending = [Spending(a, a / max(1, _family_size(askable, check))) for check in askable]
-    distrust = _distrust(policy.min_quality, subject)
+    distrust = distrust_of(policy.min_quality, subject)
     weighed, n_draws = weigh(askable, subject, distrust, spending, subject.seed(policy.sha256))
     results = dict(zip(map(id, askable), _results(weighed, a, looks_left), strict=True))
     by_check = {id(one.check): one for one in weighed}
@@ -70,7 +70,7 @@ def _family_size(checks: Sequence[Check], of: Check) -> int:
     return sum(check.is_error == of.is_error for check in checks)
 
 
-def _distrust(least: MinQuality, subject: Subject) -> str:
+def distrust_of(least: MinQuality, subject: Subject) -> str:
     """Why the model's own intervals do not count; empty where they do."""
     if subject.finished:
         return ""
@@ -226,6 +226,21 @@ def _at_risk(check: Check, positions: Indices, subject: Subject) -> tuple[Exampl
     )
 
 
+def _of_runs(runs: RunVariance | None) -> list[str]:
+    """How runs differ, and how well that is known."""
+    if runs is None or runs.n_pairs < FEWEST_PAIRS:
+        return []
+    low, high = runs.interval(runs.row_mean_sd)
+    beside = [
+        f"{name} {sd:.4f}" for name, sd in (("domains", runs.domain_sd), ("cells", runs.cell_sd)) if sd is not None
+    ]
+    more = f"; {', '.join(beside)} more" if beside else ""
+    return [
+        f"runs of the recipe: sd of the mean {runs.row_mean_sd:.4f} ({low:.4f} to {high:.4f}, 90%), "
+        f"from {runs.n_pairs} repeated tasks{more}"
+    ]
+
+
 def _notes(policy: Policy, subject: Subject, distrust: str) -> list[str]:
     """What a reader must know of the whole, what matters most first."""
     found = []
@@ -233,6 +248,7 @@ def _notes(policy: Policy, subject: Subject, distrust: str) -> list[str]:
         found.append(f"{distrust}; only the random probes' own intervals and what was measured count")
     if subject.object == JudgedObject.RECIPE:
         found.append("about another run of the recipe, not about the weights that will be released")
+        found += _of_runs(subject.runs)
     if subject.finished and subject.object == JudgedObject.CANDIDATE:
         found.append("every example was measured: nothing is forecast, and looks cost nothing")
     elif subject.look > policy.max_looks:

@@ -57,6 +57,11 @@ class Question:
         """Place of the quantile among the sorted cells, from 0: at most a limit exactly if k cells are."""
         return min(self.size, max(1, ceil(self.parameter * self.size - 1e-9))) - 1
 
+    @property
+    def most(self) -> float:
+        """What a count or a share is at most."""
+        return float(self.size) if self.metric == Metric.COUNT_ABOVE else 1.0
+
     def of_count(self, n_above: Floats) -> Floats:
         """What so many cells above the parameter are: a count, or a share."""
         return n_above if self.metric == Metric.COUNT_ABOVE else n_above / self.size

@@ -28,6 +28,7 @@ from forgetcast.completion.uncertainty.averages import Groups, average_errors
 from forgetcast.completion.uncertainty.error_shape import PROBABILITIES
 from forgetcast.gate.cell_errors import CellErrors, DrawnCells, normal_below
 from forgetcast.gate.metrics import Metric, Question
+from forgetcast.gate.other_run import OtherRows, OtherRun
 
 ROUND = 1_000  # rows that are drawn at a time; the rows of a round do not depend on how many rounds follow
 BLOCK = 1 << 19  # cells in memory at a time: larger blocks leave the processor's cache
@@ -41,11 +42,17 @@ class RowDraws:
     row : the forecast
     questions : what is asked of every drawn row
     domains : (positions,) of every domain, whose cells share errors that no factor has; none where they are not known
+    other_run : what is drawn is the row of another run of its recipe; None for the row itself
     seed : whole number, not negative; the same one gives the same rows, the first 1,000 of 2,000 being the 1,000
     """
 
     def __init__(
-        self, row: RowForecast, questions: Sequence[Question], seed: int, domains: Sequence[Indices] = ()
+        self,
+        row: RowForecast,
+        questions: Sequence[Question],
+        seed: int,
+        domains: Sequence[Indices] = (),
+        other_run: OtherRun | None = None,
     ) -> None:
         wanted = np.zeros(row.mean.size, dtype=np.bool_)
         for question in questions:
@@ -56,6 +63,9 @@ class RowDraws:
             wanted[part] = False
         cells = np.concatenate([np.zeros(0, dtype=np.intp), *parts, np.flatnonzero(wanted)])
         self._row, self._n_cells = row, int(cells.size)
+        self._other_run = other_run
+        if other_run is not None:
+            self._n_cells = row.mean.size  # measured cells are drawn as well
         self._shared = Draws(2 * seed)
         self._cell_errors = CellErrors(row, cells, Draws(2 * seed + 1))
         place = np.zeros(row.mean.size, dtype=np.intp)
@@ -70,12 +80,15 @@ class RowDraws:
         NaN for the others: a question that is settled costs nothing more.
         """
         shared = self._draw_shared()
+        other = None if self._other_run is None else self._other_run.draw(ROUND)
         answers = np.full((len(self._asked), ROUND), np.nan)
         asked = [(place, asked) for place, asked in enumerate(self._asked) if wanted[place]]
         of_cells = [(place, one) for place, one in asked if one.question.metric != Metric.MEAN]
         for place, one in asked:
             if one.question.metric == Metric.MEAN:
                 answers[place] = one.mean_alone(shared, shared.spare[:, place])
+                if other is not None:
+                    answers[place] += other.mean_moves(one.question.positions)
         if not of_cells:
             return answers
         size = max(1, BLOCK // max(1, self._n_cells))
@@ -88,7 +101,8 @@ class RowDraws:
                 domain.move(some, drawn, self._cell_errors.sd)
             for place, one in of_cells:
                 errors = apart if apart is not None and one.question.metric == Metric.PROTECTED else drawn.errors
-                answers[place, rows] = one.of_cells(some, drawn.normal, errors, self._cell_errors.sd)
+                others = None if other is None else other.of(rows)
+                answers[place, rows] = one.of_cells(some, drawn.normal, errors, self._cell_errors.sd, others)
         return answers
 
     def _draw_shared(self) -> _Shared:
@@ -125,6 +139,7 @@ class _Asked:
 
     inside : places of its unmeasured cells among the C, or all of them; n_unmeasured of them
     forecast : (n_unmeasured,) float32, their means; measured : (m,) floats, its other cells
+    unmeasured_at, measured_at : positions of both
     filled_mean : of all its cells, each as measured or forecast
     sd, shared_ratio : of that mean's error, see `average_errors`; shape : its calibrated quantiles
     loadings, noise_sd : of the sum of its unmeasured cells, by z and beside it
@@ -135,6 +150,8 @@ class _Asked:
     n_unmeasured: int
     forecast: NDArray[np.float32]
     measured: Floats
+    unmeasured_at: Indices
+    measured_at: Indices
     filled_mean: float
     sd: float
     shared_ratio: float
@@ -164,6 +181,8 @@ class _Asked:
             n_unmeasured=int(unmeasured.size),
             forecast=row.mean[unmeasured].astype(np.float32),
             measured=row.mean[question.positions[known]],
+            unmeasured_at=unmeasured,
+            measured_at=question.positions[known],
             filled_mean=float(row.mean[question.positions].mean()),
             sd=float(errors.sd[0]),
             shared_ratio=float(errors.shared_ratio[0]),
@@ -187,27 +206,51 @@ class _Asked:
         drawn.errors[:, self.inside] = errors + wanted.astype(np.float32)[:, None]
 
     def of_cells(
-        self, shared: _Shared, normals: NDArray[np.float32], errors: NDArray[np.float32], sd: NDArray[np.float32]
+        self,
+        shared: _Shared,
+        normals: NDArray[np.float32],
+        errors: NDArray[np.float32],
+        sd: NDArray[np.float32],
+        other: OtherRows | None = None,
     ) -> Floats:
         """A metric of the cells of every drawn row, g and their errors being (n, C). (n,)"""
-        question, n = self.question, shared.tau.size
+        question = self.question
         values = self.forecast + errors[:, self.inside]
-        if question.metric == Metric.PROTECTED:
-            largest = [np.full(n, self.measured.max())] if self.measured.size else []
-            return np.asarray(np.max([*largest, *([values.max(axis=1)] if self.n_unmeasured else [])], axis=0))
-        move = np.zeros(n)
-        if self.n_unmeasured:
-            gaussian = np.asarray(normals[:, self.inside] @ sd[self.inside], np.float64)
-            wanted = self.filled_mean + self._mean_error(gaussian, shared)
-            of_measured = float(self.measured.sum())
-            drawn_sum = values.sum(axis=1, dtype=np.float64)
-            move = (wanted * question.size - of_measured - drawn_sum) / self.n_unmeasured
-        if question.metric == Metric.QUANTILE:
-            return _quantiles(values + move.astype(np.float32)[:, None], self.measured, question.rank)
-        limits = (question.parameter - move).astype(np.float32)
-        above = np.count_nonzero(values > limits[:, None], axis=1)
-        above += int(np.count_nonzero(self.measured > question.parameter))
-        return np.asarray(question.of_count(above.astype(np.float64)))
+        if question.metric != Metric.PROTECTED and self.n_unmeasured:
+            values = values + self._common_move(values, normals, shared, sd).astype(np.float32)[:, None]
+        measured = np.broadcast_to(self.measured.astype(np.float32), (values.shape[0], self.measured.size))
+        if other is not None:
+            values = values + other.moves(self.unmeasured_at)
+            measured = other.measured_cells(self.measured_at)
+        match question.metric:
+            case Metric.PROTECTED:
+                parts = [np.asarray(values.max(axis=1), np.float64)] if self.n_unmeasured else []
+                if self.measured.size:
+                    largest = np.full(shared.tau.size, self.measured.max())
+                    parts.append(largest if other is None else np.asarray(measured.max(axis=1), np.float64))
+                return np.asarray(np.max(parts, axis=0))
+            case Metric.QUANTILE:
+                together = np.concatenate([values, measured], axis=1) if self.measured.size else values
+                return np.asarray(np.partition(together, question.rank, axis=1)[:, question.rank], dtype=np.float64)
+            case _:
+                limit = np.float32(question.parameter)
+                above = np.count_nonzero(values > limit, axis=1).astype(np.float64)
+                above += np.count_nonzero(measured > limit, axis=1) if other is not None else self._n_measured_above
+                return np.asarray(question.of_count(above))
+
+    def _common_move(
+        self, values: NDArray[np.float32], normals: NDArray[np.float32], shared: _Shared, sd: NDArray[np.float32]
+    ) -> Floats:
+        """What gives the mean of the question's cells its calibrated error. (n,)"""
+        gaussian = np.asarray(normals[:, self.inside] @ sd[self.inside], np.float64)
+        wanted = self.filled_mean + self._mean_error(gaussian, shared)
+        drawn_sum = values.sum(axis=1, dtype=np.float64)
+        of_measured = float(self.measured.sum())
+        return np.asarray((wanted * self.question.size - of_measured - drawn_sum) / self.n_unmeasured)
+
+    @property
+    def _n_measured_above(self) -> int:
+        return int(np.count_nonzero(self.measured > self.question.parameter))
 
     def _mean_error(self, gaussian: Floats, shared: _Shared) -> Floats:
         """Calibrated error of the mean, by the Gaussian sum over its cells, nats per token. (n,)"""
@@ -216,11 +259,3 @@ class _Asked:
         scale = np.where(shared.unlike, self.shared_ratio * shared.tau, scale)
         rank = normal_below(gaussian / (self.sd * self.question.size))
         return np.asarray(self.sd * scale * np.interp(rank, PROBABILITIES, self.shape))
-
-
-def _quantiles(values: NDArray[np.float32], measured: Floats, rank: int) -> Floats:
-    """The cell of this rank in every drawn row, its measured cells among them. (n,)"""
-    if measured.size:
-        beside = np.broadcast_to(measured.astype(np.float32), (values.shape[0], measured.size))
-        values = np.concatenate([values, beside], axis=1)
-    return np.asarray(np.partition(values, rank, axis=1)[:, rank], dtype=np.float64)

@@ -10,22 +10,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forgetcast.completion.draws import Draws
 from forgetcast.completion.row_forecast import RowForecast
-from forgetcast.completion.types import Floats, Indices
+from forgetcast.completion.types import Floats
+from forgetcast.completion.uncertainty.drawn_errors import usual_drawn_errors
 from forgetcast.completion.uncertainty.probe_mean import Interval
 from forgetcast.gate.checks import THRESHOLD, Check
 from forgetcast.gate.evidence import ByProbes, Certain, Drawn, Evidence
 from forgetcast.gate.metrics import Metric, Question, value_of
+from forgetcast.gate.other_run import OtherRun
 from forgetcast.gate.row_draws import ROUND, RowDraws
-from forgetcast.gate.subject import FEWEST_PAIRS, RunVariance, Subject
+from forgetcast.gate.scores import corrected
+from forgetcast.gate.subject import FEWEST_PAIRS, Subject
 from forgetcast.gate.verdict import Basis, JudgedObject
 
 MOST_DRAWS = 16_000
-# Of a quantile or a count around its median: how the tails of rows differ from each other is not in the pooled
-# distribution of errors. Bundled families left out, S = 30, 28 tasks by 4 draws, limit at the truth, 5% nominal: wrong
-# are 17% of verdicts on the 95% quantile and 9% of those on a share without it, 1% and 4% with it. Set on these tasks.
-TAIL_WIDENING = 1.6
 COUNTS = (Metric.SHARE_ABOVE, Metric.COUNT_ABOVE)
 
 
@@ -113,11 +111,12 @@ def _runs_unknown(check: Check, subject: Subject) -> str:
             f"the row is of a run of the recipe, and how much runs differ is known from {n_pairs} repeated tasks, not "
             f"{FEWEST_PAIRS}; measure the weights that will be released, and name their sha256"
         )
-    question = check.question
-    assert question is not None
-    if check.metric != Metric.MEAN or check.domain is not None or check.against == THRESHOLD:
+    if check.metric == Metric.MEAN and check.domain is None:
+        return ""
+    if subject.runs.cell_sd is None or (subject.runs.domain_sd is None and subject.domains):
         return (
-            "of another run of the recipe only the mean of the row is known; measure the weights that will be released"
+            "how much another run of the recipe differs is known of the row's mean alone; measure the weights that "
+            "will be released, and name their sha256"
         )
     return ""
 
@@ -158,57 +157,74 @@ def _drawn(
 ) -> tuple[list[Drawn], int]:
     if not checks:
         return [], 0
-    questions = [check.question for check in checks if check.question is not None]
-    domains = list(subject.domains.values())
-    streams = [RowDraws(subject.row, questions, seed, domains)]
-    if subject.baseline is not None and any(check.against == THRESHOLD for check in checks):
-        streams.append(_of_baseline(subject.baseline.row, questions, seed + 1, domains))
-    runs = _Runs(subject.runs, seed + 2) if subject.object == JudgedObject.RECIPE else None
-    values: list[list[Floats]] = [[] for _ in checks]
+    stream = _Metrics(checks, subject, seed)
     wanted, n_rounds = [True] * len(checks), 0
     while any(wanted) and n_rounds * ROUND < MOST_DRAWS:
         for _ in range(max(1, n_rounds)):  # as many again as there are
-            own, *base = (stream.more(wanted) for stream in streams)
-            for place, check in enumerate(checks):
-                if wanted[place]:
-                    found = own[place] - base[0][place] if check.against == THRESHOLD else own[place]
-                    values[place].append(found if runs is None else found + runs.more())
+            stream.draw(wanted)
         n_rounds = max(1, 2 * n_rounds)
         for place, check in enumerate(checks):
             if wanted[place]:
-                so_far = Drawn(_widened(check, np.concatenate(values[place])))
+                so_far = Drawn(stream.of(place))
                 wanted[place] = not so_far.is_steady(check.limit, spending[place].a, spending[place].smallest)
-    found = [Drawn(_widened(check, np.concatenate(of))) for check, of in zip(checks, values, strict=True)]
-    return found, n_rounds * ROUND
+    return [Drawn(stream.of(place)) for place in range(len(checks))], n_rounds * ROUND
 
 
-def _widened(check: Check, draws: Floats) -> Floats:
-    """Draws of a quantile or a count, further from their median; within what such a number can be."""
-    if check.metric not in (Metric.QUANTILE, *COUNTS):
-        return draws
-    middle = float(np.median(draws))
-    wider = middle + TAIL_WIDENING * (draws - middle)
-    if check.metric == Metric.QUANTILE or check.against == THRESHOLD:
-        return wider
-    assert check.question is not None
-    most = 1.0 if check.metric == Metric.SHARE_ABOVE else float(check.question.size)
-    return np.clip(wider, 0.0, most)
+class _Metrics:
+    """The checks' values in drawn rows of the subject, less those in drawn rows of its baseline.
 
+    Errors of the two are independent but for what their forecasts share, which is known alike in both. What several
+    checks ask is drawn once.
+    """
 
-def _of_baseline(row: RowForecast, questions: Sequence[Question], seed: int, domains: Sequence[Indices]) -> RowDraws:
-    """Errors of two rows are independent but for what their forecasts share, which is known alike in both."""
-    return RowDraws(row, questions, seed, domains)
+    def __init__(self, checks: Sequence[Check], subject: Subject, seed: int) -> None:
+        self._checks, self._subject = checks, subject
+        asked = [check.question for check in checks if check.question is not None]
+        distinct = {id(question): question for question in asked}
+        questions = list(distinct.values())
+        places = {name: place for place, name in enumerate(distinct)}
+        self._place = [places[id(question)] for question in asked]
+        domains = list(subject.domains.values())
+        rows = [subject.row]
+        if subject.baseline is not None and any(check.against == THRESHOLD for check in checks):
+            rows.append(subject.baseline.row)
+        self._rows, self._questions = rows, questions
+        other_run = None
+        if subject.object == JudgedObject.RECIPE and subject.runs is not None:
+            other_run = OtherRun(subject.row, subject.runs, domains, seed + 2)
+        self._streams = [
+            RowDraws(row, questions, seed + place, domains, other_run if place == 0 else None)
+            for place, row in enumerate(rows)
+        ]
+        self._values: list[list[list[Floats]]] = [[[] for _ in questions] for _ in rows]
+        fitted = subject.fitted
+        learned = None if fitted is None else fitted.drawn_errors
+        self._errors = usual_drawn_errors() if learned is None else learned
 
+    def draw(self, wanted: Sequence[bool]) -> None:
+        """One round more of what is still wanted."""
+        needed = [False] * len(self._questions)
+        for place, is_wanted in zip(self._place, wanted, strict=True):
+            needed[place] = needed[place] or is_wanted
+        for stream, values in zip(self._streams, self._values, strict=True):
+            for of, found, is_needed in zip(values, stream.more(needed), needed, strict=True):
+                if is_needed:
+                    of.append(found)
 
-class _Runs:
-    """How far another run's row mean lies from this one's: Student, as the variance is known from so many pairs."""
+    def of(self, place: int) -> Floats:
+        """All draws of a check's value so far."""
+        check, which = self._checks[place], self._place[place]
+        own, *base = (
+            self._corrected(self._questions[which], row, np.concatenate(values[which]))
+            for row, values in zip(self._rows, self._values, strict=True)
+        )
+        return own - base[0] if check.against == THRESHOLD else own
 
-    def __init__(self, runs: RunVariance | None, seed: int) -> None:
-        assert runs is not None
-        self._runs, self._draws = runs, Draws(seed)
-
-    def more(self) -> Floats:
-        n_pairs = self._runs.n_pairs
-        squares = np.sum(self._draws.normals(ROUND * n_pairs).reshape(ROUND, n_pairs) ** 2, axis=1)
-        between = 2**0.5 * self._runs.row_mean_sd  # both runs stray from their recipe
-        return np.asarray(between * self._draws.normals(ROUND) / np.sqrt(squares / n_pairs))
+    def _corrected(self, question: Question, row: RowForecast, drawn: Floats) -> Floats:
+        measured = row.measured[question.positions]
+        if measured.all():
+            return drawn
+        found = corrected(question, drawn, self._errors, row.probed.positions.size, row.mean.size)
+        if question.metric == Metric.PROTECTED and measured.any() and self._subject.object == JudgedObject.CANDIDATE:
+            return np.asarray(np.maximum(found, row.mean[question.positions[measured]].max()))
+        return found

@@ -24,6 +24,7 @@ from forgetcast.schemas.forecasts import (
     Forecast,
     Forgotten,
     ForgottenExample,
+    RowCell,
     ShareAbove,
     Versions,
 )
@@ -34,7 +35,7 @@ from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
 from forgetcast.schemas.problems import Problem, ProblemField
-from forgetcast.schemas.replay_sets import ReplayExample, ReplayFormat, ReplayManifest, ReplaySet
+from forgetcast.schemas.replay_sets import ReplayExample, ReplayFence, ReplayFormat, ReplayManifest, ReplaySet
 from forgetcast.schemas.tasks import Cell, Dataset, ImportedRow, MeasurementsCreate, ReadAs, Task, TaskCreate
 from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamLine, UpstreamSet, UpstreamSetCreate
 
@@ -96,9 +97,11 @@ __all__ = [
     "Release",
     "ReleaseCreate",
     "ReplayExample",
+    "ReplayFence",
     "ReplayFormat",
     "ReplayManifest",
     "ReplaySet",
+    "RowCell",
     "RunningJob",
     "Scope",
     "Seed",

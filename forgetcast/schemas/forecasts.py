@@ -73,6 +73,19 @@ class Forecast(Versions):
     quality: Quality | None
 
 
+class RowCell(Shape):
+    """A cell of a whole row; a measured one is returned as measured. Its numbers are null where nothing is forecast."""
+
+    example_id: str
+    domain: str
+    forgetting: float | None
+    low: float | None
+    high: float | None
+    measured: bool
+    calibrated: bool
+    promised: bool = False
+
+
 class ForgottenExample(Shape):
     """A cell of a forecast; a measured one is returned as measured."""
 

@@ -29,6 +29,17 @@ class ReplayFormat(StrEnum):
     IDS = "ids"
 
 
+class ReplayFence(Shape):
+    """What the set was kept from, and what that costs it."""
+
+    task: Id = Field(description="whose random probes, and what its policies protect, are not in the set")
+    row_version: int = Field(description="of that task; probes that it gets later may be in the set")
+    n_fenced: int = Field(description="examples that could be drawn but for the fence")
+    n_replaced: int = Field(description="examples of the set without a fence that are not in this one")
+    mean_forgetting: float = Field(description="forecast of the examples in the set, nats per token")
+    mean_forgetting_without: float = Field(description="the same of the set without a fence")
+
+
 class ReplayManifest(Versions):
     task: Id
     matrix: Id
@@ -43,6 +54,7 @@ class ReplayManifest(Versions):
     effective_sample_size: float = Field(description="examples that share the weight in effect, 1 / sum of squares")
     numpy_version: str | None = Field(default=None, description="that the set was drawn with")
     warnings: list[str]
+    fence: ReplayFence | None = None
     sha256: Sha256 = Field(description="of the ids and weights, one `id<TAB>weight` a line, whatever the format")
     format: str = Field(default=ReplayFormat.EXAMPLES, description="of the file that `body_sha256` is of")
     body_sha256: Sha256 | None = Field(default=None, description="of the file of this format")

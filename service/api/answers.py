@@ -34,6 +34,8 @@ async def answer(
     body: Callable[[Session, Completed], bytes],
 ) -> Response:
     """The body, made at most once for a question and its versions, or 304 when the caller has it already."""
+    if not question.holds:
+        return await _as_of_now(parts, question, body)
     found = await from_memory(parts, question, if_none_match)
     if found is not None:
         parts.questions.remember(request.scope, question)
@@ -54,6 +56,17 @@ async def answer(
         return unchanged(tag)
     parts.cache.keep_answer((question, tag), made)
     return _response(made, tag, question.media_type)
+
+
+async def _as_of_now(parts: Parts, question: Question, body: Callable[[Session, Completed], bytes]) -> Response:
+    """An answer that is neither kept nor known again."""
+
+    def make() -> bytes:
+        with reading_fits(parts.database) as session:
+            return body(session, _complete(session, parts, question.asked))
+
+    made = await run_sync(make, limiter=COMPUTING)
+    return Response(made, media_type=question.media_type, headers={"Cache-Control": "private, no-store"})
 
 
 async def from_memory(parts: Parts, question: Question, if_none_match: str | None) -> Response | None:

@@ -27,11 +27,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a forecast; `about` is all that the answer depends on beside `asked` and the versions."""
+    """What is asked of a forecast; `about` is all that the answer depends on beside `asked` and the versions.
+
+    holds : False where it depends on more, so that it is computed whenever it is asked
+    """
 
     asked: Asked
     about: tuple[Hashable, ...]
     media_type: str = JSON
+    holds: bool = True
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,16 @@ def asked(
         Query(gt=0, le=1, description="largest share of one example; 0.01, or ten even shares of a small set"),
     ] = None,
     format: Annotated[schemas.ReplayFormat, Query(description="of a line")] = schemas.ReplayFormat.EXAMPLES,
+    fence: Annotated[
+        str | None,
+        Query(
+            max_length=128,
+            description="a task to be judged: none of its random probes, and nothing that its policies protect, is in "
+            "the set",
+        ),
+    ] = None,
 ) -> ReplayQuery:
-    return ReplayQuery(size, ratio, strategy, temperature, seed, min_per_domain, max_weight, format)
+    return ReplayQuery(size, ratio, strategy, temperature, seed, min_per_domain, max_weight, format, fence)
 
 
 Asking = Annotated[ReplayQuery, Depends(asked)]
@@ -55,7 +63,7 @@ async def read_replay_set(
     def body(session: Session, completed: Completed) -> bytes:
         return replay_sets.replay_set(session, completed, query).model_dump_json().encode()
 
-    question = Question(Asked(task_id, as_of=as_of), ("replay-set", query))
+    question = Question(Asked(task_id, as_of=as_of), ("replay-set", query), holds=query.fence is None)
     return await answer(request, parts, question, if_none_match, body)
 
 
@@ -71,7 +79,7 @@ async def read_replay_set_json_lines(
     def body(session: Session, completed: Completed) -> bytes:
         return replay_sets.lines(replay_sets.replay_set(session, completed, query).data, query.format)
 
-    question = Question(Asked(task_id, as_of=as_of), ("replay-set.jsonl", query), JSON_LINES)
+    question = Question(Asked(task_id, as_of=as_of), ("replay-set.jsonl", query), JSON_LINES, query.fence is None)
     return await answer(request, parts, question, if_none_match, body)
 
 
@@ -87,5 +95,5 @@ async def read_replay_set_parquet(
     def body(session: Session, completed: Completed) -> bytes:
         return replay_parquet(replay_sets.replay_set(session, completed, query).data, query.format)
 
-    question = Question(Asked(task_id, as_of=as_of), ("replay-set.parquet", query), PARQUET)
+    question = Question(Asked(task_id, as_of=as_of), ("replay-set.parquet", query), PARQUET, query.fence is None)
     return await answer(request, parts, question, if_none_match, body)

@@ -79,6 +79,7 @@ ANALYSIS: dict[str, Any] = {
         "at_most": False,
         "cell_sd": 0.016,
         "row_mean_sd": 0.003,
+        "domain_mean_sd": 0.004,
         "r2_ceiling": 0.994,
         "repeats": [
             {

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse, fit
+from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse
 from forgetcast.completion.reports.json_ready import json_ready
 from forgetcast.errors import MatrixEmpty, NotFinite
+from forgetcast.gate.fitting import fit_for_gate
 from service.operations.backtests import backtest_matrix, quality
 
 ORDER, ROWS, NAMES, EARLIER, REPEATS = "order.json", "rows", "names.json", "earlier.npz", "repeats.npz"
@@ -41,7 +42,7 @@ def work_in(folder: Path) -> None:
 
 
 def _write_fit(folder: Path, known: ForgettingMatrix) -> None:
-    arrays = fit(known, earlier=_read_earlier(folder)).to_arrays()
+    arrays = fit_for_gate(known, earlier=_read_earlier(folder)).to_arrays()
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
     bad = [name for name, array in numbers.items() if not np.isfinite(array).all()]
     if bad:
@@ -77,7 +78,8 @@ def write_known(folder: Path, example_ids: Sequence[str], domains: Sequence[str]
 
 
 def write_repeats(folder: Path, repeats: list[Repeat]) -> None:
-    pairs = {f"{n}.{side}": getattr(one, side) for n, one in enumerate(repeats) for side in ("first", "second")}
+    sides = ("first", "second", "positions")
+    pairs = {f"{n}.{side}": getattr(one, side) for n, one in enumerate(repeats) for side in sides}
     tasks = np.array([one.task_id for one in repeats], dtype=np.str_)
     with (folder / REPEATS).open("wb") as packed:
         np.savez(packed, allow_pickle=False, tasks=tasks, **pairs)
@@ -101,6 +103,6 @@ def _read_repeats(folder: Path) -> list[Repeat]:
         return []
     with np.load(folder / REPEATS, allow_pickle=False) as packed:
         return [
-            Repeat(str(task_id), packed[f"{n}.first"], packed[f"{n}.second"])
+            Repeat(str(task_id), packed[f"{n}.first"], packed[f"{n}.second"], packed[f"{n}.positions"])
             for n, task_id in enumerate(packed["tasks"])
         ]

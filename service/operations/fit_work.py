@@ -116,7 +116,7 @@ def _read_repeats(session: Session, order: FitOrder) -> list[Repeat]:
     for task_id, row_version, repeat_id, repeat_version in rows:
         first = believable(task_storage.read_cells(session, task_id, row_version, None), task_id)
         second = believable(task_storage.read_cells(session, repeat_id, repeat_version, None), repeat_id)
-        _both, here, there = np.intersect1d(first.positions, second.positions, True, True)
+        both, here, there = np.intersect1d(first.positions, second.positions, True, True)
         if here.size:
-            repeats.append(Repeat(task_id, first.forgetting[here], second.forgetting[there]))
+            repeats.append(Repeat(task_id, first.forgetting[here], second.forgetting[there], both))
     return repeats

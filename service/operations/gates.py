@@ -181,7 +181,7 @@ def _runs(fit: Fit) -> RunVariance | None:
     noise = (fit.analysis or {}).get("noise") or {}
     if noise.get("at_most", True) or noise.get("row_mean_sd") is None:
         return None
-    return RunVariance(len(noise["repeats"]), noise["row_mean_sd"])
+    return RunVariance(len(noise["repeats"]), noise["row_mean_sd"], noise.get("domain_mean_sd"), noise["cell_sd"])
 
 
 def _baseline(

@@ -12,8 +12,10 @@ import numpy as np
 
 from forgetcast import schemas
 from forgetcast.completion import ReplaySet, Strategy, default_max_weight, draw_replay_set
+from forgetcast.completion.types import Floats, Mask
 from forgetcast.errors import InvalidRequest
 from forgetcast.replay_formats import replay_lines
+from service.operations.fences import Fence, fence_of
 from service.operations.forecast_cache import Completed
 from service.storage.database import Session
 from service.storage.upstream_sets import get_upstream_set, read_contents
@@ -35,6 +37,7 @@ class ReplayQuery:
     min_per_domain: int = 0
     max_weight: float | None = None
     format: schemas.ReplayFormat = schemas.ReplayFormat.EXAMPLES
+    fence: str | None = None
 
 
 def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> schemas.ReplaySet:
@@ -44,22 +47,31 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
     ------
     InvalidRequest : both size and ratio, or a ratio for a task whose number of examples is not known
     TextsMissing : the format needs texts that stay with the user
+    UnknownReference : there is no task called as the fence
     UnknownMethod, OutOfRange, TooManyExamplesAsked
     """
     size, warnings = _size(completed, query)
     eligible = ~completed.columns.held_out & (True if completed.measurable is None else completed.measurable)
     max_weight = query.max_weight or default_max_weight(int(eligible.sum()))
-    drawn = draw_replay_set(
-        completed.row.mean,
-        size,
-        eligible=eligible,
-        strategy=query.strategy,
-        temperature=query.temperature,
-        seed=query.seed,
-        domains=completed.columns.domains,
-        min_per_domain=query.min_per_domain,
-        max_weight=max_weight,
-    )
+
+    def draw(among: Mask) -> ReplaySet:
+        return draw_replay_set(
+            completed.row.mean,
+            size,
+            eligible=among,
+            strategy=query.strategy,
+            temperature=query.temperature,
+            seed=query.seed,
+            domains=completed.columns.domains,
+            min_per_domain=query.min_per_domain,
+            max_weight=max_weight,
+        )
+
+    drawn = free = draw(eligible)
+    fence = None
+    if query.fence is not None:
+        fence = fence_of(session, completed, query.fence)
+        drawn = draw(eligible & ~fence.inside)
     warnings += _weight_warnings(query, drawn, max_weight)
     examples = list(_examples(session, completed, drawn))
     manifest = schemas.ReplayManifest(
@@ -77,11 +89,24 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
         effective_sample_size=drawn.effective_sample_size,
         numpy_version=np.__version__,
         warnings=warnings,
+        fence=None if fence is None else _cost(fence, eligible, completed.row.mean, drawn, free),
         sha256=hashlib.sha256("".join(f"{one.id}\t{one.weight!r}\n" for one in examples).encode()).hexdigest(),
         format=query.format,
         body_sha256=hashlib.sha256(lines(examples, query.format)).hexdigest(),
     )
     return schemas.ReplaySet(manifest=manifest, data=examples)
+
+
+def _cost(fence: Fence, eligible: Mask, mean: Floats, drawn: ReplaySet, free: ReplaySet) -> schemas.ReplayFence:
+    """What a fence takes from a set, beside the one that is drawn without it."""
+    return schemas.ReplayFence(
+        task=fence.task_id,
+        row_version=fence.row_version,
+        n_fenced=int(np.count_nonzero(eligible & fence.inside)),
+        n_replaced=int(np.count_nonzero(~np.isin(free.positions, drawn.positions))),
+        mean_forgetting=float(mean[drawn.positions].mean()),
+        mean_forgetting_without=float(mean[free.positions].mean()),
+    )
 
 
 def lines(examples: Sequence[schemas.ReplayExample], form: schemas.ReplayFormat) -> bytes:

@@ -87,6 +87,77 @@ def test_texts_that_stay_with_the_user_need_no_text(measured: World) -> None:
     assert (refused.status_code, refused.json()["code"]) == (409, "texts_missing")
 
 
+FENCED_WEIGHTS = "a" * 64
+
+
+@pytest.fixture
+def candidate(measured: World) -> World:
+    """A candidate of which every second cell is a random probe."""
+    measured.post_task(id="candidate", measure="none", n_examples=640)
+    posted = measured.measure("candidate", NEW_ROW, n_probes=40, weights_sha256=FENCED_WEIGHTS)
+    assert posted.status_code == 200
+    return measured
+
+
+def test_a_fenced_set_has_nothing_that_the_candidate_is_judged_by(candidate: World) -> None:
+    probed = {f"example-{at}" for at in measured_of(candidate, "candidate")}
+    protected = {"metric": "protected", "ids": ["example-77", "example-78"], "max": 5}
+    asked = {"policy": {"assertions": [protected]}}
+    assert candidate.client.post("/v1/tasks/candidate/gate", json=asked).status_code == 201
+    most = N_ELIGIBLE - len(probed) - 2
+    fenced = drawn(candidate, size=most, fence="candidate")
+    ids = {example["id"] for example in fenced["data"]}
+    assert not ids & (probed | {"example-77", "example-78"})
+    judged = candidate.client.post("/v1/tasks/candidate/gate", json={**asked, "replay_ids": sorted(ids)}).json()
+    assert not any(note.startswith("replay:") for note in judged["verdict"]["notes"])
+
+
+def test_the_manifest_says_what_the_fence_costs(candidate: World) -> None:
+    free, fenced = drawn(candidate, size=20, strategy="top"), drawn(candidate, size=20, strategy="top", fence="new")
+    assert free["manifest"]["fence"] is None
+    cost = fenced["manifest"]["fence"]
+    lost = {one["id"] for one in free["data"]} - {one["id"] for one in fenced["data"]}
+    assert (cost["task"], cost["n_replaced"]) == ("new", len(lost))
+    assert cost["n_fenced"] > 0
+    assert cost["mean_forgetting_without"] == pytest.approx(np.mean([one["forgetting"] for one in free["data"]]))
+    assert cost["mean_forgetting"] <= cost["mean_forgetting_without"]
+
+
+def test_a_fence_holds_for_what_is_measured_after_the_set_was_asked_for(candidate: World) -> None:
+    """The answer is none of the replayed task's versions alone, so nothing of it is remembered."""
+    before = candidate.client.get(URL, params={"size": 5, "fence": "candidate"})
+    assert "ETag" not in before.headers
+    assert candidate.measure("candidate", NEW_ROW, n_probes=26, weights_sha256=FENCED_WEIGHTS).status_code == 200
+    probed = {f"example-{at}" for at in measured_of(candidate, "candidate")}
+    after = drawn(candidate, size=N_ELIGIBLE // 10, fence="candidate")
+    assert not {one["id"] for one in after["data"]} & probed
+
+
+def test_every_form_keeps_to_the_fence(candidate: World) -> None:
+    query: dict[str, Any] = {"size": 12, "fence": "candidate"}
+    ids = [example["id"] for example in drawn(candidate, **query)["data"]]
+    lines = candidate.client.get(f"{URL}.jsonl", params=query).text.splitlines()
+    table = pyarrow.parquet.read_table(io.BytesIO(candidate.client.get(f"{URL}.parquet", params=query).content))
+    assert [json.loads(line)["id"] for line in lines] == table["id"].to_pylist() == ids
+
+
+def test_a_finished_candidate_fences_nothing_but_what_is_protected(measured: World) -> None:
+    fenced = drawn(measured, size=N_ELIGIBLE, fence="known-1")
+    assert fenced["manifest"]["fence"]["n_fenced"] == 0
+
+
+def test_a_fence_that_is_no_task_or_leaves_too_little_is_refused(candidate: World) -> None:
+    unknown = candidate.client.get(URL, params={"size": 5, "fence": "nobody"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_reference")
+    too_many = candidate.client.get(URL, params={"size": N_ELIGIBLE, "fence": "candidate"})
+    assert (too_many.status_code, too_many.json()["code"]) == (422, "too_many_examples_asked")
+
+
+def measured_of(world: World, task: str) -> list[int]:
+    lines = world.client.get(f"/v1/tasks/{task}/forgetting.jsonl").text.splitlines()
+    return [place for place, line in enumerate(lines) if json.loads(line)["measured"]]
+
+
 def test_one_outlier_does_not_take_the_whole_set(measured: World) -> None:
     outlier = NEW_ROW.copy()
     outlier[1] = 40.0

@@ -69,7 +69,7 @@ def test_no_ids_at_all_order_nothing(ordering, tmp_path, monkeypatch, named):
 def test_one_way_is_to_be_chosen(run, service, options):
     result = run("measure", "t", *options)
     assert result.exit_code == 2
-    assert "--size, --full, --examples, --from" in result.stderr
+    assert "--size, --full, --examples, --until-conclusive, --from" in result.stderr
     assert service.requests == []
 
 

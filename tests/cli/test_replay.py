@@ -92,3 +92,14 @@ def test_parquet_is_written_into_a_folder(run, service, tmp_path):
     assert run("replay", "t", "--format", "parquet", "-o", tmp_path).exit_code == 0
     assert pyarrow.parquet.read_table(tmp_path / "replay.parquet")["id"].to_pylist() == ["poems-02", "code-01"]
     assert (tmp_path / "manifest.json").exists()
+
+
+def test_a_fence_is_asked_for_and_what_it_costs_is_said(run, service):
+    cost = {"task": "c", "row_version": 2, "n_fenced": 15, "n_replaced": 3}
+    means = {"mean_forgetting": 0.2, "mean_forgetting_without": 0.25}
+    fenced = {**REPLAY_SET, "manifest": {**REPLAY_SET["manifest"], "fence": {**cost, **means}}}
+    service.answers["GET", "/v1/tasks/t/replay-set"] = ok(fenced)
+    result = run("replay", "t", "--fence", "c")
+    assert service.asked("GET", "/v1/tasks/t/replay-set")[0].url.params["fence"] == "c"
+    assert "15 examples that judge c are left out: 3 of the set are others" in result.stderr
+    assert "+0.200 instead of +0.250" in result.stderr

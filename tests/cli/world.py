@@ -140,6 +140,7 @@ REPLAY_SET: dict[str, Any] = {
         "max_weight": None,
         "effective_sample_size": 1.9,
         "numpy_version": "2.4.6",
+        "fence": None,
         "warnings": ["collapsed: about 1.9 examples hold nearly all weight"],
         "sha256": "c" * 64,
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forgetcast.gate.cell_errors import normal_below
 from forgetcast.gate.metrics import Metric, Question, value_of
 from forgetcast.gate.row_draws import ROUND, RowDraws
 from tests.gate.world import N_EXAMPLES, forecast_of, made_rows
@@ -106,3 +107,10 @@ def test_metrics_cover_the_truth_as_often_as_they_say():
         inside.append((values >= low - 1e-6) & (values <= high + 1e-6))
     assert np.all(np.mean(inside, axis=0) >= 0.83), np.mean(inside, axis=0)
     assert np.all(np.mean(inside, axis=0)[2:4] <= 0.99), np.mean(inside, axis=0)
+
+
+def test_the_normal_distribution_is_read_to_seven_digits():
+    from statistics import NormalDist
+
+    values = np.array([-9.0, -2.57583, -0.3, 0.0, 1.0, 4.2])
+    assert normal_below(values) == pytest.approx([NormalDist().cdf(value) for value in values], abs=1e-7)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from forgetcast.completion import FittedMethod, ForgettingMatrix, RowForecast, fit
+from forgetcast.completion import FittedMethod, ForgettingMatrix, RowForecast
 from forgetcast.gate.finished import finished_row
+from forgetcast.gate.fitting import fit_for_gate
 from forgetcast.gate.policy import Policy
 from forgetcast.gate.policy_files import check_policy
 from forgetcast.gate.subject import QualityFigures, Subject
@@ -34,7 +35,7 @@ def made_rows(n_rows: int, seed: int) -> np.ndarray:
 
 @cache
 def fitted() -> FittedMethod:
-    return fit(ForgettingMatrix.from_arrays(made_rows(N_KNOWN, seed=1), domains=DOMAIN_OF))
+    return fit_for_gate(ForgettingMatrix.from_arrays(made_rows(N_KNOWN, seed=1), domains=DOMAIN_OF))
 
 
 def forecast_of(row: np.ndarray, size: int = 30, seed: int = 0) -> RowForecast:

@@ -289,7 +289,7 @@ class ForgettingMatrix:
             both = self.observed[row] & repeat.observed
             if both.any():
                 second = repeat.forgetting[both].astype(np.float64)
-                pairs.append(Repeat(repeat.repeat_of, self.row(row)[both], second))
+                pairs.append(Repeat(repeat.repeat_of, self.row(row)[both], second, np.flatnonzero(both)))
         return pairs
 
     def _arguments(self) -> dict[str, Any]:

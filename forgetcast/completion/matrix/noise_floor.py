@@ -7,17 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgetcast.completion.arguments import floats_of
-from forgetcast.completion.types import Floats
+from forgetcast.completion.types import Floats, Indices
 from forgetcast.errors import NotFinite, WrongShape
 
 
 @dataclass(frozen=True, eq=False)
 class Repeat:
-    """A task measured twice. first, second : (n,) floats, nats per token, of the cells that both have, n at least 1"""
+    """A task measured twice.
+
+    first, second : (n,) floats, nats per token, of the cells that both have, n at least 1
+    positions : (n,) ints, of these cells; None where nobody says, and then nothing is known of domains
+    """
 
     task_id: str
     first: Floats
     second: Floats
+    positions: Indices | None = None
 
     def __post_init__(self) -> None:
         for name in ("first", "second"):
@@ -29,3 +34,5 @@ class Repeat:
             raise WrongShape(
                 f"{self.first.size} and {self.second.size} cells of {self.task_id!r} are no two measurements."
             )
+        if self.positions is not None and self.positions.size != self.first.size:
+            raise WrongShape(f"{self.positions.size} positions of {self.first.size} cells of {self.task_id!r}.")

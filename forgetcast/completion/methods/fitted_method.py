@@ -34,11 +34,12 @@ from forgetcast.completion.row_forecast import ProbedCells, RowForecast, make_ro
 from forgetcast.completion.selection.probes import Design, ProbeSet, design_probes
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.completion.uncertainty.calibration import Calibration
+from forgetcast.completion.uncertainty.drawn_errors import DrawnErrors
 from forgetcast.completion.uncertainty.novelty import novelty
 from forgetcast.completion.uncertainty.row_scale import row_scale
 from forgetcast.errors import IncompatibleFit, OutOfRange
 
-MODEL_VERSION = 4  # raised by every change of the code that changes a forecast
+MODEL_VERSION = 5  # raised by every change of the code that changes a forecast
 DEFAULT_SIZE = 30  # probes: of the paper's protocol
 
 
@@ -62,6 +63,7 @@ class FittedMethod:
     local : what the rest of the mean comes from; None unless the method combines known rows
     gram : products of the known rows, which the fit of the next version takes over
     default : the probes of most tasks, and the variance that they leave; None in a fit that no task is forecast from
+    drawn_errors : how metrics of drawn rows err, for the gate; None where nobody learned it
     """
 
     method: Method
@@ -70,6 +72,7 @@ class FittedMethod:
     calibration: Calibration
     gram: TaskGram
     default: DefaultProbes | None = None
+    drawn_errors: DrawnErrors | None = None
 
     @property
     def n_tasks(self) -> int:
@@ -122,7 +125,7 @@ class FittedMethod:
             "method": np.array(self.method.name),
             "numpy_version": np.array(np.__version__),  # provenance: nothing reads it back
         }
-        for part in (self.factors, self.local, self.calibration, self.gram, self.default):
+        for part in (self.factors, self.local, self.calibration, self.gram, self.default, self.drawn_errors):
             if part is not None:
                 name = type(part).__name__
                 arrays |= {f"{name}.{field.name}": np.asarray(getattr(part, field.name)) for field in fields(part)}
@@ -141,6 +144,7 @@ class FittedMethod:
             calibration=_part(Calibration, arrays),
             gram=_part(TaskGram, arrays),
             default=_part(DefaultProbes, arrays) if "DefaultProbes.positions" in arrays else None,
+            drawn_errors=_part(DrawnErrors, arrays) if "DrawnErrors.probe_counts" in arrays else None,
         )
 
     def probes(
@@ -160,6 +164,12 @@ class FittedMethod:
         if self.default is not None and as_default and size <= self.default.positions.size:
             return ProbeSet(self.default.positions[:size], self.default.at_random[:size])
         return design_probes(self.factors, size, design=design, seed=seed, importance=importance)
+
+    def with_calibration(self, calibration: Calibration) -> FittedMethod:
+        return replace(self, calibration=calibration)
+
+    def with_drawn_errors(self, drawn_errors: DrawnErrors) -> FittedMethod:
+        return replace(self, drawn_errors=drawn_errors)
 
     def with_default_probes(self) -> FittedMethod:
         """The same fit, its default probes drawn."""

@@ -77,7 +77,9 @@ def analyse(matrix: ForgettingMatrix, repeats: Sequence[Repeat] | None = None) -
         r2_by_rank=r2_by_rank,
         r2_additive=r2_additive,
         r2_multiplicative=r2_multiplicative,
-        noise=noise_by_repeats(repeats, variance) if repeats else noise_at_most(matrix, variance, highest),
+        noise=noise_by_repeats(repeats, variance, list(matrix.domain_positions().values()))
+        if repeats
+        else noise_at_most(matrix, variance, highest),
         factors=_factors(matrix, rows, moments, vectors[:, :FACTORS]),
         tasks=TaskEnds(*_ends(moments.row_mean, partial(_task_mean, matrix, moments))),
         examples=ExampleEnds(*_ends(moments.column_mean, partial(_example_mean, matrix, moments))),

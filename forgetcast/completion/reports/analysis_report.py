@@ -98,6 +98,8 @@ class Noise:
         and they are bounds
     at_most : whether the noise is no more than `cell_sd`, in the middle task, and the ceiling no less than `r2_ceiling`
     cell_sd, row_mean_sd : standard deviation of one measurement's noise, of a cell and of a row mean
+    domain_mean_sd : the same of a domain's mean, beside what the whole row and single cells are off; None where domains
+        are not known
     r2_ceiling : R2 of a model without any error but the noise; None where a bound does not reach the R2 of a fit
     """
 
@@ -107,6 +109,7 @@ class Noise:
     row_mean_sd: float | None
     r2_ceiling: float | None
     repeats: tuple[RepeatedTask, ...]
+    domain_mean_sd: float | None = None
 
 
 @dataclass(frozen=True)

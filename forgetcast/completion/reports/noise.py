@@ -33,8 +33,14 @@ FEWEST_CELLS = 3  # of a row that is regressed on others
 RIDGES = np.logspace(-4, 1, 11)  # lambda over N
 
 
-def noise_by_repeats(repeats: Sequence[Repeat], variance: float) -> Noise:
-    """Noise of a cell and of a row mean, every repeated task weighing the same; ``variance`` of all known cells."""
+def noise_by_repeats(repeats: Sequence[Repeat], variance: float, domains: Sequence[Indices] = ()) -> Noise:
+    """Noise of a cell and of the means of a row and a domain, every repeated task weighing the same.
+
+    Parameters
+    ----------
+    variance : of all known cells
+    domains : positions of each domain
+    """
     tasks = tuple(_repeated(repeat) for repeat in repeats)
     cell_variance = float(np.mean([task.cell_sd**2 for task in tasks]))
     return Noise(
@@ -44,7 +50,33 @@ def noise_by_repeats(repeats: Sequence[Repeat], variance: float) -> Noise:
         row_mean_sd=float(np.sqrt(np.mean([task.row_mean_difference**2 for task in tasks]) / 2)),
         r2_ceiling=_ceiling(cell_variance, variance),
         repeats=tasks,
+        domain_mean_sd=_domain_mean_sd(repeats, domains),
     )
+
+
+def _domain_mean_sd(repeats: Sequence[Repeat], domains: Sequence[Indices]) -> float | None:
+    """What means of domains differ by, beside the row's mean and what the noise of their cells makes of them."""
+    if not domains:
+        return None
+    found = [
+        own
+        for repeat in repeats
+        if repeat.positions is not None and (own := _domain_variance(repeat, domains)) is not None
+    ]
+    return float(np.sqrt(max(0.0, float(np.mean(found))) / 2)) if found else None
+
+
+def _domain_variance(repeat: Repeat, domains: Sequence[Indices]) -> float | None:
+    """Of the differences of a task's domain means; less than none is kept, lest the mean over tasks be too large."""
+    assert repeat.positions is not None
+    difference = repeat.first - repeat.second
+    parts = [difference[np.isin(repeat.positions, domain)] for domain in domains]
+    parts = [part for part in parts if part.size > 1]
+    if len(parts) < 2:
+        return None
+    means = np.array([part.mean() for part in parts])
+    of_cells = float(np.mean([part.var(ddof=1) / part.size for part in parts]))
+    return float(means.var(ddof=1)) - of_cells
 
 
 def noise_at_most(matrix: ForgettingMatrix, variance: float, highest_r2: float | None) -> Noise:

@@ -35,9 +35,13 @@ TAIL_FREEDOM = 6.0  # of the Student errors that doubt is judged by
 
 @dataclass(frozen=True, eq=False)
 class Choices:
+    """matrix, left_out : what they were made by: columns of the known rows, and the method fitted without each group"""
+
     noise_share: float
     doubt: float
     calibration: Calibration
+    matrix: ForgettingMatrix
+    left_out: list[LeftOutFit]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class _Attempt:
 def choose(matrix: ForgettingMatrix, method: Method, seed: int) -> Choices:
     """Noise share, doubt and calibration for these known rows; the usual ones below four."""
     if matrix.n_tasks < FEWEST_ROWS:
-        return Choices(USUAL_NOISE_SHARE, USUAL_DOUBT, usual_calibration(matrix.n_tasks))
+        return Choices(USUAL_NOISE_SHARE, USUAL_DOUBT, usual_calibration(matrix.n_tasks), matrix, [])
     if matrix.n_examples > MOST_COLUMNS:
         matrix = matrix.with_examples(np.sort(random_probes(matrix.n_examples, MOST_COLUMNS, seed)))
     fits = left_out_fits(matrix, method, USUAL_NOISE_SHARE, seed)
@@ -66,7 +70,7 @@ def choose(matrix: ForgettingMatrix, method: Method, seed: int) -> Choices:
     share = USUAL_NOISE_SHARE if place is None else NOISE_SHARES[place]
     doubt = _best_doubt(attempts, place or 0)
     fits = [fit.with_noise_share(share).with_doubt(doubt) for fit in fits]
-    return Choices(share, doubt, calibrate(list(left_out_forecasts(matrix, fits, seed))))
+    return Choices(share, doubt, calibrate(list(left_out_forecasts(matrix, fits, seed))), matrix, fits)
 
 
 def _attempts(matrix: ForgettingMatrix, fits: list[LeftOutFit], seed: int) -> list[_Attempt]:

@@ -55,7 +55,7 @@ def measure_blocks(
             values[measurable] = scores.log_perplexity
             written = np.full(len(values), NOT_KNOWN, np.int8)
             written[measurable] = scores.exact
-            _check_believable(values[measurable], [upstream.ids[block.start + place] for place in measurable])
+            check_believable(values[measurable], [upstream.ids[block.start + place] for place in measurable])
             write_block(folder, exact(kind), number, written, weights)
             write_block(folder, kind, number, values, weights)
             after_block()
@@ -83,7 +83,8 @@ def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[
     return lambda n_done: on_progress(start + n_done)
 
 
-def _check_believable(values: Values, ids: Sequence[str]) -> None:
+def check_believable(values: Values, ids: Sequence[str]) -> None:
+    """Raises NotFinite, BeyondBelief for values that no model gives that is still of use."""
     for kind, wrong in ((NotFinite, ~np.isfinite(values)), (BeyondBelief, values > LARGEST_FORGETTING)):
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])

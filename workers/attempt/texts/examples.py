@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,16 +93,20 @@ class Upstream:
 
 
 def read_upstream(path: Path, tokenizer: Tokenizer, setting: dict[str, Any]) -> Upstream:
+    """The examples to measure, one JSON object a line."""
+    with path.open(encoding="utf-8") as lines:
+        return encode_upstream(map(json.loads, lines), tokenizer, setting)
+
+
+def encode_upstream(examples: Iterable[Mapping[str, Any]], tokenizer: Tokenizer, setting: dict[str, Any]) -> Upstream:
     """The examples to measure. One that the model cannot read, or that has nothing to score, stops no other."""
     ids, encoded, why_not = list[str](), list[Tokens](), dict[str, str]()
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            example = json.loads(line)
-            tokens, why = _measurable(tokenizer, example, setting)
-            ids.append(example["id"])
-            encoded.append(tokens)
-            if why:
-                why_not[example["id"]] = why
+    for example in examples:
+        tokens, why = _measurable(tokenizer, dict(example), setting)
+        ids.append(example["id"])
+        encoded.append(tokens)
+        if why:
+            why_not[example["id"]] = why
     return Upstream(tuple(ids), tuple(encoded), why_not)
 
 
