@@ -11,7 +11,7 @@ from forgetcast.completion.methods.fitted_method import FittedMethod, fit_with
 from forgetcast.completion.methods.method import Method
 from forgetcast.completion.methods.registry import DEFAULT_METHOD, method_named
 from forgetcast.completion.types import Indices
-from forgetcast.completion.validation.choices import choose
+from forgetcast.completion.validation.choices import Choices, choose
 from forgetcast.completion.validation.left_out import LeftOutRow, left_out_rows
 
 
@@ -31,7 +31,7 @@ def fit(
     ------
     UnknownMethod, WrongKind, OutOfRange
     """
-    return fit_and_leave_out(matrix, method, seed, earlier).fitted
+    return _fit(matrix, method, seed, earlier)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,15 @@ def fit_and_leave_out(
     matrix: ForgettingMatrix, method: str | Method = DEFAULT_METHOD, seed: int = 0, earlier: FittedMethod | None = None
 ) -> FitWithLeftOut:
     """As ``fit``, with what its choices were made by, for whoever learns more from rows that were left out."""
+    fitted, choices = _fit(matrix, method, seed, earlier)
+    without = [replace(each, fitted=each.fitted.with_calibration(choices.calibration)) for each in choices.left_out]
+    rows = list(left_out_rows(choices.matrix, without))
+    return FitWithLeftOut(fitted, rows, choices.matrix.domain_positions())
+
+
+def _fit(
+    matrix: ForgettingMatrix, method: str | Method, seed: int, earlier: FittedMethod | None
+) -> tuple[FittedMethod, Choices]:
     check_matrix(matrix)
     whole_number("The seed", seed)
     method = method_named(method)
@@ -58,6 +67,4 @@ def fit_and_leave_out(
     choices = choose(matrix, method, seed)
     gram = None if earlier is None else earlier.gram
     fitted = fit_with(matrix, method, choices.noise_share, choices.doubt, choices.calibration, gram)
-    without = [replace(each, fitted=each.fitted.with_calibration(choices.calibration)) for each in choices.left_out]
-    rows = list(left_out_rows(choices.matrix, without))
-    return FitWithLeftOut(fitted.with_default_probes(), rows, choices.matrix.domain_positions())
+    return fitted.with_default_probes(), choices

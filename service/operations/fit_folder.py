@@ -6,7 +6,7 @@ names.json      task ids, families, example ids, domains                        
 earlier.npz     the fit of an earlier version, where there is one               "
 repeats.npz     pairs of rows of tasks measured twice, for a back-test          "
 fit.npz         the fit                                                         written by `work_in`
-backtest.json   {"quality", "report", "analysis"}                               "
+backtest.json   {"quality", "report", "analysis", "drawn_errors"}               "
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse
+from forgetcast.completion import FittedMethod, ForgettingMatrix, Repeat, analyse, fit
+from forgetcast.completion.fit_method import fit_and_leave_out
 from forgetcast.completion.reports.json_ready import json_ready
 from forgetcast.errors import MatrixEmpty, NotFinite
-from forgetcast.gate.fitting import fit_for_gate
+from forgetcast.gate.fitting import learn_drawn_errors
 from service.operations.backtests import backtest_matrix, quality
 
 ORDER, ROWS, NAMES, EARLIER, REPEATS = "order.json", "rows", "names.json", "earlier.npz", "repeats.npz"
@@ -42,7 +43,7 @@ def work_in(folder: Path) -> None:
 
 
 def _write_fit(folder: Path, known: ForgettingMatrix) -> None:
-    arrays = fit_for_gate(known, earlier=_read_earlier(folder)).to_arrays()
+    arrays = fit(known, earlier=_read_earlier(folder)).to_arrays()
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
     bad = [name for name, array in numbers.items() if not np.isfinite(array).all()]
     if bad:
@@ -57,6 +58,7 @@ def _write_backtest(folder: Path, known: ForgettingMatrix) -> None:
         "quality": None if report is None else quality(report, known.n_tasks),
         "report": json_ready(report),
         "analysis": json_ready(analyse(known, _read_repeats(folder))),
+        "drawn_errors": learn_drawn_errors(fit_and_leave_out(known)).to_json(),
     }
     (folder / BACKTEST).write_text(json.dumps(found, allow_nan=False), encoding="utf-8")
 

@@ -60,7 +60,8 @@ def keep(database: Database, order: FitOrder, folder: Path) -> bool:
             found = json.loads((folder / fit_folder.BACKTEST).read_bytes())
             if found["quality"] is not None:
                 found["quality"]["matrix_version"] = order.matrix_version
-            matrices.put_backtest(session, *order.key[:3], found["quality"], found["report"], found["analysis"])
+            parts = (found[name] for name in ("quality", "report", "analysis", "drawn_errors"))
+            matrices.put_backtest(session, *order.key[:3], *parts)
         held = storage.finish(session, order)  # last: while a large fit is written the claim is renewed
         if not held:
             session.rollback()

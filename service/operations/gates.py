@@ -9,7 +9,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from forgetcast import schemas
+from forgetcast.completion import FittedMethod
 from forgetcast.completion.types import Indices
+from forgetcast.completion.uncertainty.drawn_errors import DrawnErrors
 from forgetcast.errors import FitFailed, FitPending, MatrixEmpty, NotMeasured, TaskNotFound, WriteConflict
 from forgetcast.gate.judge import judge
 from forgetcast.gate.policy import AUTO, Policy
@@ -133,7 +135,7 @@ def _subject(
         domain_of=completed.columns.domains,
         measurable=None if completed.measurable is None else np.flatnonzero(completed.measurable),
         tags={tag: np.array(positions, dtype=np.intp) for tag, positions in by_tag.items()},
-        fitted=cache.fitted(session, fit.arrays_sha256),
+        fitted=_fitted(session, cache, fit),
         quality=_quality(completed.quality),
         runs=_runs(fit),
         first_release=wanted.first_release,
@@ -144,6 +146,12 @@ def _subject(
             f"model {versions.model_version}"
         ),
     )
+
+
+def _fitted(session: Session, cache: ForecastCache, fit: Fit) -> FittedMethod:
+    """With what the back-test has learned of drawn rows; the usual errors, which are wide, until then."""
+    fitted = cache.fitted(session, fit.arrays_sha256)
+    return fitted if fit.drawn_errors is None else fitted.with_drawn_errors(DrawnErrors.from_json(fit.drawn_errors))
 
 
 def _weights(session: Session, completed: Completed) -> tuple[str | None, list[str]]:

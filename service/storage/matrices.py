@@ -150,11 +150,14 @@ def put_backtest(
     quality: dict[str, Any] | None,
     report: dict[str, Any] | None,
     analysis: dict[str, Any],
+    drawn_errors: dict[str, Any],
 ) -> None:
-    """Keep the back-test of a fit and its analysis, if the fit is still kept; None when there were too few rows."""
+    """Keep the back-test of a fit, its analysis, and how drawn rows err, if the fit is still kept; the first two are None
+    when there were too few rows."""
     fit = session.get(Fit, (matrix_id, matrix_version, model_version))
     if fit is not None:
         fit.tested, fit.quality, fit.backtest, fit.analysis = True, quality, report, analysis
+        fit.drawn_errors = drawn_errors
         session.flush()
 
 

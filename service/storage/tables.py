@@ -115,6 +115,7 @@ class Fit(Table):
     quality: Mapped[dict[str, Any] | None]
     backtest: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)  # long, and no forecast needs it
     analysis: Mapped[dict[str, Any] | None]
+    drawn_errors: Mapped[dict[str, Any] | None]  # how metrics of drawn rows err, for the gate
     created_at: Mapped[float] = mapped_column(default=now())
 
     @property

@@ -18,10 +18,10 @@ in the upper half percent; the 95% quantile of a row 1.3, and no more in the tai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,6 +102,15 @@ class DrawnErrors:
             table = np.array([[np.interp(at, _logit(self.places), of) for of in rows.T] for rows in table])
         where = np.log1p(n_probes)
         return Move(*(float(np.interp(where, np.log1p(self.probe_counts), of)) for of in table.T))
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """Numbers only."""
+        return {field.name: getattr(self, field.name).tolist() for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> DrawnErrors:
+        """What ``to_json`` gave."""
+        return cls(**{field.name: np.array(said[field.name]) for field in fields(cls)})
 
 
 def usual_drawn_errors() -> DrawnErrors:

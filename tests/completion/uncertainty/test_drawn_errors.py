@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,10 @@ def test_numbers_of_probes_and_places_are_interpolated_and_the_ends_held():
     assert ends[1] < found.of(Kind.PART, 30).width < ends[0]
     assert (found.of(Kind.PART, 1).width, found.of(Kind.PART, 5000).width) == ends
     assert found.of(Kind.TAIL, 10, 0.0) == found.of(Kind.TAIL, 10, 1.0)
+
+
+def test_what_is_written_as_json_comes_back():
+    there = learned(normal(6, sd=1.4, mean=0.3))
+    here = DrawnErrors.from_json(json.loads(json.dumps(there.to_json(), allow_nan=False)))
+    asked = [(kind, n_probes) for kind in Kind for n_probes in (5, 30, 200)]
+    assert [here.of(*one, 0.9) for one in asked] == [there.of(*one, 0.9) for one in asked]
