@@ -4,8 +4,8 @@
 
 Each run is one child of the project's own worker (workers.attempt.run): one fine-tuning, and one pass over the sets
 that lack its row. A row is written as soon as it is measured, and one that is there is not measured again, so the
-command goes on where it stopped. `--check` measures the tasks of `--only` again and says how far they are from what is
-kept.
+command goes on where it stopped. `--check` measures the tasks of `--only` twice and says how far they are from what is
+kept, and from each other.
 """
 
 from __future__ import annotations
@@ -130,16 +130,19 @@ def _add(run: Run, bench: Bench) -> None:
 
 
 def _compare(run: Run, bench: Bench) -> str:
-    """How far a second measurement of the first set is from what is kept."""
-    shutil.rmtree(_folder(run, bench), ignore_errors=True)
-    result = _measured(run, (ANSWERS,), bench)
+    """How far a second measurement of the first set is from what is kept, beside how far a third is from the second."""
+    results = []
+    for _ in range(2):
+        shutil.rmtree(_folder(run, bench), ignore_errors=True)
+        results.append(_measured(run, (ANSWERS,), bench))
     shutil.rmtree(_folder(run, bench))
-    apart = np.abs(result.after - ANSWERS.before() - ANSWERS.row(run.name))
+    first, second = (result.after - ANSWERS.before() for result in results)
     losses = json.loads((ANSWERS.rows / f"{run.name}.json").read_text(encoding="utf-8"))["losses"]
-    loss_apart = max(abs(one - other) for one, other in zip(losses, result.report["losses"], strict=True))
+    loss_apart = max(abs(one - other) for one, other in zip(losses, results[0].report["losses"], strict=True))
+    kept, again = np.abs(first - ANSWERS.row(run.name)), np.abs(first - second)
     return (
-        f"{run.name}: cells differ by {apart.mean():.6f} on average and {apart.max():.6f} at most, "
-        f"losses by {loss_apart:.6f} at most"
+        f"{run.name}: cells are {kept.max():.2e} nats per token from the kept ones at most and {kept.mean():.1e} on "
+        f"average, losses {loss_apart:.1e}; two runs of today are {again.max():.2e} apart at most"
     )
 
 

@@ -152,8 +152,8 @@ def put_backtest(
     analysis: dict[str, Any],
     drawn_errors: dict[str, Any],
 ) -> None:
-    """Keep the back-test of a fit, its analysis, and how drawn rows err, if the fit is still kept; the first two are None
-    when there were too few rows."""
+    """Keep the back-test of a fit, its analysis, and how drawn rows err, if the fit is still kept; `quality` and the
+    report are None when there were too few rows."""
     fit = session.get(Fit, (matrix_id, matrix_version, model_version))
     if fit is not None:
         fit.tested, fit.quality, fit.backtest, fit.analysis = True, quality, report, analysis
