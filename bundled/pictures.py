@@ -15,7 +15,7 @@ from forgetcast import Completer, ForgettingMatrix, plots
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 NEW_TASK = "word-problems"
-DOTS_PER_INCH = 100
+DOTS_PER_INCH = 85
 
 
 def main() -> None:

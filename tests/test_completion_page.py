@@ -64,7 +64,7 @@ def test_the_readme_shows_the_same_in_short(folder):
     names: dict[str, object] = {}
     printed_by(code, names)
     assert repr(names["row"]).startswith("CompletedRow(500 examples, 3 measured")
-    assert repr(names["full"]).startswith("CompletedMatrix(40 tasks x 500 examples")
+    assert repr(names["full"]).startswith("CompletedMatrix(52 tasks x 500 examples")
     assert "docs/completion.md" in section
 
 
