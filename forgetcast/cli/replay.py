@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,11 +12,13 @@ from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import note, print_json, say, say_json
 
 if TYPE_CHECKING:
-    from forgetcast.client import ReplaySet
+    from forgetcast.client import ForgetcastClient, ReplaySet
     from forgetcast.client.replay_sets import FileFormat
+    from forgetcast.trainers.task_layout import TaskLayout
 
 STRATEGIES = ("sample", "top", "uniform")
-FORMATS = ("examples", "messages", "prompt_completion", "ids", "parquet")
+FORMATS = ("auto", "examples", "messages", "prompt_completion", "ids", "parquet")
+TRAINERS = ("trl", "axolotl", "llamafactory")
 
 
 @click.command(epilog="Example: forgetcast replay squad --ratio 0.03 -o replay-of-squad")
@@ -24,7 +26,18 @@ FORMATS = ("examples", "messages", "prompt_completion", "ids", "parquet")
 @click.option("--size", type=click.IntRange(1), help="How many examples.")
 @click.option("--ratio", type=click.FloatRange(0, min_open=True), help="Or as a share of the task.  [default: 1/32]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for replay.jsonl and manifest.json.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="examples", show_default=True, help="Of a line.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Of a line; auto is that of the task's own data.  [default: examples, with --for auto]",
+)
+@click.option("--for", "trainer", type=click.Choice(TRAINERS), help="Write the trainer's config beside; needs -o.")
+@click.option(
+    "--like",
+    type=INPUT_FILE,
+    help="The task's file, whose columns and their types the rows get, as Parquet; needs -o.",
+)
 @click.option(
     "--texts",
     type=INPUT_FILE,
@@ -45,7 +58,9 @@ FORMATS = ("examples", "messages", "prompt_completion", "ids", "parquet")
 def replay(
     task: str,
     output: Path | None,
-    form: FileFormat,
+    form: FileFormat | Literal["auto"] | None,
+    trainer: str | None,
+    like: Path | None,
     texts: Path | None,
     url: str | None,
     as_json: bool,
@@ -56,32 +71,70 @@ def replay(
 
     Without -o its lines go to stdout. Held-out examples are never in it.
     """
-    if query["size"] is not None and query["ratio"] is not None:
-        raise click.UsageError("give --size or --ratio, not both")
-    if form == "parquet" and output is None:
-        raise click.UsageError("--format parquet needs a folder: -o DIR")
+    _check_options(output, form, trainer, like, query)
+    layout = None
     with open_client(url) as client:
         drawn = client.tasks.replay_set(task, **query)
+        if form == "auto" or (form is None and (trainer == "trl" or like is not None)):
+            layout = _layout(client, task, like)
     if texts is not None:
         drawn = drawn.hydrate(texts)
-    written = None if output is None else drawn.write(output, form)
+    written = None if output is None else _write(drawn, output, form, trainer, layout, like)
     if not quiet:
         _say(drawn, written)
-        if drawn.without_text and form == "examples":
+        if drawn.without_text and layout is None and form in (None, "examples"):
             note("the service has no texts of these examples; name a file that has them by --texts")
     if as_json:
         print_json(drawn)
     elif quiet:
         say("".join(f"{name}\n" for name in drawn.ids), nl=False)
     elif written is None:
-        _print_lines(drawn, form)
+        _print_lines(drawn, form, layout)
 
 
-def _print_lines(drawn: ReplaySet, form: FileFormat) -> None:
+def _check_options(
+    output: Path | None, form: str | None, trainer: str | None, like: Path | None, query: dict[str, Any]
+) -> None:
+    if query["size"] is not None and query["ratio"] is not None:
+        raise click.UsageError("give --size or --ratio, not both")
+    for option, given in (("--format parquet", form == "parquet"), ("--for", trainer), ("--like", like)):
+        if given and output is None:
+            raise click.UsageError(f"{option} needs a folder: -o DIR")
+    if form not in (None, "auto") and (trainer or like):
+        raise click.UsageError("--for and --like decide the format: leave --format out")
+
+
+def _layout(client: ForgetcastClient, task: str, like: Path | None) -> TaskLayout:
+    """Of the task's data: of its file, else as the service has read them."""
+    from forgetcast.trainers.offline import own_layout
+    from forgetcast.trainers.rows import task_layout, task_rows
+
+    return own_layout(client, task) if like is None else task_layout(task_rows(like))
+
+
+def _write(
+    drawn: ReplaySet, folder: Path, form: Any, trainer: str | None, layout: TaskLayout | None, like: Path | None
+) -> Path:
+    if trainer is None and layout is None:
+        return drawn.write(folder, form or "examples")
+    from forgetcast.trainers.configs import Trainer, write_for, write_rows
+
+    if trainer is not None:
+        return write_for(Trainer(trainer), drawn, folder, layout=layout, like=like)[-1]
+    assert layout is not None
+    return write_rows(drawn, folder, layout, like)
+
+
+def _print_lines(drawn: ReplaySet, form: Any, layout: TaskLayout | None) -> None:
     from forgetcast.replay_formats import replay_lines
     from forgetcast.schemas import ReplayFormat
 
-    say_json("".join(replay_lines(drawn.data, ReplayFormat(form))), nl=False)
+    if layout is not None:
+        from forgetcast.trainers.configs import lines
+
+        say_json("".join(lines(drawn, layout)), nl=False)
+        return
+    say_json("".join(replay_lines(drawn.data, ReplayFormat(form or "examples"))), nl=False)
 
 
 def _say(drawn: ReplaySet, written: Path | None) -> None:
