@@ -17,7 +17,7 @@ from typing import Any
 from forgetcast.client import ReplaySet
 from forgetcast.client.connection import is_parquet
 from forgetcast.errors import BadDataset
-from forgetcast.trainers.rows import rows_in, task_rows, with_columns
+from forgetcast.trainers.rows import rows_in, task_layout, task_rows, with_columns
 from forgetcast.trainers.task_layout import CHAT, TaskLayout, layout_named
 
 NAME_DIGITS = 16  # of the sha256
@@ -39,13 +39,15 @@ def write_for(
     Parameters
     ----------
     layout : of the task, for TRL, which joins columns by name; the others convert each set and get messages
-    like : the task's file, whose columns and types the rows of TRL get
+    like : the task's file, whose layout, columns and types the rows of TRL get
 
     Raises
     ------
     TextsMissing, InvalidRequest, BadDataset
     """
-    chosen = layout if trainer is Trainer.TRL and layout is not None else layout_named(CHAT)
+    chosen = layout_named(CHAT)
+    if trainer is Trainer.TRL:
+        chosen = task_layout(task_rows(like)) if like is not None else layout or chosen
     rows = write_rows(drawn, folder, chosen, like if trainer is Trainer.TRL else None)
     manifest = folder / "manifest.json"
     if trainer is Trainer.TRL:
@@ -94,8 +96,8 @@ def _trl(rows: Path, layout: TaskLayout, like: Path | None) -> bytes:
     task = YOURS if like is None else str(like.resolve())
     return "\n".join(
         [
-            "# For TRL's scripts: --config, or these lines in yours. `test_split_size` would put replayed rows into the",
-            "# test split, and `fraction` would cut your task: use neither. Packing is fine here.",
+            "# For TRL's scripts: --config, or these lines in yours. Use neither `test_split_size`, which would put",
+            "# replayed rows into the test split, nor `fraction`, which would cut your task.",
             "datasets:",
             *_trl_set(task, "parquet" if like is not None and is_parquet(like) else "json", columns),
             *_trl_set(str(rows.resolve()), "parquet" if rows.suffix == ".parquet" else "json", columns),
@@ -112,8 +114,8 @@ def _axolotl(rows: Path) -> bytes:
     """An entry of Axolotl's `datasets:`. No `weight`: there it makes a set smaller."""
     return "\n".join(
         [
-            "# Beside your own entry of `datasets:`. Without the shuffle (or with curriculum_sampling) all replayed rows",
-            "# would come last.",
+            "# Beside your own entry of `datasets:`. Without the shuffle, or with curriculum_sampling, all replayed",
+            "# rows would come last.",
             "datasets:",
             f"  - path: {_json(str(rows.resolve()))}",
             "    ds_type: json",

@@ -1,4 +1,4 @@
-"""`forgetcast replay --for`: files that today's trainers read. What needs their own environments is trainers_check.py."""
+"""`forgetcast replay --for`: files that today's trainers read; trainers_check.py asks the trainers themselves."""
 
 from __future__ import annotations
 
@@ -95,8 +95,12 @@ def test_a_list_that_is_no_json_is_left_alone(run, chats, tmp_path):
 
 @pytest.mark.parametrize(
     ("layout", "columns"),
-    [("prompt and completion", {"prompt", "completion"}), ("OpenAI chat", {"messages"}), ("Alpaca", {"instruction", "input", "output"})],
-)  # fmt: skip
+    [
+        ("prompt and completion", {"prompt", "completion"}),
+        ("OpenAI chat", {"messages"}),
+        ("Alpaca", {"instruction", "input", "output"}),
+    ],
+)
 def test_auto_is_the_layout_in_which_the_service_read_the_task(run, chats, tmp_path, layout, columns):
     read_as = {"layout": layout, "version": 2, "sentence": ""}
     chats.answers["GET", "/v1/tasks/t"] = ok(a_task(read_as=read_as))
