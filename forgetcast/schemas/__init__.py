@@ -31,7 +31,7 @@ from forgetcast.schemas.forecasts import (
 from forgetcast.schemas.gates import FinishedCell, Gate, GateBaseline, GateCreate, Release, ReleaseCreate
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
 from forgetcast.schemas.matrices import FitError, ImportedMatrix, Matrix, MatrixCreate, Quality, QualityFigures
-from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
+from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Replay, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
 from forgetcast.schemas.problems import Problem, ProblemField
@@ -94,6 +94,7 @@ __all__ = [
     "ReadAs",
     "Ready",
     "Recipe",
+    "Replay",
     "Release",
     "ReleaseCreate",
     "ReplayExample",

@@ -1,0 +1,51 @@
+"""Trainers with which replay would not mean what it says: refused before the run, with what to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import Trainer
+
+from forgetcast.errors import InvalidRequest
+
+PACKING = (
+    "packing joins rows into one sequence, so that nobody can say which example a draw replays: set packing=False, or "
+    "mix offline (forgetcast.trainers.mix), which packs well"
+)
+
+
+def check_trainer(trainer: Trainer, n_rows: int) -> None:
+    """Raises InvalidRequest unless the trainer reads rows of the mixed data set one by one, in the sampler's order."""
+    args: Any = trainer.args
+    if getattr(args, "packing", False):
+        raise InvalidRequest(PACKING)
+    strategy = "group_by_length" if getattr(args, "group_by_length", False) else args.train_sampling_strategy
+    if strategy != "random":
+        raise InvalidRequest(
+            f"train_sampling_strategy={strategy!r} puts rows in an order of its own, which would undo that of replay: "
+            f'leave it at "random"'
+        )
+    if getattr(args, "shuffle_dataset", False):
+        raise InvalidRequest("shuffle_dataset=True moves rows before they are drawn: leave it out, replay shuffles")
+    if type(trainer)._get_train_sampler is not Trainer._get_train_sampler:
+        raise InvalidRequest(
+            f"{type(trainer).__name__} draws its rows in a way of its own; replay goes into Trainer and SFTTrainer"
+        )
+    n_found = _n_rows(trainer.train_dataset)
+    if n_found is None:
+        raise InvalidRequest(
+            "the trainer reads a stream, whose rows cannot be drawn by number: give it replay.dataset, or what "
+            "replay.dataset.map(...) makes of it"
+        )
+    if n_found != n_rows:
+        raise InvalidRequest(
+            f"the trainer has {n_found} rows and replay.dataset {n_rows}: give the trainer replay.dataset, or what a map "
+            f"makes of it row by row; nothing may be filtered out or cut in pieces"
+        )
+
+
+def _n_rows(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except TypeError:
+        return None
