@@ -46,9 +46,7 @@ class ReplayCallback(TrainerCallback):
         self.task_id: str | None = replay.wanted.task_id
         self.steps: Steps = steps_of(trainer.args, len(sampler))
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.steps = steps_of(args, len(self.sampler))
         saved = (state.stateful_callbacks or {}).get(STATE)
         if saved is not None:
@@ -59,9 +57,7 @@ class ReplayCallback(TrainerCallback):
             self._give_up("the checkpoint is of a run without replay")
         self._save(state)
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         # accelerate's loaders hand the epoch on, but not by every wrapper: the stream must not depend on it.
         epoch = int(state.epoch or 0)
         if self.sampler.epoch != epoch:
@@ -85,9 +81,7 @@ class ReplayCallback(TrainerCallback):
             )
         known = {example.id for example in self.replay.examples}
         wanted = self.replay.wanted
-        self.named = self._asked(
-            lambda: self.replay.service.name_probes(wanted.n_probes, wanted.probe_seed, known)
-        )
+        self.named = self._asked(lambda: self.replay.service.name_probes(wanted.n_probes, wanted.probe_seed, known))
         self.before = self._measured()
         self.phase = "waiting"
 
@@ -108,7 +102,7 @@ class ReplayCallback(TrainerCallback):
         missing = [name for name in self.replay.pool_ids if name not in forecast]
         if missing:
             raise InvalidRequest(
-                f"{len(missing)} examples of the pool are not in the upstream set of the matrix, the first {missing[0]!r}"
+                f"{len(missing)} examples of the pool are not in the matrix's upstream set, the first {missing[0]!r}"
             )
         mean = np.array([forecast[name] for name in self.replay.pool_ids])
         return replay_weights(mean, temperature=self.replay.wanted.temperature)
@@ -121,9 +115,7 @@ class ReplayCallback(TrainerCallback):
 
     def _post(self, before: dict[str, float], after: dict[str, float], task_id: str | None, steps: int) -> str:
         assert self.named is not None
-        recipe = own_recipe(
-            self.trainer.args, self.trainer.model, self.named.recipe, self.replay.described, steps
-        )
+        recipe = own_recipe(self.trainer.args, self.trainer.model, self.named.recipe, self.replay.described, steps)
         return self.replay.service.post(
             self.named,
             recipe,
@@ -167,7 +159,7 @@ class ReplayCallback(TrainerCallback):
         return answer  # type: ignore[return-value]
 
     def _try(self, what: str, work: Callable[[], None], *, final: bool = False) -> None:
-        """Whatever goes wrong, the run goes on; what went wrong did so in every process, by `_together` and `_asked`."""
+        """Whatever goes wrong, the run goes on; it went wrong in every process, by `_together` and `_asked`."""
         try:
             work()
             failed = ""

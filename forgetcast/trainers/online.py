@@ -97,9 +97,7 @@ class OnlineReplay:
             raise OutOfRange(f"measure_at is a share of the run between 0 and 1, not {measure_at:g}")
         if n_probes < 1 or (lead is not None and lead < 0) or (temperature is not None and not temperature > 0):
             raise OutOfRange("n_probes and temperature must be positive, lead not negative")
-        self.wanted = Wanted(
-            n_probes, probe_seed, measure_at, temperature, lead, task_id, measure_final, patience
-        )
+        self.wanted = Wanted(n_probes, probe_seed, measure_at, temperature, lead, task_id, measure_final, patience)
         self.service = Service(matrix, client, family)
         rows = task_rows(task)
         if TOKENISED in rows.column_names:

@@ -39,8 +39,8 @@ def check_trainer(trainer: Trainer, n_rows: int) -> None:
         )
     if n_found != n_rows:
         raise InvalidRequest(
-            f"the trainer has {n_found} rows and replay.dataset {n_rows}: give the trainer replay.dataset, or what a map "
-            f"makes of it row by row; nothing may be filtered out or cut in pieces"
+            f"the trainer has {n_found} rows and replay.dataset {n_rows}: give the trainer replay.dataset, or what a "
+            f"map makes of it row by row; nothing may be filtered out or cut in pieces"
         )
 
 

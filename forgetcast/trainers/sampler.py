@@ -135,7 +135,9 @@ class ReplaySampler:
         """Go on where the state was taken. Raises InvalidRequest for the state of another data set, ratio or seed."""
         for name, mine in self._shape().items():
             if state.get(name) != mine:
-                raise InvalidRequest(f"the state is of a sampler with {name} {state.get(name)!r}, this one has {mine!r}")
+                raise InvalidRequest(
+                    f"the state is of a sampler with {name} {state.get(name)!r}, this one has {mine!r}"
+                )
         self.load_schedule(state["schedule"])
         self.epoch, self._place = int(state["epoch"]), int(state["place"])
 

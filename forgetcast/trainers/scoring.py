@@ -106,14 +106,18 @@ def _rendered(tokenizer: Any, example: UpstreamExample) -> tuple[str, list[Span]
         text = example.text or ""
         return text, [(0, len(text))]
     if not tokenizer.chat_template:
-        raise UnsupportedModel("the upstream examples are conversations, and the trainer's tokenizer has no chat template")
+        raise UnsupportedModel(
+            "the upstream examples are conversations, and the trainer's tokenizer has no chat template"
+        )
     turns = [turn.model_dump(mode="json") for turn in example.messages]
     text = tokenizer.apply_chat_template(turns, tokenize=False)
     spans: list[Span] = []
     for place, turn in enumerate(turns):
         if turn["role"] != "assistant":
             continue
-        opening = tokenizer.apply_chat_template(turns[:place], tokenize=False, add_generation_prompt=True) if place else ""
+        opening = (
+            tokenizer.apply_chat_template(turns[:place], tokenize=False, add_generation_prompt=True) if place else ""
+        )
         closing = tokenizer.apply_chat_template(turns[: place + 1], tokenize=False)
         if not (opening and text.startswith(opening) and text.startswith(closing)):
             return text, []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import socket
+from contextlib import contextmanager
 from datetime import timedelta
 
 import numpy as np
@@ -15,14 +17,18 @@ from forgetcast import ForgetcastClient
 from forgetcast.errors import InvalidRequest, OutOfRange
 from forgetcast.trainers import OnlineReplay, ReplaySampler, upstream_pool
 from forgetcast.trainers.callback import ReplayCallback
+from service.storage.database import Database
+from service.storage.tables import Table
 from tests.trainers.world import (
     N_EXAMPLES,
     N_HELD_OUT,
     TASK,
     UPSTREAM,
     Seen,
+    free_port,
     live_service,
     plain_trainer,
+    rows_read,
     sft_trainer,
 )
 
@@ -30,20 +36,27 @@ from tests.trainers.world import (
 pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
 
 STEPS, MEASURED_AT = 30, 3
-FIRST_WEIGHTED = (MEASURED_AT + 3) * 4  # a tenth of 30 batches after the third, of 4 rows
+WEIGHTED_AFTER = MEASURED_AT + 3  # batches: a tenth of the run later
+FIRST_WEIGHTED = WEIGHTED_AFTER * 4  # draw
 
 
-@pytest.fixture
-def live(tmp_path, sqlite_database):
-    (tmp_path / "home").mkdir()
-    with live_service(tmp_path / "home", sqlite_database) as live:
-        yield live
-
-
-@pytest.fixture
-def client(live):
-    with ForgetcastClient(url=live.url, timeout=timedelta(seconds=10)) as client:
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with a_service(tmp_path_factory.mktemp("home")) as live, ForgetcastClient(url=live.url) as client:
         yield client
+
+
+@contextmanager
+def a_service(home):
+    database = Database(f"sqlite:///{home / 'forgetcast.db'}")
+    Table.metadata.create_all(database.engine)
+    with live_service(home, database) as live:
+        yield live
+    database.close()
+
+
+def newest_task(client):
+    return max((task for task in client.tasks.list(matrix="m") if not task.known), key=lambda task: task.created_at)
 
 
 @pytest.fixture
@@ -65,26 +78,6 @@ def uniform_rows(replay):
     return ReplaySampler(replay.dataset, len(TASK), 0.5, 0).rows(0, STEPS * 4)
 
 
-def rows_read(trainer):
-    """Rows of the data set that the trainer was given, in order."""
-    place = {tuple(row): number for number, row in enumerate(trainer.train_dataset["input_ids"])}
-    assert len(place) == len(trainer.train_dataset)
-    pad = trainer.processing_class.pad_token_id
-    return [place[strip(row, pad)] for batch in trainer.batches for row in batch]
-
-
-def strip(row, pad):
-    end = len(row)
-    while end and row[end - 1] == pad:
-        end -= 1
-    return row[:end]
-
-
-@pytest.fixture(autouse=True)
-def distinct_tasks(monkeypatch):
-    """Rows of the task that can be told apart by their tokens."""
-
-
 def test_the_data_set_is_the_task_and_behind_it_what_may_be_replayed(replay):
     assert len(replay.dataset) == len(TASK) + N_EXAMPLES - N_HELD_OUT
     assert replay.dataset[0] == TASK[0] and replay.dataset.column_names == ["messages"]
@@ -101,14 +94,14 @@ def test_a_plain_trainer_replays_by_the_forecast_of_its_own_run(replay, client, 
     rows, uniform = rows_read(trainer), uniform_rows(replay)
     assert rows == sampler.rows(0, STEPS * 4)
     assert rows[:FIRST_WEIGHTED] == uniform[:FIRST_WEIGHTED] and rows != uniform
-    (mine,) = [task for task in client.tasks.list(matrix="m") if not task.known]
+    mine = newest_task(client)
     assert (mine.n_measured, mine.measure, mine.n_examples) == (12, "none", len(TASK))
     forecast = client.tasks.forecast(mine.id)
     assert not forecast.same_recipe
-    # The weights are those of the forecast: the most forgotten example weighs most.
-    values = dict(zip([one["id"] for one in UPSTREAM], client.tasks.to_numpy(mine.id), strict=True))
-    most = max(replay.pool_ids, key=values.__getitem__)
-    assert replay.pool_ids[int(np.argmax(phase.weights))] in (most, *[i for i in values if values[i] == values[most]])
+    forgetting = client.tasks.to_numpy(mine.id)[N_HELD_OUT:]
+    expected = np.exp((forgetting - forgetting.max()) / (forgetting.std() / 4))
+    share = np.minimum(expected / expected.sum(), phase.weights.max())
+    assert np.argsort(phase.weights)[:30].tolist() == np.argsort(share)[:30].tolist()
 
 
 def test_what_is_measured_is_what_the_model_forgot(replay, client, tmp_path):
@@ -129,39 +122,41 @@ def test_trl_replays_by_the_forecast_too(replay, client, tmp_path):
     sampler = replay.attach(trainer)
     trainer.train()
     assert phase_of(trainer) == "weighed" and sampler.schedule[0].start == FIRST_WEIGHTED
-    assert [task.n_measured for task in client.tasks.list(matrix="m") if not task.known] == [12]
+    assert newest_task(client).n_measured == 12
 
 
-def test_measuring_leaves_the_run_as_it_was(live, client, tmp_path):
-    """A run in which the service is measured for and then ignored ends at the very weights of one without it."""
-    weights = []
-    for number, patience in enumerate((10, 1e-9)):
-        replay = a_replay(client, temperature=1e9, patience=timedelta(seconds=10))
-        trainer = plain_trainer(replay, tmp_path / f"run-{number}", max_steps=12)
-        seen = Seen()
-        trainer.add_callback(seen)
-        replay.attach(trainer)
-        if number:
-            live.stop()
-        trainer.model.model.layers[0].self_attn.register_forward_hook(
-            lambda module, inputs, output: (torch.rand(1) if module.training else None) and None
+def test_measuring_leaves_the_run_as_it_was(client, tmp_path):
+    """A run that was measured twice and one without a service are the same bits until the first weighted draw."""
+    ends = []
+    for place, asked in enumerate((client, ForgetcastClient(url=f"http://127.0.0.1:{free_port()}"))):
+        trainer = plain_trainer(replay := a_replay(asked), tmp_path / f"run-{place}")
+        trainer.model.model.layers[0].mlp.register_forward_hook(
+            lambda module, _inputs, output: torch.nn.functional.dropout(output, 0.2, module.training)
         )
+        trainer.add_callback(seen := Seen(at=WEIGHTED_AFTER, do=lambda: end(trainer)))  # noqa: B023
+        replay.attach(trainer)
         trainer.train()
-        assert all(seen.training)
-        weights.append([parameter.detach().clone() for parameter in trainer.model.parameters()])
-        states = torch.rand(1), random.random(), np.random.random()
-        weights[-1].append(torch.tensor([states[0].item(), *states[1:]], dtype=torch.float64))
-        assert phase_of(trainer) == ("weighed", "uniform")[number]
-    sure = [torch.equal(one, other) for one, other in zip(*weights, strict=True)]
-    assert sure[-1]
+        assert all(seen.training) and trainer.state.global_step == WEIGHTED_AFTER
+        assert phase_of(trainer) == ("weighed", "uniform")[place]
+        state = (torch.rand(2).tolist(), random.random(), float(np.random.random()))
+        ends.append(([parameter.detach().clone() for parameter in trainer.model.parameters()], state))
+    (weights, state), (others, other_state) = ends
+    assert state == other_state
+    assert all(torch.equal(one, other) for one, other in zip(weights, others, strict=True))
 
 
-def test_a_service_that_dies_half_way_leaves_uniform_replay(live, replay, tmp_path, caplog):
-    trainer = plain_trainer(replay, tmp_path / "run")
-    trainer.add_callback(Seen(at=2, do=live.stop))
-    sampler = replay.attach(trainer)
-    with caplog.at_level(logging.WARNING, "forgetcast.trainers"):
-        trainer.train()
+def end(trainer):
+    trainer.control.should_training_stop = True
+
+
+def test_a_service_that_dies_half_way_leaves_uniform_replay(tmp_path, caplog):
+    (tmp_path / "home").mkdir()
+    with a_service(tmp_path / "home") as live, ForgetcastClient(url=live.url) as client:
+        trainer = plain_trainer(replay := a_replay(client), tmp_path / "run")
+        trainer.add_callback(Seen(at=2, do=live.stop))
+        sampler = replay.attach(trainer)
+        with caplog.at_level(logging.WARNING, "forgetcast.trainers"):
+            trainer.train()
     assert trainer.state.global_step == STEPS
     assert (phase_of(trainer), sampler.schedule) == ("uniform", [])
     assert rows_read(trainer) == uniform_rows(replay)
@@ -193,32 +188,27 @@ def test_a_service_that_hangs_is_waited_for_no_longer_than_was_said(tmp_path, ca
     assert phase_of(trainer) == "uniform" and "longer than 0.5 s" in caplog.text
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.mark.parametrize("stop", [2, 4, 10])
 @pytest.mark.parametrize("changes", [{}, {"gradient_accumulation_steps": 2, "max_steps": 20}])
-def test_a_resumed_run_reads_exactly_what_the_whole_one_reads(client, tmp_path, stop, changes):
-    """Stopped before the measuring, between it and the first weighted draw, and after it."""
-    whole = plain_trainer(replay := a_replay(client), tmp_path / "whole", **changes)
+def test_a_resumed_run_reads_exactly_what_the_whole_one_reads(client, tmp_path, changes):
+    """Resumed before the measuring, between it and the first weighted draw, and after it."""
+    saving = {"save_strategy": "steps", "save_steps": 1, **changes}
+    whole = plain_trainer(replay := a_replay(client), tmp_path / "run", **saving)
     replay.attach(whole)
     whole.train()
+    expected, per_step = rows_read(whole), 4 * changes.get("gradient_accumulation_steps", 1)
+    for step in (1, 3, 4, 17):
+        again = plain_trainer(replay := a_replay(client), tmp_path / f"from-{step}", **changes)
+        sampler = replay.attach(again)
+        again.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{step}"))
+        # An epoch has 60 rows and 15 batches, so with two batches a step its eighth step has one.
+        read = sum(len(batch) for batch in whole.batches) - len(rows_read(again))
+        assert rows_read(again) == expected[read:] and read == rows_before(step, per_step)
+        assert phase_of(again) == "weighed" and len(sampler.schedule) == 1
 
-    saving = {"save_strategy": "steps", "save_steps": stop, **changes}
-    first = plain_trainer(replay := a_replay(client), tmp_path / "run", **saving)
-    replay.attach(first)
-    first.add_callback(Seen(at=stop, do=lambda: setattr(first.control, "should_training_stop", True)))
-    first.train()
-    assert first.state.global_step == stop
 
-    again = plain_trainer(replay := a_replay(client), tmp_path / "run", **saving)
-    sampler = replay.attach(again)
-    again.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{stop}"))
-    assert rows_read(first) + rows_read(again) == rows_read(whole)
-    assert phase_of(whole) == phase_of(again) == "weighed" and len(sampler.schedule) == 1
+def rows_before(step, per_step):
+    epochs, within = divmod(step, -(-60 // per_step))
+    return epochs * 60 + min(within * per_step, 60)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -288,8 +278,6 @@ def test_rows_that_were_left_out_on_the_way_are_refused(replay, tmp_path):
 
 
 def test_a_pool_comes_from_the_service_or_from_a_file(client, tmp_path):
-    import json
-
     pool = upstream_pool("m", client=client)
     assert [one.id for one in pool] == [one["id"] for one in UPSTREAM]
     file = tmp_path / "upstream.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -97,7 +98,7 @@ class Seen(TrainerCallback):
 
 
 class Recorded(Trainer):
-    """The plain trainer, which keeps the rows that it was given, by their first tokens' digest."""
+    """The plain trainer, which keeps the batches that it was given, as token ids."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -154,3 +155,23 @@ def sft_trainer(replay: OnlineReplay, folder: Path, **changes: Any) -> SFTTraine
     tokenizer.eos_token = "<unk>"
     config = SFTConfig(**arguments(folder, max_length=64, bf16=False, **changes))
     return SFTTrainer(tiny_llama(), args=config, train_dataset=replay.dataset, processing_class=tokenizer)
+
+
+def rows_read(trainer: Recorded) -> list[int]:
+    """Rows of the data set that the trainer was given, in order: each is known by its tokens."""
+    place = {tuple(row): number for number, row in enumerate(trainer.train_dataset["input_ids"])}
+    assert len(place) == len(trainer.train_dataset)
+    return [place[_unpadded(row)] for batch in trainer.batches for row in batch]
+
+
+def _unpadded(row: tuple[int, ...]) -> tuple[int, ...]:
+    end = len(row)
+    while end and row[end - 1] == 0:
+        end -= 1
+    return row[:end]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -23,7 +23,6 @@ from forgetcast.completion.selection.probes import eligible_positions
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import NotFinite, OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongKind, WrongShape
 
-
 SPREADS_PER_TEMPERATURE = 4.0
 
 
