@@ -11,31 +11,28 @@ from pathlib import Path
 import pytest
 
 from forgetcast.trainers import OnlineReplay, ReplaySampler
-from service.storage.database import Database
-from service.storage.tables import Table
-from tests.trainers.world import TASK, UPSTREAM, free_port, live_service
+from tests.trainers.runs import TASK, UPSTREAM, free_port
+from tests.trainers.world import live_service
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    database = Database(f"sqlite:///{home / 'forgetcast.db'}")
-    Table.metadata.create_all(database.engine)
-    with live_service(home, database) as live:
-        yield live.url
-    database.close()
+def seen(tmp_path_factory):
+    """What both processes saw, of a run with a service and of one without."""
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("runs")
+    with live_service(home) as live:
+        return list(zip(*run_both(folder, live.url, f"http://127.0.0.1:{free_port()}"), strict=True))
 
 
-def run_both(url: str, folder: Path) -> list[dict]:
-    """What each of two processes saw."""
+def run_both(folder: Path, *urls: str) -> list[list[dict]]:
+    """What each of two processes saw of each run."""
     port = str(free_port())
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port, "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
-    command = [sys.executable, "-W", "ignore", "-m", "tests.trainers.ddp_run", url, str(folder)]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.trainers.ddp_run", str(folder), *urls]
     processes = [
         subprocess.Popen(
             command,
@@ -47,7 +44,7 @@ def run_both(url: str, folder: Path) -> list[dict]:
         for rank in (0, 1)
     ]
     try:
-        said = [process.communicate(timeout=240)[1] for process in processes]
+        said = [process.communicate(timeout=280)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -61,8 +58,8 @@ def shared_out(stream: list[int], rank: int) -> list[int]:
     return [row for batch in batches[rank::2] for row in batch]
 
 
-def test_two_processes_share_one_stream_and_one_forecast(url, tmp_path):
-    first, second = run_both(url, tmp_path)
+def test_two_processes_share_one_stream_and_one_forecast(seen):
+    first, second = seen[0]
     assert first["phase"] == second["phase"] == "weighed"
     assert first["schedule"] == second["schedule"] and first["weights"] == second["weights"]
     replay = OnlineReplay(TASK, UPSTREAM, matrix="m", ratio=0.5)
@@ -73,12 +70,12 @@ def test_two_processes_share_one_stream_and_one_forecast(url, tmp_path):
     for epoch in range(3):
         rows = sampler.rows(epoch * 60, epoch * 60 + 60)
         stream += rows + rows[:4]
-    for rank, seen in enumerate((first, second)):
-        assert seen["rows"] == shared_out(stream, rank)[: 20 * 4]
+    for rank, one in enumerate((first, second)):
+        assert one["rows"] == shared_out(stream, rank)[: 20 * 4]
 
 
-def test_without_a_service_both_processes_go_on_evenly(tmp_path):
-    first, second = run_both(f"http://127.0.0.1:{free_port()}", tmp_path)
+def test_without_a_service_both_processes_go_on_evenly(seen):
+    first, second = seen[1]
     assert first["phase"] == second["phase"] == "uniform"
     assert first["schedule"] == second["schedule"] == [] and first["weights"] == second["weights"]
     assert len(first["rows"]) == len(second["rows"]) == 80

@@ -6,7 +6,6 @@ import json
 import logging
 import random
 import socket
-from contextlib import contextmanager
 from datetime import timedelta
 
 import numpy as np
@@ -17,20 +16,8 @@ from forgetcast import ForgetcastClient
 from forgetcast.errors import InvalidRequest, OutOfRange
 from forgetcast.trainers import OnlineReplay, ReplaySampler, upstream_pool
 from forgetcast.trainers.callback import ReplayCallback
-from service.storage.database import Database
-from service.storage.tables import Table
-from tests.trainers.world import (
-    N_EXAMPLES,
-    N_HELD_OUT,
-    TASK,
-    UPSTREAM,
-    Seen,
-    free_port,
-    live_service,
-    plain_trainer,
-    rows_read,
-    sft_trainer,
-)
+from tests.trainers.runs import N_EXAMPLES, N_HELD_OUT, TASK, UPSTREAM, Seen, free_port, plain_trainer, rows_read
+from tests.trainers.world import live_service, sft_trainer
 
 # TRL 1.16 sets a name that transformers has given up.
 pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
@@ -42,17 +29,8 @@ FIRST_WEIGHTED = WEIGHTED_AFTER * 4  # draw
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    with a_service(tmp_path_factory.mktemp("home")) as live, ForgetcastClient(url=live.url) as client:
+    with live_service(tmp_path_factory.mktemp("home")) as live, ForgetcastClient(url=live.url) as client:
         yield client
-
-
-@contextmanager
-def a_service(home):
-    database = Database(f"sqlite:///{home / 'forgetcast.db'}")
-    Table.metadata.create_all(database.engine)
-    with live_service(home, database) as live:
-        yield live
-    database.close()
 
 
 def newest_task(client):
@@ -151,7 +129,7 @@ def end(trainer):
 
 def test_a_service_that_dies_half_way_leaves_uniform_replay(tmp_path, caplog):
     (tmp_path / "home").mkdir()
-    with a_service(tmp_path / "home") as live, ForgetcastClient(url=live.url) as client:
+    with live_service(tmp_path / "home") as live, ForgetcastClient(url=live.url) as client:
         trainer = plain_trainer(replay := a_replay(client), tmp_path / "run")
         trainer.add_callback(Seen(at=2, do=live.stop))
         sampler = replay.attach(trainer)
