@@ -25,7 +25,7 @@ from forgetcast.schemas import Replay
 from forgetcast.trainers.conversation import Service
 from forgetcast.trainers.mixing import TOKENISED, Meaning, n_replayed
 from forgetcast.trainers.pool import Pool, examples_of
-from forgetcast.trainers.rows import Like, rows_like, task_rows
+from forgetcast.trainers.rows import ROW, Like, rows_like, task_rows, with_columns
 from forgetcast.trainers.sampler import ReplaySampler
 
 if TYPE_CHECKING:
@@ -107,15 +107,18 @@ class OnlineReplay:
         if not self.pool_ids:
             raise InvalidRequest("every example of the pool is held out, so there is nothing to replay")
         self.n_task, self.ratio, self.of, self.seed = len(rows), ratio, of, seed
-        self.n_replay = n_replayed(self.n_task, ratio, of)
+        n_replayed(self.n_task, ratio, of)  # which refuses a ratio that means nothing
         replayed = rows_like((example for example in self.examples if not example.held_out), rows)
-        self.dataset: Dataset = extra("datasets", "trainers").concatenate_datasets([rows, replayed])
+        both = extra("datasets", "trainers").concatenate_datasets([rows, replayed])
+        self.dataset: Dataset = with_columns(both, {ROW: range(len(both))})
         self.sampler: ReplaySampler | None = None
 
     @property
     def described(self) -> Replay:
         """As a recipe has it."""
-        return Replay(strategy="online", ratio=self.n_replay / self.n_task, seed=self.seed)
+        return Replay(
+            strategy="online", ratio=n_replayed(self.n_task, self.ratio, self.of) / self.n_task, seed=self.seed
+        )
 
     def attach(self, trainer: Trainer) -> ReplaySampler:
         """Make the trainer draw from the sampler, which is given back, and measure on its way.
@@ -125,10 +128,18 @@ class OnlineReplay:
         InvalidRequest : packing, length grouping, rows that are not those of `dataset`, and what else replay is not for
         """
         from forgetcast.trainers.callback import ReplayCallback
-        from forgetcast.trainers.refusals import check_trainer
+        from forgetcast.trainers.refusals import check_trainer, kept_rows
 
-        check_trainer(trainer, len(self.dataset))
-        sampler = ReplaySampler(self.dataset, self.n_task, self.ratio, self.seed, of=self.of)
+        check_trainer(trainer)
+        kept = kept_rows(trainer, len(self.dataset))
+        n_task = sum(row < self.n_task for row in kept)
+        if not 0 < n_task < len(kept):
+            raise InvalidRequest(
+                f"the trainer has {n_task} rows of the task and {len(kept) - n_task} upstream examples, and needs both"
+            )
+        self.pool_ids = [self.pool_ids[row - self.n_task] for row in kept[n_task:]]
+        self.n_task = n_task
+        sampler = ReplaySampler(kept, n_task, self.ratio, self.seed, of=self.of)
         # The hook that transformers asks for the order of rows. No RandomSampler, which accelerate would replace.
         trainer._get_train_sampler = lambda dataset=None: sampler  # type: ignore[method-assign,assignment]
         trainer.add_callback(ReplayCallback(self, trainer, sampler))

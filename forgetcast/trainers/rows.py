@@ -20,6 +20,7 @@ from forgetcast.trainers.task_layout import TaskLayout, layout_like
 if TYPE_CHECKING:
     from datasets import Dataset
 
+ROW = "forgetcast_row"  # column of row numbers, by which rows are known that a trainer leaves out
 Like = Any  # a Dataset, or the path of JSON Lines or Parquet
 
 

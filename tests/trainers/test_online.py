@@ -8,6 +8,7 @@ import random
 import socket
 from datetime import timedelta
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -58,7 +59,11 @@ def uniform_rows(replay):
 
 def test_the_data_set_is_the_task_and_behind_it_what_may_be_replayed(replay):
     assert len(replay.dataset) == len(TASK) + N_EXAMPLES - N_HELD_OUT
-    assert replay.dataset[0] == TASK[0] and replay.dataset.column_names == ["messages"]
+    assert (
+        replay.dataset[0]["messages"] == TASK[0]["messages"]
+        and replay.dataset.features["messages"] == TASK.features["messages"]
+    )
+    assert replay.dataset["forgetcast_row"][:] == list(range(94))
     assert replay.pool_ids[0] == f"e{N_HELD_OUT:02}"
 
 
@@ -248,10 +253,31 @@ def test_what_undoes_replay_is_refused_before_the_run(replay, tmp_path, changes,
         replay.attach(trainer)
 
 
-def test_rows_that_were_left_out_on_the_way_are_refused(replay, tmp_path):
+def test_rows_that_were_left_out_without_a_trace_are_refused(replay, tmp_path):
     trainer = plain_trainer(replay, tmp_path / "run")
     trainer.train_dataset = trainer.train_dataset.select(range(10))
     with pytest.raises(InvalidRequest, match="10 rows"):
+        replay.attach(trainer)
+
+
+def test_rows_that_trl_leaves_out_are_known(client, tmp_path):
+    """A prompt that fills `max_length` has nothing to learn from; TRL leaves its row out, of task or pool."""
+    long = {"prompt": [{"role": "user", "content": "x" * 90}], "completion": [{"role": "assistant", "content": "y"}]}
+    short = {**long, "prompt": [{"role": "user", "content": "x"}]}
+    pool = [{**one, "messages": [{"role": "user", "content": "w" * 90}, *one["messages"][1:]]} for one in UPSTREAM[:10]]
+    replay = OnlineReplay(
+        datasets.Dataset.from_list([short, long, short]), pool + UPSTREAM[10:], matrix="m", ratio=1.0, client=client
+    )
+    trainer = sft_trainer(replay, tmp_path / "run")
+    sampler = replay.attach(trainer)
+    assert (sampler.n_task, sampler.n_pool, replay.pool_ids[0]) == (2, N_EXAMPLES - 10, "e10")
+    assert len(trainer.train_dataset) == 2 + N_EXAMPLES - 10
+
+
+def test_rows_in_another_order_are_refused(replay, tmp_path):
+    trainer = sft_trainer(replay, tmp_path / "run")
+    trainer.train_dataset = trainer.train_dataset.shuffle(seed=0)
+    with pytest.raises(InvalidRequest, match="another order"):
         replay.attach(trainer)
 
 
