@@ -9,7 +9,7 @@ import click
 
 from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import note, print_json, say, say_json
+from forgetcast.cli.output import note, print_json, print_table, say, say_json
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, ReplaySet
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STRATEGIES = ("sample", "top", "uniform")
 FORMATS = ("auto", "examples", "messages", "prompt_completion", "ids", "parquet")
+FLAT = 0.1  # of what the first examples forget, below which more of them is said to pay little
 TRAINERS = ("trl", "axolotl", "llamafactory")
 
 
@@ -47,6 +48,7 @@ TRAINERS = ("trl", "axolotl", "llamafactory")
 @click.option("--temperature", type=float, help="Of the softmax, nats per token.  [default: 0.1]")
 @click.option("--seed", type=click.IntRange(0), help="Of the draw.  [default: 0]")
 @click.option("--min-per-domain", type=click.IntRange(0), help="Every domain gets as many.  [default: 0]")
+@click.option("--curve", is_flag=True, help="Show what more replay would cover, and write nothing.")
 @click.option("--max-weight", type=float, help="Largest share of the softmax that one example may hold.")
 @click.option(
     "--fence",
@@ -61,6 +63,7 @@ def replay(
     form: FileFormat | Literal["auto"] | None,
     trainer: str | None,
     like: Path | None,
+    curve: bool,
     texts: Path | None,
     url: str | None,
     as_json: bool,
@@ -72,11 +75,19 @@ def replay(
     Without -o its lines go to stdout. Held-out examples are never in it.
     """
     _check_options(output, form, trainer, like, query)
+    if curve and (output is not None or form or trainer):
+        raise click.UsageError("--curve shows a table and writes no set: leave -o, --format and --for out")
     layout = None
     with open_client(url) as client:
         drawn = client.tasks.replay_set(task, **query)
         if form == "auto" or (form is None and (trainer == "trl" or like is not None)):
             layout = _layout(client, task, like)
+    if curve:
+        if as_json:
+            print_json([dose.model_dump(mode="json") for dose in drawn.curve])
+        else:
+            _print_curve(drawn)
+        return
     if texts is not None:
         drawn = drawn.hydrate(texts)
     written = None if output is None else _write(drawn, output, form, trainer, layout, like)
@@ -137,12 +148,41 @@ def _print_lines(drawn: ReplaySet, form: Any, layout: TaskLayout | None) -> None
     say_json("".join(replay_lines(drawn.data, ReplayFormat(form or "examples"))), nl=False)
 
 
+def _print_curve(drawn: ReplaySet) -> None:
+    """Doses by both meanings of a ratio, and where more of it stops paying."""
+    headings = ["examples", "of the task", "of the mix", "covers", "added ones forget"]
+    table = [
+        (
+            str(dose.size),
+            "-" if dose.ratio is None else f"{dose.ratio:.3f}",
+            "-" if dose.ratio_of_mix is None else f"{dose.ratio_of_mix:.3f}",
+            "-" if dose.covered is None else f"{dose.covered:.0%}",
+            f"{dose.marginal:+.3f}",
+        )
+        for dose in drawn.curve
+    ]
+    print_table(headings, table, to_the_right=headings)
+    say(
+        "\nCovers: forecast forgetting of the replayed examples over that of all that are forgotten, the highest first."
+        "\nAdded ones: mean forecast of what the dose above does not have, nats per token. What replay prevents beyond"
+        "\nthe replayed examples only training shows."
+    )
+    flat = next((dose for dose in drawn.curve[1:] if dose.marginal < FLAT * drawn.curve[0].marginal), None)
+    if flat is not None and drawn.curve[0].marginal > 0:
+        say(f"From {flat.size} examples on, those that are added forget less than a tenth of the first ones.")
+
+
 def _say(drawn: ReplaySet, written: Path | None) -> None:
     manifest = drawn.manifest
     where = "" if written is None else f" in {written}"
     note(
         f"{manifest.size} examples by {manifest.strategy}{where}; "
         f"about {manifest.effective_sample_size:.0f} examples share the weight in effect"
+        + (
+            ""
+            if manifest.kept_gain is None
+            else f"; it keeps {max(0.0, manifest.kept_gain):.0%} of the forecast's gain"
+        )
     )
     if manifest.fence is not None:
         fence = manifest.fence

@@ -35,7 +35,14 @@ from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Replay, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
 from forgetcast.schemas.problems import Problem, ProblemField
-from forgetcast.schemas.replay_sets import ReplayExample, ReplayFence, ReplayFormat, ReplayManifest, ReplaySet
+from forgetcast.schemas.replay_sets import (
+    ReplayDose,
+    ReplayExample,
+    ReplayFence,
+    ReplayFormat,
+    ReplayManifest,
+    ReplaySet,
+)
 from forgetcast.schemas.tasks import Cell, Dataset, ImportedRow, MeasurementsCreate, ReadAs, Task, TaskCreate
 from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamLine, UpstreamSet, UpstreamSetCreate
 
@@ -97,6 +104,7 @@ __all__ = [
     "Release",
     "ReleaseCreate",
     "Replay",
+    "ReplayDose",
     "ReplayExample",
     "ReplayFence",
     "ReplayFormat",
