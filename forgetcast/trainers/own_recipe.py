@@ -22,6 +22,8 @@ def own_recipe(args: Any, model: Any, usual: Recipe, replay: Replay, steps: int)
         "max_grad_norm": args.max_grad_norm,
         "dtype": "bfloat16" if args.bf16 else "float32",
         "per_device_train_batch_size": None,
+        "num_train_epochs": None,
+        "packing": False,
     }
     if str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)) in SCHEDULES:
         said["schedule"] = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))

@@ -16,7 +16,7 @@ from forgetcast.schemas import Setting, UpstreamExample
 from forgetcast.trainers.scoring import log_perplexity, tokenise
 from forgetcast.trainers.untouched import untouched
 from tests.workers.language_models import character_tokenizer, tiny_llama
-from workers.attempt.tokens import encode
+from workers.attempt.texts.tokens import encode
 
 LINES = (Path(__file__).parents[2] / "bundled" / "upstream.jsonl").read_text(encoding="utf-8").splitlines()
 EXAMPLES = [UpstreamExample.model_validate_json(line) for line in LINES[::25]]
