@@ -27,7 +27,7 @@ from forgetcast.trainers.untouched import untouched
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
-    from forgetcast.trainers.online import OnlineReplay
+    from forgetcast.trainers.plan import Plan
     from forgetcast.trainers.sampler import ReplaySampler
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ logger = logging.getLogger("forgetcast.trainers")
 class ReplayCallback(TrainerCallback):
     """`phase`: "start", then "waiting" for the second measuring, then "weighed"; or "uniform" to the end."""
 
-    def __init__(self, replay: OnlineReplay, trainer: Trainer, sampler: ReplaySampler) -> None:
+    def __init__(self, replay: Plan, trainer: Trainer, sampler: ReplaySampler) -> None:
         self.replay, self.trainer, self.sampler = replay, trainer, sampler
         self.phase = "start"
         self.named: Named | None = None

@@ -14,7 +14,6 @@ The service needs no GPU, and the run never waits for it longer than `patience`,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from forgetcast.errors import InvalidRequest, OutOfRange
 from forgetcast.schemas import Replay
 from forgetcast.trainers.conversation import Service
 from forgetcast.trainers.mixing import TOKENISED, Meaning, n_replayed
+from forgetcast.trainers.plan import Wanted
 from forgetcast.trainers.pool import Pool, examples_of
 from forgetcast.trainers.rows import ROW, Like, rows_like, task_rows, with_columns
 from forgetcast.trainers.sampler import ReplaySampler
@@ -31,20 +31,6 @@ from forgetcast.trainers.sampler import ReplaySampler
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import Trainer
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How a run replays, as its user said it."""
-
-    n_probes: int
-    probe_seed: int
-    measure_at: float
-    temperature: float | None
-    lead: int | None
-    task_id: str | None
-    measure_final: bool
-    patience: timedelta
 
 
 class OnlineReplay:
