@@ -48,7 +48,8 @@ class ReplayCallback(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.steps = steps_of(args, len(self.sampler))
-        saved = (state.stateful_callbacks or {}).get(STATE)
+        states: Any = state.stateful_callbacks or {}  # a dict of states, whatever transformers says of its type
+        saved = states.get(STATE)
         if saved is not None:
             self._restore(saved)
         elif state.global_step == 0:
@@ -198,10 +199,9 @@ class ReplayCallback(TrainerCallback):
         return step + 1
 
     def _save(self, state: TrainerState) -> None:
-        if state.stateful_callbacks is None:
-            state.stateful_callbacks = {}
-        callbacks: Any = state.stateful_callbacks
-        callbacks[STATE] = {
+        states: Any = {} if state.stateful_callbacks is None else state.stateful_callbacks
+        state.stateful_callbacks = states
+        states[STATE] = {
             "phase": self.phase,
             "named": None if self.named is None else self.named.model_dump(mode="json"),
             "before": self.before,

@@ -70,7 +70,7 @@ def write_rows(drawn: ReplaySet, folder: Path, layout: TaskLayout, like: Path | 
     TextsMissing, InvalidRequest, BadDataset
     """
     folder.mkdir(parents=True, exist_ok=True)
-    beside = {"id": drawn.ids, "weight": [example.weight for example in drawn.data]}
+    beside: dict[str, Sequence[Any]] = {"id": drawn.ids, "weight": [example.weight for example in drawn.data]}
     if like is not None:
         scratch = folder / ".replay.parquet.tmp"
         with_columns(rows_in(drawn.data, layout, task_rows(like)), beside).to_parquet(str(scratch))

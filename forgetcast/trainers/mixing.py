@@ -38,7 +38,7 @@ def n_replayed(n_task: int, ratio: float, of: Meaning = "task") -> int:
     """
     if of not in ("task", "mix"):
         raise InvalidRequest(f'a ratio is of the "task" or of the "mix", not of {of!r}')
-    if not (isinstance(ratio, int | float) and math.isfinite(ratio) and ratio > 0):
+    if not (math.isfinite(ratio) and ratio > 0):
         raise OutOfRange(f"the ratio must be a positive number, not {ratio!r}")
     if of == "mix" and ratio >= 1:
         raise OutOfRange(f"{ratio:g} of the mix leaves no room for the task; a ratio of the mix is below 1")

@@ -127,7 +127,7 @@ class OnlineReplay:
         self.n_task = n_task
         sampler = ReplaySampler(kept, n_task, self.ratio, self.seed, of=self.of)
         # The hook that transformers asks for the order of rows. No RandomSampler, which accelerate would replace.
-        trainer._get_train_sampler = lambda dataset=None: sampler  # type: ignore[method-assign,assignment]
+        trainer._get_train_sampler = lambda dataset=None: sampler  # type: ignore[method-assign,assignment,return-value]
         trainer.add_callback(ReplayCallback(self, trainer, sampler))
         self.sampler = sampler
         return sampler

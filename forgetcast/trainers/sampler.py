@@ -82,22 +82,22 @@ class ReplaySampler:
     def __len__(self) -> int:
         return self.n_task + self.n_replay
 
-    def weigh(self, weights: Floats, start: int) -> None:
+    def weigh(self, weights: Sequence[float] | Floats, start: int) -> None:
         """Replay by these weights from the draw index `start` on.
 
         Raises
         ------
         InvalidRequest : weights that are none, or draws that were handed out already
         """
-        weights = np.asarray(weights, dtype=np.float32)
-        if weights.shape != (self.n_pool,) or not np.isfinite(weights).all() or (weights < 0).any():
+        kept: NDArray[np.float32] = np.asarray(weights, dtype=np.float32)
+        if kept.shape != (self.n_pool,) or not np.isfinite(kept).all() or (kept < 0).any():
             raise InvalidRequest(f"{self.n_pool} weights are needed, finite and not negative")
-        if not (weights > 0).any():
+        if not (kept > 0).any():
             raise InvalidRequest("at least one weight must be above 0")
         last = self.schedule[-1].start if self.schedule else 0
         if start < max(self.furthest, last):
             raise InvalidRequest(f"draw {start} was handed out already; the next is {max(self.furthest, last)}")
-        self.schedule.append(Phase(start, weights))
+        self.schedule.append(Phase(start, kept))
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch; trainers call it."""

@@ -32,7 +32,8 @@ def run(folder: Path, url: str) -> dict[str, Any]:
         sampler = replay.attach(trainer)
         trainer.train()
     phase = next(one for one in trainer.callback_handler.callbacks if isinstance(one, ReplayCallback)).phase
-    weights = [parameter.detach().double().sum().item() for parameter in trainer.model.parameters()]
+    model: Any = trainer.model
+    weights = [parameter.detach().double().sum().item() for parameter in model.parameters()]
     return {"rows": rows_read(trainer), "phase": phase, "schedule": sampler.schedule_state(), "weights": weights}
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import datasets
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
-from forgetcast.schemas import Recipe, Setting
+from forgetcast.schemas import Dtype, Recipe, Setting
 from forgetcast.trainers import OnlineReplay
 from tests.workers.language_models import character_tokenizer, tiny_llama
 
 N_EXAMPLES, N_HELD_OUT = 60, 6
-RECIPE = Recipe(method="full", learning_rate=1e-3, steps=40, batch_size=4, max_tokens=64, dtype="float32")
-SETTING = Setting(max_tokens=64, dtype="float32")
-UPSTREAM = [
+RECIPE = Recipe(method="full", learning_rate=1e-3, steps=40, batch_size=4, max_tokens=64, dtype=Dtype.FLOAT32)
+SETTING = Setting(max_tokens=64, dtype=Dtype.FLOAT32)
+UPSTREAM: list[dict[str, Any]] = [
     {
         "id": f"e{place:02}",
         "messages": [
@@ -40,7 +40,8 @@ class Seen(TrainerCallback):
     """What a run did after every step: the loss, and something to do at one step."""
 
     def __init__(self, at: int | None = None, do: Any = None) -> None:
-        self.at, self.do, self.training = at, do, []
+        self.at, self.do = at, do
+        self.training: list[bool] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         self.training.append(model.training)
@@ -103,8 +104,9 @@ def plain_trainer(replay: OnlineReplay, folder: Path, **changes: Any) -> Recorde
 
 def rows_read(trainer: Recorded) -> list[int]:
     """Rows of the data set that the trainer was given, in order: each is known by its tokens."""
-    place = {tuple(row): number for number, row in enumerate(trainer.train_dataset["input_ids"])}
-    assert len(place) == len(trainer.train_dataset)
+    rows: Any = trainer.train_dataset
+    place = {tuple(row): number for number, row in enumerate(rows["input_ids"])}
+    assert len(place) == len(rows)
     return [place[_unpadded(row)] for batch in trainer.batches for row in batch]
 
 

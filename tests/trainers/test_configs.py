@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -25,7 +26,7 @@ def chats(service):
     return service
 
 
-def lines_of(path: Path) -> list[dict]:
+def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -59,7 +60,7 @@ def test_without_the_tasks_file_trls_config_has_a_place_for_it(run, chats, tmp_p
     config = yaml.safe_load((tmp_path / "trl.yaml").read_text())
     mine, theirs = (DatasetConfig(**entry) for entry in config["datasets"])
     assert (mine.data_files, mine.columns, mine.fraction) == ("your-task.jsonl", ["messages"], None)
-    assert theirs.columns == ["messages"] and [row["id"] for row in lines_of(Path(theirs.data_files))] == [
+    assert theirs.columns == ["messages"] and [row["id"] for row in lines_of(Path(str(theirs.data_files)))] == [
         "e0",
         "e1",
         "e2",

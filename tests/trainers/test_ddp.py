@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def seen(tmp_path_factory):
         return list(zip(*run_both(folder, live.url, f"http://127.0.0.1:{free_port()}"), strict=True))
 
 
-def run_both(folder: Path, *urls: str) -> list[list[dict]]:
+def run_both(folder: Path, *urls: str) -> list[list[dict[str, Any]]]:
     """What each of two processes saw of each run."""
     port = str(free_port())
     environment = os.environ | {

@@ -7,6 +7,7 @@ import logging
 import random
 import socket
 from datetime import timedelta
+from typing import Any
 
 import datasets
 import numpy as np
@@ -17,7 +18,17 @@ from forgetcast import ForgetcastClient
 from forgetcast.errors import InvalidRequest, OutOfRange
 from forgetcast.trainers import OnlineReplay, ReplaySampler, upstream_pool
 from forgetcast.trainers.callback import ReplayCallback
-from tests.trainers.runs import N_EXAMPLES, N_HELD_OUT, TASK, UPSTREAM, Seen, free_port, plain_trainer, rows_read
+from tests.trainers.runs import (
+    N_EXAMPLES,
+    N_HELD_OUT,
+    TASK,
+    UPSTREAM,
+    Seen,
+    free_port,
+    plain_trainer,
+    rows_read,
+    tokenised,
+)
 from tests.trainers.world import live_service, sft_trainer
 
 # TRL 1.16 sets a name that transformers has given up.
@@ -113,7 +124,8 @@ def test_measuring_leaves_the_run_as_it_was(client, tmp_path):
     ends = []
     for place, asked in enumerate((client, ForgetcastClient(url=f"http://127.0.0.1:{free_port()}"))):
         trainer = plain_trainer(replay := a_replay(asked), tmp_path / f"run-{place}")
-        trainer.model.model.layers[0].mlp.register_forward_hook(
+        model: Any = trainer.model
+        model.model.layers[0].mlp.register_forward_hook(
             lambda module, _inputs, output: torch.nn.functional.dropout(output, 0.2, module.training)
         )
         trainer.add_callback(seen := Seen(at=WEIGHTED_AFTER, do=lambda: end(trainer)))  # noqa: B023
@@ -122,7 +134,7 @@ def test_measuring_leaves_the_run_as_it_was(client, tmp_path):
         assert all(seen.training) and trainer.state.global_step == WEIGHTED_AFTER
         assert phase_of(trainer) == ("weighed", "uniform")[place]
         state = (torch.rand(2).tolist(), random.random(), float(np.random.random()))
-        ends.append(([parameter.detach().clone() for parameter in trainer.model.parameters()], state))
+        ends.append(([parameter.detach().clone() for parameter in model.parameters()], state))
     (weights, state), (others, other_state) = ends
     assert state == other_state
     assert all(torch.equal(one, other) for one, other in zip(weights, others, strict=True))
@@ -255,7 +267,7 @@ def test_what_undoes_replay_is_refused_before_the_run(replay, tmp_path, changes,
 
 def test_rows_that_were_left_out_without_a_trace_are_refused(replay, tmp_path):
     trainer = plain_trainer(replay, tmp_path / "run")
-    trainer.train_dataset = trainer.train_dataset.select(range(10))
+    trainer.train_dataset = tokenised(replay.dataset).select(range(10))
     with pytest.raises(InvalidRequest, match="10 rows"):
         replay.attach(trainer)
 
@@ -271,12 +283,13 @@ def test_rows_that_trl_leaves_out_are_known(client, tmp_path):
     trainer = sft_trainer(replay, tmp_path / "run")
     sampler = replay.attach(trainer)
     assert (sampler.n_task, sampler.n_pool, replay.pool_ids[0]) == (2, N_EXAMPLES - 10, "e10")
-    assert len(trainer.train_dataset) == 2 + N_EXAMPLES - 10
+    rows: Any = trainer.train_dataset
+    assert len(rows) == 2 + N_EXAMPLES - 10
 
 
 def test_rows_in_another_order_are_refused(replay, tmp_path):
     trainer = sft_trainer(replay, tmp_path / "run")
-    trainer.train_dataset = trainer.train_dataset.shuffle(seed=0)
+    trainer.train_dataset = replay.dataset.shuffle(seed=0)
     with pytest.raises(InvalidRequest, match="another order"):
         replay.attach(trainer)
 

@@ -129,7 +129,7 @@ def test_nothing_to_mix_is_refused(n_task):
         ReplaySampler(ROWS, n_task)
 
 
-class Numbers(torch.utils.data.Dataset):
+class Numbers(torch.utils.data.Dataset[int]):
     def __len__(self) -> int:
         return len(ROWS)
 

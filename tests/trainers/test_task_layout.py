@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from forgetcast.errors import BadDataset, InvalidRequest, TextsMissing
@@ -10,7 +12,7 @@ from forgetcast.trainers.task_layout import layout_like, layout_named
 from tests.trainers.sets import CHAT, LONGER, a_set
 
 TURNS = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]
-TASKS = {
+TASKS: dict[str, dict[str, Any]] = {
     "OpenAI chat": {"messages": CHAT},
     "ShareGPT": {"conversation": TURNS},
     "prompt and completion": {"prompt": "a", "completion": "b"},

@@ -65,6 +65,7 @@ def test_the_back_test_has_it_beside_the_errors(make_matrix):
     for of in report.replay.shares:
         assert of.forecast is not None and of.forecast.low <= of.forecast.mean <= of.forecast.high
         assert of.base is not None and len(of.by_task) == 8
-    assert report.replay.shares[2].forecast.mean > report.replay.shares[2].random.mean
+    fifth = report.replay.shares[2]
+    assert fifth.over_random is not None and fifth.over_random.mean > 0
     with pytest.raises(WrongShape, match="60 examples"):
         backtest(matrix, draws=1, base=np.zeros(3))
