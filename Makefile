@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test zoo generated faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large bench-workers clean
+.PHONY: help setup run test zoo generated trainers-check faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large bench-workers clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ zoo: setup ## tiny random models of every decoder family against their own forwa
 
 generated: setup ## drive a task with a client that is generated from openapi.json (about a minute)
 	@$(RUN) -m pytest -q -m generated
+
+trainers-check: setup ## TRL, Axolotl and LLaMA-Factory read what `forgetcast replay --for` writes (downloads them; a minute)
+	@$(RUN) -m tests.trainers.trainers_check
 
 faults: setup ## kill, freeze and cut off real processes over servers of its own; prints fault -> test -> result
 	@$(RUN) -m pytest -q -m faults

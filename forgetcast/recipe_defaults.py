@@ -27,6 +27,7 @@ RECIPE_DEFAULTS: dict[str, Any] = {
     "weights_dtype": "float32",
     "load_in_4bit": False,
     "attn_implementation": None,
+    "replay": None,
 }
 HOW_WEIGHTS_ARE_READ = ("weights_dtype", "load_in_4bit", "attn_implementation")
 LORA_DEFAULTS: dict[str, Any] = {"use_dora": False, "use_rslora": False, "modules_to_save": None}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from forgetcast.errors import InvalidRequest, TextsMissing
 from forgetcast.schemas import Message, ReplayExample, ReplayFormat
@@ -22,6 +22,19 @@ _COLUMNS = {
     ReplayFormat.PROMPT_COMPLETION: ("id", "prompt", "completion", "weight"),
     ReplayFormat.IDS: ("id", "weight"),
 }
+
+
+class Example(Protocol):
+    """What a text is made of: a replayed example, or an upstream one."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def text(self) -> str | None: ...
+
+    @property
+    def messages(self) -> list[Message] | None: ...
 
 
 def replay_lines(examples: Iterable[ReplayExample], form: ReplayFormat) -> Iterator[str]:
@@ -57,19 +70,26 @@ def replay_record(example: ReplayExample, form: ReplayFormat) -> dict[str, Any]:
         return example.model_dump(mode="json", exclude_none=True)
     content: dict[str, Any] = {}
     if form is ReplayFormat.MESSAGES:
-        content = {"messages": [turn.model_dump(mode="json") for turn in _turns(example)]}
+        content = {"messages": [turn.model_dump(mode="json") for turn in turns_of(example)]}
     elif form is ReplayFormat.PROMPT_COMPLETION:
-        *before, answer = _turns(example)
-        if answer.role != "assistant" or any(turn.role in ("assistant", "tool") for turn in before):
-            raise InvalidRequest(
-                f"the example {example.id!r} is a conversation that prompt and completion cannot hold; "
-                f'choose the format "messages"'
-            )
-        content = {"prompt": "\n\n".join(turn.content for turn in before), "completion": answer.content}
+        prompt, completion = as_pair(example)
+        content = {"prompt": prompt, "completion": completion}
     return {"id": example.id, **content, "weight": example.weight}
 
 
-def _turns(example: ReplayExample) -> list[Message]:
+def as_pair(example: Example) -> tuple[str, str]:
+    """Prompt and completion of an example with one answer. Raises TextsMissing, InvalidRequest."""
+    *before, answer = turns_of(example)
+    if answer.role != "assistant" or any(turn.role in ("assistant", "tool") for turn in before):
+        raise InvalidRequest(
+            f"the example {example.id!r} is a conversation that prompt and completion cannot hold; "
+            f'choose the format "messages"'
+        )
+    return "\n\n".join(turn.content for turn in before), answer.content
+
+
+def turns_of(example: Example) -> list[Message]:
+    """Its conversation; a plain text is one turn of the assistant. Raises TextsMissing."""
     if example.messages:
         return example.messages
     if example.text is None:

@@ -114,3 +114,17 @@ def test_who_fine_tunes_reads_the_same_defaults() -> None:
 def test_what_no_trainer_can_do_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Recipe.model_validate(STORED | given)
+
+
+def test_a_run_that_replays_has_another_recipe_and_no_matrix_of_its_own() -> None:
+    replay = {"strategy": "sample", "ratio": 0.25, "forecast_of": "t", "seed": 0}
+    read = Recipe.model_validate(STORED | {"replay": replay})
+    assert read.model_dump(mode="json") == STORED | {"replay": replay}
+    with pytest.raises(ValidationError, match="replay nothing"):
+        MatrixCreate(upstream_set="s", model="m", recipe=read)
+
+
+@pytest.mark.parametrize("wrong", [{"strategy": "sample"}, {"strategy": "uniform", "forecast_of": "t"}, {"ratio": 0}])
+def test_replay_names_the_forecast_that_it_follows(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Recipe.model_validate(STORED | {"replay": {"strategy": "uniform", "ratio": 0.25} | wrong})

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forgetcast.cli.input_files import npz_file
+from forgetcast.cli.input_files import INPUT_FILE, npz_file, shown_name
 from forgetcast.cli.options import Rows, names, open_client, rows, url_option
 from forgetcast.cli.output import note, print_json, print_table, say
 from forgetcast.cli.trust import recall_sentence
 
 if TYPE_CHECKING:
     from forgetcast.completion import BacktestReport
-    from forgetcast.completion.reports.backtest_report import MethodFigures, PairedRatio, TaskFigures
+    from forgetcast.completion.reports.backtest_report import Covered, MethodFigures, PairedRatio, TaskFigures
 
 POPULARITY = "popularity"
 ALL = "all"
@@ -39,6 +39,11 @@ LARGE_SHARE = 0.25  # of all squared error, from which on a task is named
     "--leave-out",
     type=click.Choice(["families", "tasks"]),
     help="What is left out together.  [default: families where they are known, and single tasks beside them]",
+)
+@click.option(
+    "--base",
+    type=INPUT_FILE,
+    help="Log-perplexity before, (N,) as .npy: replay of the highest is compared with that of forecasts.",
 )
 @url_option
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
@@ -82,9 +87,22 @@ def _of_file(path: Path, given: dict[str, Any]) -> BacktestReport:
     }
     if "probes" in options:
         options["n_probes"] = options.pop("probes")
+    if "base" in options:
+        options["base"] = _base(options["base"])
     if options.get("methods") == [ALL]:
         options["methods"] = ALL_METHODS
     return run(known, on_progress=_progress_notes(), **options)
+
+
+def _base(path: Path) -> Any:
+    import numpy as np
+
+    from forgetcast.errors import BadDataset
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise BadDataset(f"{shown_name(path)} is no .npy file of numbers: {error}") from error
 
 
 def _progress_notes() -> Callable[[int, int], None]:
@@ -112,6 +130,7 @@ def print_backtest(report: BacktestReport) -> None:
     _print_errors(report)
     _print_coverage(report)
     say(f"\n{recall_sentence(default.recall_5pct, _popularity(report))}")
+    _print_replay(report)
     for line in [*_leads(report.default, report.paired), *_carriers(default.tasks), *_lags(report)]:
         say(line)
 
@@ -173,6 +192,36 @@ def _lines(report: BacktestReport) -> Iterator[tuple[str, str, MethodFigures]]:
         yield (f"{name} (default)" if name == DEFAULT_METHOD else name), report.left_out, figures
         if report.tasks_alone is not None:
             yield "", "tasks", report.tasks_alone[name]
+
+
+def _print_replay(report: BacktestReport) -> None:
+    """What a choice by forecasts is worth, beside simpler ones."""
+    if report.replay is None or not any(of.n_tasks for of in report.replay.shares):
+        return
+    say(
+        f"\nWhat replaying the highest forecasts covers: the forgetting of the chosen over that of as many forgotten "
+        f"most\n(90% over {report.replay.shares[-1].n_tasks} tasks; cells that could not be probed)"
+    )
+    headings = ["replayed", report.replay.method, "90%", "popularity", "base loss", "random", "over popularity"]
+    table = [
+        (
+            f"{100 * of.share:.3g}%",
+            _covered(of.forecast),
+            "-" if of.forecast is None else f"{of.forecast.low:.2f} to {of.forecast.high:.2f}",
+            _covered(of.popularity),
+            _covered(of.base),
+            _covered(of.random),
+            "-"
+            if of.over_popularity is None
+            else f"{of.over_popularity.mean:+.2f} ({of.over_popularity.low:+.2f} to {of.over_popularity.high:+.2f})",
+        )
+        for of in report.replay.shares
+    ]
+    print_table(headings, table, to_the_right=headings)
+
+
+def _covered(covered: Covered | None) -> str:
+    return "-" if covered is None else f"{covered.mean:.2f}"
 
 
 def _leads(default: str, paired: dict[str, PairedRatio]) -> list[str]:

@@ -48,6 +48,7 @@ LEAST = 0.5  # seconds that a request has, however late it is
 PARQUET = b"PAR1"
 PARQUET_NAMES = (".parquet", ".pq")
 CHUNK = 1 << 20
+JITTER = random.SystemRandom()  # a training run that calls from its middle keeps its own random state
 PAGE_SIZE = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULT_PORT = 80  # of a URL without one
@@ -344,4 +345,4 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def _pauses() -> Iterator[float]:
     """Seconds between tries, doubling, with jitter so that many clients do not come back at once."""
     for turn in range(TRIES - 1):
-        yield 0.25 * 2**turn * random.uniform(0.5, 1.5)  # noqa: S311
+        yield 0.25 * 2**turn * JITTER.uniform(0.5, 1.5)

@@ -31,11 +31,18 @@ from forgetcast.schemas.forecasts import (
 from forgetcast.schemas.gates import FinishedCell, Gate, GateBaseline, GateCreate, Release, ReleaseCreate
 from forgetcast.schemas.jobs import Attempt, Event, Job, JobCreate, JobError, JobState, Progress
 from forgetcast.schemas.matrices import FitError, ImportedMatrix, Matrix, MatrixCreate, Quality, QualityFigures
-from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Setting
+from forgetcast.schemas.measuring import Dtype, Lora, Recipe, Replay, Setting
 from forgetcast.schemas.operation import Model, Queue, Ready, RunningJob, WaitingJobs, Worker
 from forgetcast.schemas.probes import Design, Measure, Probe, ProbeSet
 from forgetcast.schemas.problems import Problem, ProblemField
-from forgetcast.schemas.replay_sets import ReplayExample, ReplayFence, ReplayFormat, ReplayManifest, ReplaySet
+from forgetcast.schemas.replay_sets import (
+    ReplayDose,
+    ReplayExample,
+    ReplayFence,
+    ReplayFormat,
+    ReplayManifest,
+    ReplaySet,
+)
 from forgetcast.schemas.tasks import Cell, Dataset, ImportedRow, MeasurementsCreate, ReadAs, Task, TaskCreate
 from forgetcast.schemas.upstream_sets import Message, UpstreamExample, UpstreamLine, UpstreamSet, UpstreamSetCreate
 
@@ -96,6 +103,8 @@ __all__ = [
     "Recipe",
     "Release",
     "ReleaseCreate",
+    "Replay",
+    "ReplayDose",
     "ReplayExample",
     "ReplayFence",
     "ReplayFormat",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from forgetcast.schemas.base import Id, Shape
 from forgetcast.schemas.measuring import Recipe, Setting, measurable_under
@@ -17,6 +17,13 @@ class MatrixCreate(Shape):
     model: Id
     recipe: Recipe
     setting: Setting = Setting()
+
+    @field_validator("recipe")
+    @classmethod
+    def _replays_nothing(cls, recipe: Recipe) -> Recipe:
+        if recipe.replay is not None:
+            raise ValueError("a matrix is of runs that replay nothing; leave `replay` out")
+        return recipe
 
     @model_validator(mode="after")
     def _the_setting_goes_with_the_recipe(self) -> MatrixCreate:

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from forgetcast.recipe_defaults import RECIPE_DEFAULTS
-from forgetcast.schemas.base import FirstError, Label, Sha256, Shape
+from forgetcast.schemas.base import FirstError, Id, Label, Seed, Sha256, Shape
 
 
 class Dtype(StrEnum):
@@ -53,6 +53,23 @@ class Lora(WithLaterFields):
     modules_to_save: Annotated[list[Module], FirstError, Field(max_length=64)] | None = Field(
         default=None, description="modules that are trained in full beside the adapter: embed_tokens, lm_head"
     )
+
+
+class Replay(Shape):
+    """Upstream examples that were mixed into a fine-tuning: another recipe than the same one without them."""
+
+    strategy: Literal["uniform", "sample", "top", "online"] = Field(
+        description="drawn evenly, from a forecast, its highest, or evenly until a forecast of the run itself came"
+    )
+    ratio: float = Field(gt=0, le=10, description="replayed examples to one of the task's")
+    forecast_of: Id | None = Field(default=None, description="the task whose forecast they were drawn from")
+    seed: Seed = Field(default=0, description="of the draw")
+
+    @model_validator(mode="after")
+    def _a_forecast_is_of_a_task(self) -> Replay:
+        if (self.forecast_of is None) != (self.strategy in ("uniform", "online")):
+            raise ValueError('`forecast_of` names a task with the strategies "sample" and "top" and only then')
+        return self
 
 
 class Recipe(WithLaterFields):
@@ -121,6 +138,9 @@ class Recipe(WithLaterFields):
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2", "flex_attention"] | None = Field(
         default=RECIPE_DEFAULTS["attn_implementation"],
         description="transformers' names, for fine-tuning and for measuring; by default what the model takes itself",
+    )
+    replay: Replay | None = Field(
+        default=RECIPE_DEFAULTS["replay"], description="of a run that replayed; never of a matrix's own recipe"
     )
 
     @field_validator("warmup_steps")

@@ -53,6 +53,11 @@ class ReplayManifest(Versions):
     max_weight: float | None = Field(description="largest share of the softmax that one example may hold; none if null")
     effective_sample_size: float = Field(description="examples that share the weight in effect, 1 / sum of squares")
     numpy_version: str | None = Field(default=None, description="that the set was drawn with")
+    kept_gain: float | None = Field(
+        default=None,
+        description="of what the highest forecasts gain over an even draw of as many: 1 for the highest, about 0 for "
+        "even; null where nothing can be gained",
+    )
     warnings: list[str]
     fence: ReplayFence | None = None
     sha256: Sha256 = Field(description="of the ids and weights, one `id<TAB>weight` a line, whatever the format")
@@ -60,6 +65,19 @@ class ReplayManifest(Versions):
     body_sha256: Sha256 | None = Field(default=None, description="of the file of this format")
 
 
+class ReplayDose(Shape):
+    """What replaying so many examples, the highest forecasts first, would cover."""
+
+    size: int
+    ratio: float | None = Field(description="replayed examples to one of the task's; null where these are not counted")
+    ratio_of_mix: float | None = Field(description="the same dose as a share of all examples of the mix")
+    covered: float | None = Field(
+        description="their forecast forgetting over that of all that may be replayed and are forgotten"
+    )
+    marginal: float = Field(description="mean forecast of those that the dose before does not have, nats per token")
+
+
 class ReplaySet(Shape):
     manifest: ReplayManifest
+    curve: list[ReplayDose] = Field(default=[], description="from a small dose to a large one")
     data: list[ReplayExample]

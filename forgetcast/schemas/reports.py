@@ -11,7 +11,7 @@ from forgetcast.completion.reports.analysis_report import AnalysisReport
 from forgetcast.completion.reports.backtest_report import BacktestReport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatrixBacktest(BacktestReport):
     """Forecasts of known tasks that were left out, beside the truth, by method."""
 

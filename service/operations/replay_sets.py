@@ -12,6 +12,7 @@ import numpy as np
 
 from forgetcast import schemas
 from forgetcast.completion import ReplaySet, Strategy, default_max_weight, draw_replay_set
+from forgetcast.completion.selection.dose import dose_curve, kept_gain
 from forgetcast.completion.types import Floats, Mask
 from forgetcast.errors import InvalidRequest
 from forgetcast.replay_formats import replay_lines
@@ -22,6 +23,9 @@ from service.storage.upstream_sets import get_upstream_set, read_contents
 
 DEFAULT_RATIO = 1 / 32  # of the task's examples; the paper's mixture
 LARGE_RATIO = 0.25
+FLAT = 0.25  # of the forecast's gain, below which a draw says little of it
+RATIOS = (1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the curve
+SHARES_OF_POOL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 COLLAPSED = 10.0  # effective examples below which a few take nearly all weight
 
 
@@ -68,11 +72,13 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
         )
 
     drawn = free = draw(eligible)
-    fence = None
+    fence, among = None, eligible
     if query.fence is not None:
         fence = fence_of(session, completed, query.fence)
-        drawn = draw(eligible & ~fence.inside)
-    warnings += _weight_warnings(query, drawn, max_weight)
+        among = eligible & ~fence.inside
+        drawn = draw(among)
+    kept = kept_gain(completed.row.mean, drawn.positions, np.flatnonzero(among))
+    warnings += _weight_warnings(query, drawn, max_weight, kept)
     examples = list(_examples(session, completed, drawn))
     manifest = schemas.ReplayManifest(
         **completed.versions.model_dump(),
@@ -88,13 +94,31 @@ def replay_set(session: Session, completed: Completed, query: ReplayQuery) -> sc
         max_weight=None if query.strategy == Strategy.UNIFORM else max_weight,
         effective_sample_size=drawn.effective_sample_size,
         numpy_version=np.__version__,
+        kept_gain=kept,
         warnings=warnings,
         fence=None if fence is None else _cost(fence, eligible, completed.row.mean, drawn, free),
         sha256=hashlib.sha256("".join(f"{one.id}\t{one.weight!r}\n" for one in examples).encode()).hexdigest(),
         format=query.format,
         body_sha256=hashlib.sha256(lines(examples, query.format)).hexdigest(),
     )
-    return schemas.ReplaySet(manifest=manifest, data=examples)
+    curve = _curve(completed.row.mean[among], completed.n_task_examples)
+    return schemas.ReplaySet(manifest=manifest, curve=curve, data=examples)
+
+
+def _curve(mean: Floats, n_task_examples: int | None) -> list[schemas.ReplayDose]:
+    """By ratio where the task's examples are counted, else by share of what may be replayed."""
+    of = mean.size if n_task_examples is None else n_task_examples
+    ratios = SHARES_OF_POOL if n_task_examples is None else RATIOS
+    return [
+        schemas.ReplayDose(
+            size=dose.size,
+            ratio=None if n_task_examples is None else dose.size / of,
+            ratio_of_mix=None if n_task_examples is None else dose.size / (of + dose.size),
+            covered=dose.covered,
+            marginal=dose.marginal,
+        )
+        for dose in dose_curve(mean, [max(1, math.ceil(ratio * of)) for ratio in ratios])
+    ]
 
 
 def _cost(fence: Fence, eligible: Mask, mean: Floats, drawn: ReplaySet, free: ReplaySet) -> schemas.ReplayFence:
@@ -114,7 +138,7 @@ def lines(examples: Sequence[schemas.ReplayExample], form: schemas.ReplayFormat)
     return "".join(replay_lines(examples, form)).encode()
 
 
-def _weight_warnings(query: ReplayQuery, drawn: ReplaySet, max_weight: float) -> list[str]:
+def _weight_warnings(query: ReplayQuery, drawn: ReplaySet, max_weight: float, kept: float | None) -> list[str]:
     if query.strategy == Strategy.UNIFORM:
         return []
     warnings = []
@@ -132,6 +156,11 @@ def _weight_warnings(query: ReplayQuery, drawn: ReplaySet, max_weight: float) ->
         warnings.append(
             f"collapsed: about {drawn.effective_sample_size:.1f} examples hold nearly all weight; "
             f"raise the temperature or lower max_weight"
+        )
+    if query.strategy == Strategy.SAMPLE and kept is not None and kept < FLAT:
+        warnings.append(
+            f"flat: the draw keeps {max(0.0, kept):.0%} of what the highest forecasts gain over an even draw; "
+            f"lower the temperature"
         )
     return warnings
 

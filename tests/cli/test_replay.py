@@ -103,3 +103,21 @@ def test_a_fence_is_asked_for_and_what_it_costs_is_said(run, service):
     assert service.asked("GET", "/v1/tasks/t/replay-set")[0].url.params["fence"] == "c"
     assert "15 examples that judge c are left out: 3 of the set are others" in result.stderr
     assert "+0.200 instead of +0.250" in result.stderr
+
+
+def test_the_curve_says_both_meanings_of_a_ratio_and_where_more_pays_little(run, service):
+    doses = [
+        {"size": 10, "ratio": 0.1, "ratio_of_mix": 1 / 11, "covered": 0.6, "marginal": 0.5},
+        {"size": 100, "ratio": 1.0, "ratio_of_mix": 0.5, "covered": 0.9, "marginal": 0.04},
+    ]
+    service.answers["GET", "/v1/tasks/t/replay-set"] = ok({**REPLAY_SET, "curve": doses})
+    shown = run("replay", "t", "--curve").stdout
+    assert "0.091" in shown and "60%" in shown and "From 100 examples on" in shown
+    assert json.loads(run("replay", "t", "--curve", "--json").stdout) == doses
+    assert run("replay", "t", "--curve", "-o", "x").exit_code == 2
+
+
+def test_what_the_draw_keeps_of_the_gain_is_said(run, service):
+    manifest = {**REPLAY_SET["manifest"], "kept_gain": 0.42}
+    service.answers["GET", "/v1/tasks/t/replay-set"] = ok({**REPLAY_SET, "manifest": manifest})
+    assert "keeps 42% of the forecast's gain" in run("replay", "t").stderr

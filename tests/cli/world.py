@@ -139,6 +139,7 @@ REPLAY_SET: dict[str, Any] = {
         "min_per_domain": 0,
         "max_weight": None,
         "effective_sample_size": 1.9,
+        "kept_gain": None,
         "numpy_version": "2.4.6",
         "fence": None,
         "warnings": ["collapsed: about 1.9 examples hold nearly all weight"],

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from forgetcast.completion.arguments import level_of_intervals, whole_number
+from forgetcast.completion.arguments import floats_of, level_of_intervals, whole_number
 from forgetcast.completion.fit_method import fit
 from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix, check_matrix
 from forgetcast.completion.methods.fitted_method import FittedMethod
@@ -21,12 +21,13 @@ from forgetcast.completion.methods.refit_per_task import REFIT_PER_TASK, PointFo
 from forgetcast.completion.methods.registry import DEFAULT_METHOD, METHODS
 from forgetcast.completion.reports.backtest_report import BacktestReport
 from forgetcast.completion.reports.probe_folds import Fold, ProbeFolds
+from forgetcast.completion.reports.replay_scores import replay_figures
 from forgetcast.completion.reports.scores import TaskScores, method_figures, paired_figures
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.selection.probes import Design, ProbeSet
 from forgetcast.completion.types import Floats
 from forgetcast.completion.validation import splits
-from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod, WrongKind
+from forgetcast.errors import OutOfRange, TooFewRows, UnknownMethod, WrongKind, WrongShape
 
 ALL_METHODS = (*METHODS, *REFIT_PER_TASK)
 TIMED_TOP = 100  # seconds_per_task: fold-in, intervals and this many highest
@@ -50,6 +51,7 @@ class _Run:
     draws: int
     level: float
     seed: int
+    base: Floats | None = None
 
 
 def backtest(
@@ -64,6 +66,7 @@ def backtest(
     draws: int = 5,
     level: float = 0.9,
     seed: int = 0,
+    base: Floats | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BacktestReport:
     """Back-test methods on rows that they have not seen.
@@ -78,16 +81,17 @@ def backtest(
     design : ``mixed``, ``optimal`` or ``random``; the baselines always get random probes
     methods : ``knn`` and ``mf``, which are fitted anew for every forecast, give no interval and get at most two draws
     draws : how often each task's probes are drawn
+    base : (N,) floats, log-perplexity before fine-tuning, a baseline of what to replay; NaN or infinity leaves it out
     on_progress : told how many of how many pairs of a row and a method are done
 
     Raises
     ------
-    TooFewRows, UnknownMethod, OutOfRange, WrongKind
+    TooFewRows, UnknownMethod, OutOfRange, WrongKind, WrongShape
     """
     train, test = _rows(train), _rows(test)
     _check(matrix, train, test, n_probes, design, methods, draws, level, seed)
     rows = test if test is not None else [row for row in range(matrix.n_tasks) if row not in set(train or ())]
-    run = _Run(matrix, methods, n_probes, design, draws, level, seed)
+    run = _Run(matrix, methods, n_probes, design, draws, level, seed, _base(base, matrix))
     left_out = _left_out(matrix, train, leave_out)
     also_alone = left_out == LeaveOut.FAMILIES and leave_out is None
     done, in_all = 0, len(rows) * len(methods) * (2 if also_alone else 1)
@@ -114,7 +118,17 @@ def backtest(
         tasks_alone=None
         if alone is None
         else {method: method_figures(tasks, _draws(method, draws), seed) for method, tasks in alone.items()},
+        replay=replay_figures([task.replay for task in scores[default]], default, seed),
     )
+
+
+def _base(base: Floats | None, matrix: ForgettingMatrix) -> Floats | None:
+    if base is None:
+        return None
+    base = floats_of("Log-perplexity before", base)
+    if base.shape != (matrix.n_examples,):
+        raise WrongShape(f"Log-perplexity before has the shape {base.shape}; there are {matrix.n_examples} examples.")
+    return base
 
 
 def _left_out(matrix: ForgettingMatrix, train: list[int] | None, leave_out: str | None) -> str:
@@ -226,7 +240,7 @@ def _score_task(
         start = time.perf_counter()
         forecast = _forecast(model, fold.probes, truth[fold.probes.positions], run.level)
         seconds = time.perf_counter() - start
-        task.add(forecast, truth, observed, fold.scored, means, domains, seconds)
+        task.add(forecast, truth, observed, fold.scored, means, domains, seconds, run.base)
     return task
 
 

@@ -94,6 +94,48 @@ class PairedRatio:
 
 
 @dataclass(frozen=True)
+class Covered:
+    """Forgetting of the examples that were chosen over that of as many forgotten most; mean over tasks, 90% interval.
+
+    1 is the best choice. With a baseline taken off it, the difference, paired by task.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ReplayShare:
+    """What replaying a share of the examples would cover, chosen in different ways among cells that were not probed.
+
+    n_tasks : those in which anything is forgotten
+    base : highest log-perplexity before fine-tuning first; None where it is not known
+    over_popularity, over_random : what the forecast covers more, task by task
+    by_task : covered by the forecast, in order of the method's tasks; None where nothing is forgotten
+    """
+
+    share: float
+    n_tasks: int
+    forecast: Covered | None
+    popularity: Covered | None
+    base: Covered | None
+    random: Covered | None
+    over_popularity: Covered | None
+    over_random: Covered | None
+    by_task: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class ReplayFigures:
+    """The decision that a forecast is made for: which examples to replay. `method` is that of the forecasts."""
+
+    method: str
+    shares: tuple[ReplayShare, ...]
+    n_tasks: int
+
+
+@dataclass(frozen=True)
 class BacktestReport:
     """All methods.
 
@@ -102,6 +144,7 @@ class BacktestReport:
     n_probes : the most that a forecast had
     paired : by method, without the default
     tasks_alone : figures of every method with single tasks left out, where families are known and were left out
+    replay : what the default's forecasts are worth as a choice of what to replay; None of reports from before
     """
 
     default: str
@@ -114,3 +157,4 @@ class BacktestReport:
     methods: dict[str, MethodFigures]
     paired: dict[str, PairedRatio]
     tasks_alone: dict[str, MethodFigures] | None
+    replay: ReplayFigures | None = None

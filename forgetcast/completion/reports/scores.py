@@ -25,6 +25,7 @@ from forgetcast.completion.metrics import (
     spearman,
 )
 from forgetcast.completion.reports.backtest_report import MethodFigures, PairedRatio, TaskFigures
+from forgetcast.completion.reports.replay_scores import Gains, replay_gains
 from forgetcast.completion.row_forecast import RowForecast
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.completion.uncertainty.probe_mean import Interval
@@ -45,6 +46,7 @@ class TaskScores:
     n_scored: list[int] = field(default_factory=list)
     scores: dict[str, list[float]] = field(default_factory=dict)
     by_domain: dict[str, list[float]] = field(default_factory=dict)
+    replay: list[Gains] = field(default_factory=list)
 
     def add(
         self,
@@ -55,8 +57,10 @@ class TaskScores:
         column_mean: Floats,
         domains: Mapping[str, Indices],
         seconds: float,
+        base: Floats | None = None,
     ) -> None:
         """Score one forecast; (N,) arrays, only observed cells of the truth are read."""
+        self.replay.append(replay_gains(forecast.mean, truth, scored, column_mean, base))
         self.squared.append(float(np.sum((forecast.mean - truth)[scored] ** 2)))
         self.squared_mean.append(float(np.sum((column_mean - truth)[scored] ** 2)))
         self.n_scored.append(int(scored.sum()))

@@ -23,6 +23,8 @@ from forgetcast.completion.selection.probes import eligible_positions
 from forgetcast.completion.types import Floats, Indices, Mask
 from forgetcast.errors import NotFinite, OutOfRange, TooManyExamplesAsked, UnknownMethod, WrongKind, WrongShape
 
+SPREADS_PER_TEMPERATURE = 4.0
+
 
 class Strategy(StrEnum):
     SAMPLE = "sample"
@@ -107,6 +109,31 @@ def draw_replay_set(
     weight[pool] = np.exp(log_weight)
     chosen = chosen[np.lexsort((chosen, -weight[chosen]))]
     return ReplaySet(chosen, weight[chosen], float(1.0 / np.sum(weight**2)), n_capped, pool.size)
+
+
+def replay_weights(mean: Floats, *, temperature: float | None = None, max_weight: float | None = None) -> Floats:
+    """Share of the softmax that each example holds. (N,), sums to 1
+
+    Parameters
+    ----------
+    mean : (N,) floats, forecast forgetting of the examples that may be replayed, nats per token
+    temperature : nats per token; a quarter of the forecast's own standard deviation by default, so that a forecast in
+        which little is forgotten is followed like one in which much is; even weights where nothing differs
+    max_weight : as in `draw_replay_set`; `default_max_weight` by default
+
+    Raises
+    ------
+    NotFinite, OutOfRange
+    """
+    mean = floats_of("The forecast", mean)
+    if mean.size == 0 or not np.isfinite(mean).all():
+        raise NotFinite("The forecast must be of one example at least, and finite.")
+    spread = float(mean.std()) / SPREADS_PER_TEMPERATURE if temperature is None else temperature
+    if spread == 0.0 and temperature is None:
+        return np.full(mean.size, 1.0 / mean.size)
+    largest = default_max_weight(mean.size) if max_weight is None else max_weight
+    _check(mean.size, Strategy.SAMPLE, spread, 0, largest)
+    return np.exp(_log_weights(mean, Strategy.SAMPLE, spread, largest)[0])
 
 
 def _check(size: int, strategy: str, temperature: float, seed: int, max_weight: float | None) -> None:

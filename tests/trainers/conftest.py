@@ -1,0 +1,17 @@
+"""`datasets` without progress bars, its caches in a folder of the test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+import pytest
+
+from tests.cli.conftest import config_folder, run, service  # noqa: F401
+
+datasets.disable_progress_bars()
+
+
+@pytest.fixture(autouse=True)
+def hf_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
