@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import pytest
 
+import forgetcast.trainers.offline  # noqa: F401  # first imported beside `service`, it would keep the client of that test
 from tests.cli.conftest import config_folder, run, service  # noqa: F401
 
 datasets.disable_progress_bars()
