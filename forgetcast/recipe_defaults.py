@@ -27,6 +27,7 @@ RECIPE_DEFAULTS: dict[str, Any] = {
     "weights_dtype": "float32",
     "load_in_4bit": False,
     "attn_implementation": None,
+    "use_liger_kernel": False,
     "replay": None,
 }
 HOW_WEIGHTS_ARE_READ = ("weights_dtype", "load_in_4bit", "attn_implementation")

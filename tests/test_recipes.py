@@ -83,6 +83,13 @@ def test_base_values_are_shared_by_recipes_that_read_the_model_alike(name: str, 
     assert key(STORED)[2] != sha256_of({"scored": "all", "dtype": "bfloat16"})
 
 
+def test_the_fused_loss_adds_up_in_float32_or_is_refused() -> None:
+    low = STORED | {"dtype": "bfloat16", "weights_dtype": "bfloat16", "use_liger_kernel": True, "steps": 3}
+    with pytest.raises(ValidationError, match="in bfloat16; leave it out"):
+        Recipe.model_validate(low | {"method": "full", "lora": None})
+    assert Recipe.model_validate(low | {"weights_dtype": "float32", "method": "full", "lora": None}).use_liger_kernel
+
+
 def test_who_fine_tunes_reads_the_same_defaults() -> None:
     read = Recipe.model_validate(STORED)
     for name, value in full_recipe(STORED).items():

@@ -143,6 +143,11 @@ class Recipe(WithLaterFields):
         default=RECIPE_DEFAULTS["replay"], description="of a run that replayed; never of a matrix's own recipe"
     )
 
+    use_liger_kernel: bool = Field(
+        default=RECIPE_DEFAULTS["use_liger_kernel"],
+        description="the loss fused with the vocabulary product, by liger-kernel on a GPU; none of its other kernels",
+    )
+
     @field_validator("warmup_steps")
     @classmethod
     def _whole_or_a_share(cls, steps: float) -> float:
@@ -170,6 +175,11 @@ class Recipe(WithLaterFields):
     def _weights_go_with_the_rest(self) -> Recipe:
         if self.weights_dtype is Dtype.BFLOAT16 and self.dtype is not Dtype.BFLOAT16:
             raise ValueError("`weights_dtype` bfloat16 needs `dtype` bfloat16: nothing computes more exactly than that")
+        if self.use_liger_kernel and self.method == "full" and self.weights_dtype is Dtype.BFLOAT16:
+            raise ValueError(
+                "`use_liger_kernel` would add up the gradients of the vocabulary matrix in bfloat16; leave it out, or "
+                "set `weights_dtype` float32"
+            )
         if self.load_in_4bit and (self.method != "lora" or self.weights_dtype is not Dtype.BFLOAT16):
             raise ValueError('`load_in_4bit` needs method "lora", and `weights_dtype` bfloat16 for the other weights')
         return self

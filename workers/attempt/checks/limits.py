@@ -90,10 +90,19 @@ def check_recipe(model: PreTrainedModel, recipe: dict[str, Any], longest: int = 
     package = OPTIMISER_PACKAGES.get(recipe["optim"])
     if package is not None and importlib.util.find_spec(package) is None:
         raise NotForModel(f"the recipe's optim {recipe['optim']} needs {package}, which this worker does not have")
+    if recipe["use_liger_kernel"]:
+        _check_liger(model)
     if recipe["method"] == "lora":
         lora_modules(model, recipe["lora"])
     elif getattr(model, "is_quantized", False):
         raise NotForModel("the base model's weights are quantised, which can be fine-tuned with LoRA only")
+
+
+def _check_liger(model: PreTrainedModel) -> None:
+    if importlib.util.find_spec("liger_kernel") is None:
+        raise NotForModel("the recipe's use_liger_kernel needs liger-kernel, which this worker does not have")
+    if model.device.type != "cuda":
+        raise NotForModel("the recipe's use_liger_kernel needs a GPU, and this worker has none")
 
 
 def lora_modules(model: PreTrainedModel, lora: dict[str, Any]) -> Sequence[str]:

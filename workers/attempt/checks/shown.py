@@ -16,6 +16,7 @@ ON_A_CARD: tuple[str, ...] = ()  # each with which card, and when
 NOT_TRIED = (
     "load_in_4bit",
     "8-bit optimisers",
+    "use_liger_kernel",
     "attn_implementation flash_attention_2 and flex_attention",
     "--devices with NCCL",
     "any of these on a card",

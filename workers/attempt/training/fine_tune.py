@@ -26,6 +26,15 @@ from workers.attempt.training.packing import IGNORED, collate_rows, pack
 from workers.attempt.training.ranks import ALONE, Ranks
 from workers.attempt.training.sealed import Checkpoints
 
+# Other kernels would stay in the model, and its values from after fine-tuning would be another engine's.
+FUSED_LOSS_ALONE = {
+    "fused_linear_cross_entropy": True,
+    "cross_entropy": False,
+    "rms_norm": False,
+    "rope": False,
+    "swiglu": False,
+}
+
 
 class WoundDown(Exception):
     """The attempt ended before its time, because it was asked to; what it leaves is there for the next one."""
@@ -222,6 +231,8 @@ def _arguments(
         adam_beta2=recipe["adam_beta2"],
         adam_epsilon=recipe["adam_epsilon"],
         activation_checkpointing=recipe["activation_checkpointing"],
+        use_liger_kernel=recipe["use_liger_kernel"],
+        liger_kernel_config=FUSED_LOSS_ALONE if recipe["use_liger_kernel"] else None,
         activation_checkpointing_kwargs={"use_reentrant": False} if recipe["activation_checkpointing"] else None,
         logging_steps=1,
         logging_nan_inf_filter=False,  # by default a loss that is not finite is logged as the one before it

@@ -80,6 +80,11 @@ def test_lora_takes_the_text_part_of_a_model_that_also_sees() -> None:
     assert modules and all(name.startswith("model.language_model.") for name in modules)
 
 
+def test_the_fused_loss_needs_its_package() -> None:
+    with pytest.raises(NotForModel, match="use_liger_kernel needs liger-kernel, which this worker does not have"):
+        check_recipe(tiny_llama(), {"method": "full", "use_liger_kernel": True})
+
+
 def test_an_optimiser_whose_package_is_absent_is_named_with_it() -> None:
     with pytest.raises(NotForModel, match="adamw_8bit needs bitsandbytes, which this worker does not have"):
         check_recipe(tiny_llama(), {"method": "full", "optim": "adamw_8bit"})
