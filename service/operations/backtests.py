@@ -12,6 +12,7 @@ from forgetcast.completion.methods.popularity import POPULARITY
 from forgetcast.completion.methods.refit_per_task import REFIT_PER_TASK
 from forgetcast.completion.methods.registry import BASELINES
 from forgetcast.completion.reports.backtest_report import BacktestReport, MethodFigures
+from forgetcast.completion.types import Floats
 from forgetcast.completion.validation import splits
 
 PROBES = 30  # of the paper's protocol, and the default size of a probe
@@ -25,14 +26,14 @@ MOST_CELLS_REFITTED = 1_000_000  # known cells; methods that are fitted anew for
 T = TypeVar("T")
 
 
-def backtest_matrix(known: ForgettingMatrix) -> BacktestReport | None:
-    """Error on left-out rows; None when there are too few rows, or none with cells enough."""
+def backtest_matrix(known: ForgettingMatrix, base: Floats | None = None) -> BacktestReport | None:
+    """Error on left-out rows; None when there are too few rows, or none with cells enough. `base` as in `backtest`."""
     rows = rows_to_forecast(known)
     if known.n_tasks < FEWEST_ROWS or not rows:
         return None
     refitted = REFIT_PER_TASK if known.observed.size <= MOST_CELLS_REFITTED else ()
     methods = (DEFAULT_METHOD, *BASELINES, *refitted)
-    return backtest(known, test=rows, n_probes=PROBES, methods=methods, draws=DRAWS)
+    return backtest(known, test=rows, n_probes=PROBES, methods=methods, draws=DRAWS, base=base)
 
 
 def rows_to_forecast(known: ForgettingMatrix) -> list[int]:

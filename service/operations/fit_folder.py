@@ -5,6 +5,7 @@ rows            (M, N) little-endian float32, NaN where not measured; mapped    
 names.json      task ids, families, example ids, domains                        "
 earlier.npz     the fit of an earlier version, where there is one               "
 repeats.npz     pairs of rows of tasks measured twice, for a back-test          "
+base.npy        (N,) float32, log-perplexity before fine-tuning, NaN where it was not measured, for a back-test   "
 fit.npz         the fit                                                         written by `work_in`
 backtest.json   {"quality", "report", "analysis", "drawn_errors"}               "
 """
@@ -27,6 +28,7 @@ from forgetcast.gate.fitting import learn_drawn_errors
 from service.operations.backtests import backtest_matrix, quality
 
 ORDER, ROWS, NAMES, EARLIER, REPEATS = "order.json", "rows", "names.json", "earlier.npz", "repeats.npz"
+BASE = "base.npy"
 FIT, BACKTEST = "fit.npz", "backtest.json"
 
 Row = tuple[str, str | None, NDArray[np.float32]]  # task id, family, values (N,)
@@ -53,7 +55,8 @@ def _write_fit(folder: Path, known: ForgettingMatrix) -> None:
 
 
 def _write_backtest(folder: Path, known: ForgettingMatrix) -> None:
-    report = backtest_matrix(known)
+    base = np.load(folder / BASE, allow_pickle=False).astype(np.float64) if (folder / BASE).exists() else None
+    report = backtest_matrix(known, base)
     found = {
         "quality": None if report is None else quality(report, known.n_tasks),
         "report": json_ready(report),

@@ -13,7 +13,7 @@ import numpy as np
 from forgetcast.completion import MODEL_VERSION, Repeat
 from forgetcast.errors import FitPending
 from service.operations import fit_folder
-from service.operations.base_values import unmeasurable
+from service.operations.base_values import base_values, unmeasurable
 from service.operations.belief import believable
 from service.operations.fit_files import fetch
 from service.operations.known import each_known
@@ -45,6 +45,7 @@ def gather(database: Database, order: FitOrder, folder: Path) -> None:
         _write_known(session, order, folder)
         if order.kind is Kind.BACKTEST:
             fit_folder.write_repeats(folder, _read_repeats(session, order))
+            np.save(folder / fit_folder.BASE, base_values(session, matrices.get_matrix(session, order.matrix_id)))
         elif not order.n_failed:  # an earlier fit may be what makes this one fail
             _write_earlier(session, order, folder)
 

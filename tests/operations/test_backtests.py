@@ -55,6 +55,15 @@ def test_without_families_ten_tasks_are_forecast() -> None:
 
 
 @pytest.mark.usefixtures("without_refits")
+def test_what_to_replay_is_chosen_by_base_values_too_where_they_are_known() -> None:
+    known = matrix([f"family-{row // 2}" for row in range(6)])
+    for base, is_there in ((np.linspace(1, 3, 80), True), (np.full(80, np.nan), False), (None, False)):
+        report = backtest_matrix(known, base)
+        assert report is not None and report.replay is not None
+        assert all((of.base is not None) == is_there for of in report.replay.shares)
+
+
+@pytest.mark.usefixtures("without_refits")
 def test_quality_has_the_figures_of_families_and_those_of_tasks_beside_them() -> None:
     known = matrix([f"family-{row // 2}" for row in range(6)])
     report = backtest_matrix(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import sqlalchemy as sa
 
 from forgetcast.completion import MODEL_VERSION
 from forgetcast.errors import FitFailed, FitPending, MatrixEmpty
-from service.operations.fit_work import fit_here
+from service.operations.base_values import keep_base_values
+from service.operations.fit_work import fit_here, gather
 from service.operations.fits import count_failures, read_failure, read_fit
 from service.operations.rows import RowOrigin, import_row
 from service.storage import fit_work
@@ -144,6 +146,15 @@ def test_a_claim_that_is_lost_keeps_and_notes_nothing(matrices: Database) -> Non
         assert not fit_work.finish(session, order)
         assert not fit_work.fail(session, order, "internal", "")
         assert fit_work.renew(session, held, LEASE)
+
+
+def test_a_back_test_gets_the_base_values(matrices: Database, tmp_path: Path) -> None:
+    values = np.linspace(1, 2, N_EXAMPLES).astype(np.float32)
+    with matrices.transaction() as session:
+        keep_base_values(session, get_matrix(session, "good"), np.arange(1, N_EXAMPLES), values[1:])
+    gather(matrices, FitOrder("good", 1, MODEL_VERSION, Kind.BACKTEST, "token", 0), tmp_path)
+    there = np.load(tmp_path / "base.npy", allow_pickle=False)
+    assert np.isnan(there[0]) and there[1:].tolist() == values[1:].tolist()
 
 
 def test_of_a_matrix_one_fit_and_one_back_test_are_at_work(matrices: Database) -> None:

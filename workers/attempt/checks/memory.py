@@ -111,7 +111,7 @@ def estimate(
         gradients=learned * n_trained,
         optimiser=_states(recipe["optim"], trained, learned),
         activations=n_tokens * _activations(model, recipe, longest),
-        logits=n_tokens * LOGITS[dtype] * n_vocabulary(model),
+        logits=0.0 if recipe["use_liger_kernel"] else n_tokens * LOGITS[dtype] * n_vocabulary(model),
         in_parts=n_parts > 1,
     )
 
