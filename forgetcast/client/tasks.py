@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Literal
 
 from forgetcast.client.connection import Connection, Content, made
@@ -14,6 +15,8 @@ from forgetcast.client.matrices import Matrices
 from forgetcast.client.task_handle import TaskHandle
 from forgetcast.client.task_requests import TaskRequests, task_path
 from forgetcast.schemas import Design, Task, TaskCreate
+
+LONGEST_NAME = 256
 
 
 class Tasks(TaskRequests):
@@ -31,6 +34,7 @@ class Tasks(TaskRequests):
         *,
         matrix: str,
         id: str | None = None,
+        name: str | None = None,
         measure: Literal["probe", "full", "none"] | None = None,
         design: Design = Design.MIXED,
         size: int = 30,
@@ -45,12 +49,13 @@ class Tasks(TaskRequests):
     ) -> TaskHandle:
         """Register a task; its data set is uploaded, then `size` upstream examples are measured after fine-tuning.
 
-        `dataset`: a path, or the bytes of one. What was ordered before is not measured again: `existed` of the handle
+        `dataset`: a path, or the bytes of one; `name` is the file's name where nothing else is given. What was ordered before is not measured again: `existed` of the handle
         says so. Without a data set nothing is measured until you post measurements.
         """
         wanted = made(
             TaskCreate,
             id=id,
+            name=_name(dataset) if name is None else name,
             matrix=matrix,
             dataset=None if dataset is None else self._datasets.upload(dataset),
             measure=measure or ("none" if dataset is None else "probe"),
@@ -78,3 +83,11 @@ class Tasks(TaskRequests):
 
     def _handle(self, task: Task, *, existed: bool) -> TaskHandle:
         return TaskHandle(self, self._jobs, self._matrices, task, existed=existed)
+
+
+def _name(dataset: Content | None) -> str | None:
+    """What the file is called, where that can stand in a table."""
+    if dataset is None or isinstance(dataset, bytes):
+        return None
+    name = Path(dataset).name
+    return name if name.isprintable() and 0 < len(name) <= LONGEST_NAME else None

@@ -31,6 +31,9 @@ class Dataset(Shape):
 
 class TaskCreate(Shape):
     id: Id | None = None
+    name: Label | None = Field(
+        default=None, max_length=256, description="for people, such as the data's file name; no part of what a task is"
+    )
     matrix: Id
     dataset: Sha256 | None = None
     measure: Literal["probe", "full", "none"] = "probe"
@@ -54,6 +57,7 @@ class TaskCreate(Shape):
 
 class Task(Shape):
     id: Id
+    name: str | None = Field(default=None, description="for people: the file that its data came from")
     matrix: Id
     dataset: Sha256 | None = Field(description="of the fine-tuning data; of an imported row's, which are elsewhere")
     read_as: ReadAs | None = Field(default=None, description="what the fine-tuning data were read as")

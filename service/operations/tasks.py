@@ -181,6 +181,7 @@ def _view(session: Session, task: Task, job_id: str | None) -> schemas.Task:
         session.refresh(task)
     return schemas.Task(
         id=task.id,
+        name=task.name,
         matrix=task.matrix_id,
         dataset=task.dataset_sha256 or task.imported_dataset,
         read_as=None if task.read_as is None else schemas.ReadAs.model_validate(task.read_as),
@@ -212,6 +213,7 @@ def _insert_task(
     task = Task(
         id=wanted.id or new_id("task"),
         matrix_id=wanted.matrix,
+        name=wanted.name,
         dataset_sha256=wanted.dataset,
         measure=wanted.measure,
         size=wanted.size if is_probed else None,

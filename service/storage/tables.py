@@ -164,6 +164,7 @@ class Task(Table):
     n_examples: Mapped[int | None]
     repeat_of: Mapped[str | None] = mapped_column(sa.ForeignKey("task.id"))
     natural_key: Mapped[str | None] = mapped_column(sa.String(64))
+    name: Mapped[str | None] = mapped_column(sa.String(256))  # for people; no part of what a task is
     row_version: Mapped[int] = mapped_column(default=0)
     n_measured: Mapped[int] = mapped_column(default=0)
     known: Mapped[bool] = mapped_column(default=False)
