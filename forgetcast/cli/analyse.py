@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from forgetcast.completion import AnalysisReport
     from forgetcast.completion.reports.analysis_report import Factor, Noise, Outliers
 
+FEW_ROWS = 8  # below this ranks in sample are those of the number of rows
 SHOWN = 5  # tasks, examples and domains of each end; --json has all
 
 
@@ -49,6 +50,12 @@ def print_analysis(found: AnalysisReport) -> None:
         f"{found.n_tasks} tasks by {found.n_examples} examples, {100 * found.share_observed:.0f}% measured; "
         f"mean {found.mean:+.3f}, sd {found.sd:.3f} nats per token\n"
     )
+    if found.n_tasks < FEW_ROWS:
+        rows = f"{found.n_tasks} row{'' if found.n_tasks == 1 else 's'}"
+        say(
+            f"{rows}: a fit of rank {max(found.n_tasks - 1, 1)} passes through them whatever they are, so R2 says "
+            "nothing of rank here; `forgetcast seed` measures more rows\n"
+        )
     ranks = [(f"rank {rank}", _share(r2)) for rank, r2 in enumerate(found.r2_by_rank, 1)]
     others = [("additive", _share(found.r2_additive)), ("multiplicative", _share(found.r2_multiplicative))]
     print_table(["fit, in sample", "R2"], [*ranks, *others, _ceiling(found.noise)], to_the_right=["R2"])

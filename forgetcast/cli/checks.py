@@ -32,8 +32,7 @@ FIRST_MODEL = (
     "checkout `make run` brings one, and a matrix"
 )
 FIRST_MATRIX = (
-    "with known rows: forgetcast matrix import FILE.npz --spec FILE.json; without: forgetcast upstream import FILE, "
-    "then forgetcast matrix create --spec FILE.json"
+    "without known rows: forgetcast init, which leads on; with rows: forgetcast matrix import FILE.npz --spec FILE.json"
 )
 NEXT_KEY = "ask an operator for the next one: `forgetcast key rotate {}`"
 SERVED_BY_OTHERS = "a worker of the service measures; `pip install 'forgetcast[workers]'` in a checkout makes one here"

@@ -37,6 +37,10 @@ FAILURES: dict[type[ForgetcastError], type[click.ClickException]] = {
 }
 SHOWN_FIELDS = 3
 
+MORE_ROWS = (
+    "`forgetcast seed` measures rows, `forgetcast measure TASK --full` makes a task one, `forgetcast matrix import` "
+    "adds rows measured elsewhere"
+)
 # What to do next, where the message cannot know it.
 NEXT: dict[type[ForgetcastError], str] = {
     errors.ServiceUnreachable: "`forgetcast up` starts one on this machine, --url or FORGETCAST_URL names another",
@@ -44,15 +48,15 @@ NEXT: dict[type[ForgetcastError], str] = {
     errors.Forbidden: "ask an operator for a key with this scope (`forgetcast key create`)",
     errors.TaskNotFound: "`forgetcast task ls` lists what there is",
     errors.TaskExists: "`forgetcast measure TASK --size N` measures more of the one that is there",
-    errors.MatrixNotFound: "`forgetcast matrix ls` lists what there is",
-    errors.UpstreamSetNotFound: "`forgetcast upstream import FILE` makes one",
+    errors.MatrixNotFound: "`forgetcast matrix ls` lists what there is, `forgetcast init` begins one",
+    errors.UpstreamSetNotFound: "`forgetcast upstream sample FILE` draws one from your data",
     errors.RowNotFound: "`forgetcast task ls` says which tasks are known rows",
     errors.JobNotFound: "`forgetcast measure TASK` orders one",
     errors.JobActive: "`forgetcast task wait TASK` waits for it, `forgetcast task cancel TASK` ends it",
     errors.UpstreamSetOpen: "`forgetcast upstream import FILE --id ID` sends its examples",
     errors.RecipeMismatch: "`forgetcast matrix show MATRIX` says what the matrix was measured with",
-    errors.MatrixEmpty: "`forgetcast matrix import` adds known rows",
-    errors.TooFewRows: "`forgetcast matrix import` adds known rows",
+    errors.MatrixEmpty: MORE_ROWS,
+    errors.TooFewRows: MORE_ROWS,
     errors.PolicyInvalid: "`forgetcast gate --preset` shows a policy, `--schema` its JSON Schema",
     errors.TextsMissing: (
         "`forgetcast replay TASK --texts FILE` joins texts that stayed with you, "

@@ -12,7 +12,7 @@ from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json, say
 from forgetcast.cli.report import print_report, read_report
-from forgetcast.cli.submission import leave_running, only_matrix, submit, wait
+from forgetcast.cli.submission import leave_running, only_matrix, refuse_empty, submit, wait
 
 
 @click.command(epilog="Example: forgetcast forecast my-task.jsonl --size 30")
@@ -48,9 +48,9 @@ def forecast(
     if not quiet:
         note(f"{shown_name(file)}: {found.sentence}")
     with open_client(url) as client:
-        task = submit(
-            client, file, matrix=matrix or only_matrix(client), task_id=task_id, size=size, seed=seed, quiet=quiet
-        )
+        matrix = matrix or only_matrix(client)
+        refuse_empty(client.matrices.get(matrix))
+        task = submit(client, file, matrix=matrix, task_id=task_id, size=size, seed=seed, quiet=quiet)
         if no_wait:
             _print_submitted(task.id, task.task.job, as_json)
             return

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.matrix_import import import_npz
 from forgetcast.cli.options import open_client, service_options
-from forgetcast.cli.output import print_json, print_table, say
+from forgetcast.cli.output import note, print_json, print_table, say
+from forgetcast.cli.project import read_project
+from forgetcast.cli.recipe import FIELDS, recipe_and_setting, recipe_options, said
+from forgetcast.cli.submission import needed, only_model
 from forgetcast.cli.trust import print_quality
 
 if TYPE_CHECKING:
@@ -57,24 +60,78 @@ def show(matrix_id: str, url: str | None, as_json: bool, quiet: bool) -> None:
             print_quality(found.quality)
 
 
-@matrix.command("create", epilog="Example: forgetcast matrix create --spec matrix.json")
-@click.option("--spec", required=True, type=INPUT_FILE, help=SPEC)
+CREATE_EXAMPLES = """\b
+Examples:
+  forgetcast matrix create --id my-matrix --model my-model --upstream-set my-set --method lora --steps 200
+  forgetcast matrix create --spec matrix.json
+"""
+
+
+@matrix.command("create", epilog=CREATE_EXAMPLES)
+@click.option("--id", "matrix_id", metavar="ID", help="Your own id for the matrix.")
+@click.option("--model", metavar="ID", help="Base model, as models.toml of the service calls it.")
+@click.option("--upstream-set", metavar="ID", help="Whose forgetting is measured.")
+@recipe_options
+@click.option("--spec", type=INPUT_FILE, help=f"Everything from a file instead. {SPEC}")
 @service_options
-def create(spec: Path, url: str | None, as_json: bool, quiet: bool) -> None:
+@click.pass_context
+def create(
+    ctx: click.Context,
+    matrix_id: str | None,
+    model: str | None,
+    upstream_set: str | None,
+    recipe_file: Path | None,
+    lora_rank: int | None,
+    spec: Path | None,
+    url: str | None,
+    as_json: bool,
+    quiet: bool,
+    **recipe: Any,
+) -> None:
     """Make a matrix without rows, on an upstream set that is there.
 
-    `forecast FILE --matrix ID` then measures tasks, `measure TASK --full` makes them known rows.
+    What is not named comes from forgetcast.toml; model and upstream set may be left out when the service has one only.
+    `forgetcast seed` then measures known rows.
     """
     from forgetcast.cli.shapes import read_shape
+    from forgetcast.client.connection import made
     from forgetcast.schemas import MatrixCreate
 
-    wanted = read_shape(spec, MatrixCreate)
+    if spec is not None:
+        _alone(ctx, "spec")
     with open_client(url) as client:
+        if spec is not None:
+            wanted = read_shape(spec, MatrixCreate)
+        else:
+            project = read_project()
+            usual = {"recipe": project.recipe, "setting": project.setting}
+            how, setting = recipe_and_setting(recipe_file, usual, lora_rank=lora_rank, **recipe)
+            wanted = made(
+                MatrixCreate,
+                id=matrix_id or project.matrix,
+                model=model or project.model or only_model(client),
+                upstream_set=upstream_set or needed("--upstream-set", project.upstream_set),
+                recipe=how,
+                setting=setting,
+            )
         found = client.matrices.create(wanted)
     if as_json:
         print_json(found)
-    else:
-        say(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+        return
+    say(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
+    if not quiet:
+        note(f"recipe: {said(found.recipe)}")
+        if found.n_tasks == 0:
+            note(f"next: `forgetcast seed --matrix {found.id}` measures known rows, and says before what that costs")
+
+
+def _alone(ctx: click.Context, option: str) -> None:
+    """Refuse options that a file would leave aside in silence."""
+    beside = {"matrix_id", "model", "upstream_set", "recipe_file", "lora_rank", *FIELDS}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name in beside and ctx.params.get(name) is not None:
+            raise click.UsageError(f"{parameter.opts[0]} and --{option} exclude each other: the file says everything")
 
 
 @matrix.command("import", epilog="Example: forgetcast matrix import rows.npz --spec matrix.json")

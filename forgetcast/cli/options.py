@@ -29,13 +29,19 @@ def service_options(command: F) -> F:
 
 
 def url_option(command: F) -> F:
-    text = "The service.  [default: FORGETCAST_URL, that of `forgetcast login`, or this machine]"
+    text = "The service.  [default: FORGETCAST_URL, that of forgetcast.toml, that of `forgetcast login`, this machine]"
     return click.option("--url", metavar="URL", help=text)(command)
 
 
 def open_client(url: str | None, *, api_key: str | None = None) -> ForgetcastClient:
+    from forgetcast.cli.project import project_url
     from forgetcast.client import ForgetcastClient
 
+    if url is None and (url := project_url()) is not None and api_key is None:
+        from forgetcast.client.login import read_login
+
+        login = read_login()  # a key of the environment is not shown to a service that a file names
+        api_key = (login.api_key if login is not None and login.url == url.rstrip("/") else None) or ""
     return ForgetcastClient(url=url, api_key=api_key, timeout=CALL_TIMEOUT)
 
 

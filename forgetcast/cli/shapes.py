@@ -60,6 +60,11 @@ def read_lines(path: Path, kind: type[C]) -> list[C]:
     return cells
 
 
+def first_wrong(error: ValidationError, whole: str = "as a whole") -> str:
+    """The first field that is wrong, and what about it."""
+    return _first(error, whole)
+
+
 def _first(error: ValueError, whole: str) -> str:
     if not isinstance(error, ValidationError):
         return f"{whole} is not JSON: {error}"

@@ -14,22 +14,55 @@ import click
 
 from forgetcast.cli.output import note
 from forgetcast.cli.progress import follow_progress
-from forgetcast.errors import MatrixNotFound
+from forgetcast.cli.project import read_project
+from forgetcast.errors import MatrixEmpty, MatrixNotFound, ModelNotFound
 
 if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient, TaskHandle
-    from forgetcast.schemas import Job
+    from forgetcast.schemas import Job, Matrix
 
 
 def only_matrix(client: ForgetcastClient) -> str:
-    """The service's matrix when there is one only. Raises MatrixNotFound, or click's usage error for several."""
+    """The matrix that forgetcast.toml names, else the service's when there is one only.
+
+    Raises MatrixNotFound, or click's usage error for several.
+    """
+    named = read_project().matrix
+    if named is not None:
+        return named
     found = [matrix.id for matrix in itertools.islice(client.matrices.list(), 6)]
     if not found:
-        raise MatrixNotFound(f"{client.url} has no matrix yet; `make run` or `forgetcast matrix import` makes one")
+        raise MatrixNotFound(f"{client.url} has no matrix yet")
     if len(found) > 1:
         shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
         raise click.UsageError(f"which matrix? Name one by --matrix: {shown}")
     return found[0]
+
+
+def only_model(client: ForgetcastClient) -> str:
+    """The service's base model when there is one only. Raises ModelNotFound, or click's usage error for several."""
+    found = [model.id for model in client.models()]
+    if not found:
+        raise ModelNotFound(
+            f"{client.url} has no base model; `forgetcast init --model FOLDER` names one where the service runs here, "
+            "else its models.toml does"
+        )
+    if len(found) > 1:
+        raise click.UsageError(f"which base model? Name one by --model: {', '.join(found)}")
+    return found[0]
+
+
+def needed(option: str, value: str | None) -> str:
+    """What forgetcast.toml says. Raises click's usage error where it says nothing."""
+    if value is None:
+        raise click.UsageError(f"{option} is missing, and no forgetcast.toml in this folder says it")
+    return value
+
+
+def refuse_empty(matrix: Matrix) -> None:
+    """Raises MatrixEmpty where a forecast would be known beforehand to have nothing to rest on."""
+    if matrix.n_tasks == 0:
+        raise MatrixEmpty(f"the matrix {matrix.id!r} has no known row, so nothing could be forecast; nothing was sent")
 
 
 def submit(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from forgetcast.cli.failures import failure_of
+from forgetcast.cli.input_files import INPUT_FILE
 from forgetcast.cli.options import duration, open_client, service_options
 from forgetcast.cli.output import note, print_json, print_table, printable, say, say_json
 from forgetcast.cli.progress import describe, follow_progress, progress_of
@@ -37,36 +39,63 @@ def list_tasks(matrix: str | None, url: str | None, as_json: bool, quiet: bool) 
     elif quiet:
         say("".join(f"{one.id}\n" for one in found), nl=False)
     else:
-        rows = [(one.id, one.matrix, one.family or "", str(one.n_measured), _kind(one)) for one in found]
-        print_table(["task", "matrix", "family", "measured", ""], rows, to_the_right=["measured"])
+        rows = [
+            (one.id, one.name or "", _day(one), one.matrix, one.family or "", str(one.n_measured), _kind(one))
+            for one in found
+        ]
+        headings = ["task", "file", "registered", "matrix", "family", "measured", ""]
+        print_table(headings, rows, to_the_right=["measured"])
 
 
-@task.command("create", epilog="Example: forgetcast task create --id my-run --n-examples 5000")
+CREATE_EXAMPLES = """\b
+Examples:
+  forgetcast task create --id my-run --n-examples 5000
+  forgetcast task create --dataset past-task.jsonl --full --family support
+"""
+
+
+@task.command("create", epilog=CREATE_EXAMPLES)
 @click.option("--id", "task_id", metavar="ID", help="Your own id for the task.")
 @click.option("--matrix", metavar="ID", help="Matrix to forecast in; needed when the service has several.")
+@click.option("--dataset", type=INPUT_FILE, metavar="FILE", help="Its data, which a worker fine-tunes on; - is stdin.")
+@click.option("--full", is_flag=True, help="With --dataset: measure every upstream example, for a known row.")
 @click.option("--n-examples", type=click.IntRange(1), help="Size of its data, for replay sets by ratio.")
 @click.option("--family", help="Tasks of one family are left out together in back-tests.")
 @service_options
 def create(
     task_id: str | None,
     matrix: str | None,
+    dataset: Path | None,
+    full: bool,
     n_examples: int | None,
     family: str | None,
     url: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Register a task whose data stay with you; `forgetcast measure TASK --from FILE` posts what your run measured."""
+    """Register a task: one whose data stay with you, or with --dataset one that a worker measures.
+
+    `forgetcast measure TASK --from FILE` posts what your own run measured.
+    """
+    if full and dataset is None:
+        raise click.UsageError("--full goes with --dataset")
     with open_client(url) as client:
         found = client.tasks.create(
-            id=task_id, matrix=matrix or only_matrix(client), n_examples=n_examples, family=family
+            dataset,
+            id=task_id,
+            matrix=matrix or only_matrix(client),
+            measure="full" if full else None,
+            n_examples=n_examples,
+            family=family,
         )
     if as_json:
         print_json(found.task)
     else:
         say(found.id)
         if not quiet:
-            note(f"post its cells with `forgetcast measure {found.id} --from FILE`")
+            measured = f"a worker measures it; `forgetcast task wait {found.id}` follows"
+            posted = f"post its cells with `forgetcast measure {found.id} --from FILE`"
+            note(posted if dataset is None else measured)
 
 
 @task.command("get", epilog="Example: forgetcast task get my-task --json")
@@ -195,6 +224,10 @@ def _job_id(client: ForgetcastClient, task_id: str) -> str:
     if job_id is None:
         raise click.ClickException(f"the task {task_id!r} has no job; its row was imported or posted")
     return job_id
+
+
+def _day(task: Task) -> str:
+    return f"{task.created_at.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _kind(task: Task) -> str:

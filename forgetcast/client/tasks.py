@@ -49,8 +49,9 @@ class Tasks(TaskRequests):
     ) -> TaskHandle:
         """Register a task; its data set is uploaded, then `size` upstream examples are measured after fine-tuning.
 
-        `dataset`: a path, or the bytes of one; `name` is the file's name where nothing else is given. What was ordered before is not measured again: `existed` of the handle
-        says so. Without a data set nothing is measured until you post measurements.
+        `dataset`: a path, or the bytes of one; `name` is that of the file where nothing else is given. What was ordered
+        before is not measured again: `existed` of the handle says so. Without a data set nothing is measured until you
+        post measurements.
         """
         wanted = made(
             TaskCreate,

@@ -85,7 +85,7 @@ def test_lines_are_for_people_too(run, healthy):
     healthy.answers["GET", "/v1/matrices"] = page([])
     lines = run("doctor").stdout.splitlines()
     place = lines.index("warn  matrix    there is none yet")
-    assert lines[place + 1].strip().startswith("-> with known rows: forgetcast matrix import")
+    assert lines[place + 1].strip().startswith("-> without known rows: forgetcast init")
 
 
 def test_a_service_that_is_not_there(run, healthy):
@@ -105,7 +105,7 @@ def test_a_service_without_a_base_model_is_told_what_comes_before_a_matrix(run, 
     checks = found(run)
     ((state, said, todo),) = checks["models"]
     assert state == "warn" and "no matrix can be made" in said and "models.toml" in todo
-    assert "forgetcast matrix create" in checks["matrix"][0][2]
+    assert "forgetcast init" in checks["matrix"][0][2]
 
 
 def test_a_service_whose_models_cannot_be_read(run, healthy):

@@ -75,7 +75,35 @@ def test_a_service_without_a_matrix_says_how_to_get_one(run, service, file):
     service.answers["GET", "/v1/matrices"] = page([])
     result = run("forecast", file)
     assert result.exit_code == 1
-    assert "forgetcast matrix import" in result.stderr
+    assert "forgetcast init" in result.stderr
+
+
+def test_a_matrix_without_rows_is_refused_before_anything_is_sent(run, service, file):
+    service.answers["GET", "/v1/matrices/m"] = ok({**MATRIX, "n_tasks": 0, "fitted_version": None, "quality": None})
+    result = run("forecast", file, "--matrix", "m")
+    assert result.exit_code == 1
+    assert "no known row" in result.stderr and "forgetcast seed" in result.stderr
+    assert "forgetcast measure TASK --full" in result.stderr
+    assert [request.method for request in service.requests] == ["GET"]
+
+
+def test_few_known_rows_are_said_with_what_so_few_were_worth(run, service, file):
+    few = {**FORECAST, "n_tasks": 1, "quality": None, "warnings": [], "unlike_known": None}
+    service.answers["GET", "/v1/tasks/t/forecast"] = ok(few)
+    lines = [line.strip() for line in run("forecast", file).stdout.splitlines() if line]
+    assert lines[1].startswith("1 known row: on two measured matrices") and "forgetcast seed --matrix m" in lines[1]
+    assert lines[2] == "nothing says how good this is: a back-test needs 3 known rows"
+
+
+def test_quality_of_tasks_left_out_alone_is_not_sold_as_that_of_a_new_kind(run, service, file):
+    alone = {**FORECAST["quality"], "left_out": "tasks", "tasks_alone": None}
+    service.answers["GET", "/v1/tasks/t/forecast"] = ok({**FORECAST, "quality": alone})
+    assert "left out alone (a task of a new kind fares worse)" in run("forecast", file).stdout
+
+
+def test_the_name_of_the_file_goes_along(run, service, file):
+    run("forecast", file)
+    assert service.sent("POST", "/v1/tasks")["name"] == "task.jsonl"
 
 
 def test_options_go_along(run, service, file):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 
-from tests.client.answers import a_job, a_task, ok, page
+from tests.client.answers import CREATED, a_job, a_task, ok, page
 
 
 def test_forgotten_asks_for_what_the_options_say(run, service):
@@ -33,10 +34,15 @@ def test_forgotten_as_json_is_the_answer_of_the_service(run, service):
 
 
 def test_tasks_are_listed_with_what_they_are(run, service):
+    service.answers["GET", "/v1/tasks"] = page(
+        [a_task(name="squad.jsonl"), a_task("u", known=True), a_task("v", repeat_of="u")]
+    )
     lines = [line.split() for line in run("task", "ls").stdout.splitlines()]
-    assert lines[0] == ["task", "matrix", "family", "measured"]
-    assert ["u", "m", "0", "known", "row"] in lines
-    assert ["v", "m", "0", "repeat", "of", "u"] in lines
+    assert lines[0] == ["task", "file", "registered", "matrix", "family", "measured"]
+    day = datetime.fromisoformat(CREATED).astimezone().strftime("%Y-%m-%d %H:%M").split()
+    assert ["t", "squad.jsonl", *day, "m", "0"] in lines
+    assert ["u", *day, "m", "0", "known", "row"] in lines
+    assert ["v", *day, "m", "0", "repeat", "of", "u"] in lines
 
 
 def test_tasks_are_listed_by_id_for_other_commands(run, service):
