@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-EXTRAS := service,workers,bundled,gate,parquet,plots,trainers,dev
+EXTRAS := service,workers,bundled,gate,parquet,plots,sample,trainers,dev
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 # Words as one shell argument, whatever they hold.

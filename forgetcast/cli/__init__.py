@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "task": Command("forgetcast.cli.task:task", "List, register, read, wait for, follow, cancel and release tasks."),
     "matrix": Command("forgetcast.cli.matrix:matrix", "List, read, import and export matrices of known rows."),
-    "upstream": Command("forgetcast.cli.upstream:upstream", "Import upstream examples."),
+    "upstream": Command("forgetcast.cli.upstream:upstream", "Import, sample and generate upstream examples."),
     "backtest": Command("forgetcast.cli.backtest:backtest", "Measure how good forecasts are on rows that are known."),
     "analyse": Command(
         "forgetcast.cli.analyse:analyse", "Describe known rows: rank, noise, who forgets, what is forgotten."

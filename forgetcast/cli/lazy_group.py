@@ -21,7 +21,7 @@ from forgetcast.cli.failures import failure_of
 from forgetcast.cli.output import say
 from forgetcast.errors import ForgetcastError
 
-SERVER_PACKAGES = ("service", "workers")
+SERVER_PACKAGES = ("service", "workers", "bundled")
 INTERRUPTED = 130
 
 
@@ -163,9 +163,10 @@ def _module(name: str) -> ModuleType:
 
 
 def _how_to_install(name: str, package: str, missing: str | None) -> str:
+    brings = "workers" if package == "bundled" else package  # what is bundled runs on what a worker needs
     if missing is not None and missing.partition(".")[0] == package:
         return (
             f"`forgetcast {name}` is run from a checkout of the project (or its image) after "
-            f"`pip install 'forgetcast[{package}]'`; the package alone has the client"
+            f"`pip install 'forgetcast[{brings}]'`; the package alone has the client"
         )
-    return f"`forgetcast {name}` needs {missing}, which `pip install 'forgetcast[{package}]'` brings"
+    return f"`forgetcast {name}` needs {missing}, which `pip install 'forgetcast[{brings}]'` brings"

@@ -1,8 +1,9 @@
-"""`forgetcast upstream import FILE`: register the examples whose forgetting is forecast."""
+"""`forgetcast upstream`: examples whose forgetting is forecast, imported, sampled from one's data, or generated."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +11,20 @@ from forgetcast.cli.failures import blaming_the_file
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, say
+from forgetcast.cli.upstream_generate import generate
+from forgetcast.cli.upstream_sample import sample
+
+if TYPE_CHECKING:
+    from forgetcast.schemas import UpstreamSet
 
 
 @click.group()
 def upstream() -> None:
-    """Import upstream examples."""
+    """Import, sample and generate upstream examples."""
+
+
+upstream.add_command(sample)
+upstream.add_command(generate)
 
 
 @upstream.command("import", epilog="Example: forgetcast upstream import upstream.jsonl --id instruct-mix")
@@ -36,10 +46,13 @@ def import_set(file: Path, set_id: str | None, url: str | None, as_json: bool, q
         found = client.upstream_sets.register(file, id=set_id)
     if as_json:
         print_json(found)
-    elif quiet:
-        say(found.id)
     else:
-        say(
-            f"upstream set {found.id}: {found.n_examples} examples in {len(found.domains)} domains, "
-            f"{found.n_held_out} held out, {'with' if found.has_texts else 'without'} texts"
-        )
+        say(found.id if quiet else described(found))
+
+
+def described(found: UpstreamSet) -> str:
+    """A set on one line."""
+    return (
+        f"upstream set {found.id}: {found.n_examples} examples in {len(found.domains)} domains, "
+        f"{found.n_held_out} held out, {'with' if found.has_texts else 'without'} texts"
+    )

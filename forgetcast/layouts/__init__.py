@@ -10,6 +10,6 @@ An example is {"text"}, {"prompt", "completion"} or {"messages"} with a reply, a
 Knows no pydantic, so that the command line starts at once; pyarrow is loaded for Parquet and zstd alone.
 """
 
-from forgetcast.layouts.reading import VERSION, Example, Survey, read_examples, survey
+from forgetcast.layouts.reading import VERSION, Example, Survey, example_of, read_examples, read_records, survey
 
-__all__ = ["VERSION", "Example", "Survey", "read_examples", "survey"]
+__all__ = ["VERSION", "Example", "Survey", "example_of", "read_examples", "read_records", "survey"]

@@ -89,16 +89,26 @@ def read_examples(source: BinaryIO) -> Iterator[Example]:
     return _examples(unwrapped.is_parquet, unwrapped.source, unwrapped.encoding)
 
 
+def read_records(source: BinaryIO) -> Iterator[tuple[Place, Any]]:
+    """Every record as it stands there, before any layout is looked for. Raises what `survey` raises of a file."""
+    unwrapped = unwrap(source)
+    return _records(unwrapped.is_parquet, unwrapped.source, unwrapped.encoding)
+
+
+def _records(is_parquet: bool, source: BinaryIO, encoding: str) -> Iterator[tuple[Place, Any]]:
+    return _parquet_rows(source) if is_parquet else json_values(source, encoding)
+
+
 def _examples(is_parquet: bool, source: BinaryIO, encoding: str) -> Iterator[Example]:
-    values = _parquet_rows(source) if is_parquet else json_values(source, encoding)
-    for place, value in values:
+    for place, value in _records(is_parquet, source, encoding):
         try:
-            yield _example(place, value)
+            yield example_of(place, value)
         except Unusable as error:
             raise error.at(place) from error
 
 
-def _example(place: Place, value: Any) -> Example:
+def example_of(place: Place, value: Any) -> Example:
+    """One record as an example of the layout that it has. Raises Unusable."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping) and "role" in value[0]:
         raise Unusable("", 'a list of turns; write {"messages": [...]} around it')
     if not isinstance(value, Mapping):
