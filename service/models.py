@@ -14,6 +14,7 @@ The API reads the revision; a worker compares it with the files it is about to l
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import re
@@ -121,6 +122,21 @@ class Models:
             known = ", ".join(sorted(self.entries)) or "none"
             raise ModelNotFound(f"no base model {model_id!r} in {self.file}; registered: {known}")
         return self.entries[model_id]
+
+
+def register_folder(file: Path, model_id: str, folder: Path) -> str:
+    """Name a folder in models.toml, beside what is there; the id it has now, which may be an older one.
+
+    Raises ModelsUnreadable.
+    """
+    entries = Models.read(file).entries
+    for name, entry in entries.items():
+        if isinstance(entry, BaseModelFiles) and entry.folder.resolve() == folder.resolve():
+            return name
+    numbered = (f"{model_id}-{number}" for number in itertools.count(2))
+    free = next(name for name in itertools.chain([model_id], numbered) if name not in entries)
+    write_models(file, {**entries, free: BaseModelFiles(folder, "")})
+    return free
 
 
 def _entry(file: Path, model_id: str, entry: object) -> BaseModelFiles | HubModel:

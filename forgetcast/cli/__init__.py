@@ -7,6 +7,10 @@ import click
 from forgetcast.cli.lazy_group import Command, RootGroup
 
 COMMANDS = {
+    "init": Command("forgetcast.cli.init:init", "Begin with a model of your own: a folder with forgetcast.toml."),
+    "seed": Command(
+        "forgetcast.cli.seed:seed", "Measure known rows, the most telling first; says before what it costs."
+    ),
     "forecast": Command("forgetcast.cli.forecast:forecast", "Forecast what fine-tuning on a file makes forgotten."),
     "fill": Command("forgetcast.cli.fill:fill", "Forecast from a file of known rows and measured cells, no service."),
     "dataset": Command("forgetcast.cli.dataset:dataset", "Say what fine-tuning data are read as, without a service."),

@@ -74,7 +74,7 @@ def check_service(client: ForgetcastClient) -> Iterator[Check]:
 def check_this_machine() -> Iterator[Check]:
     """Whether a worker could run here, and whether there is room."""
     yield _torch()
-    yield from _models(_models_file())
+    yield from _models(models_file())
     for name, folder in (("state", state_folder()), ("cache", cache_folder())):
         yield _room(name, folder)
 
@@ -90,7 +90,7 @@ def check_model(name: str) -> Iterator[Check]:
 
 def folder_of(name: str) -> Path:
     """The folder of a base model on this machine, by its name in models.toml or by its path."""
-    file = _models_file()
+    file = models_file()
     try:
         entries = tomllib.loads(file.read_text(encoding="utf-8")).get("models", {}) if file.exists() else {}
         registered = {key: Path(entry["folder"]).expanduser() for key, entry in entries.items()}
@@ -104,7 +104,8 @@ def folder_of(name: str) -> Path:
     raise click.ClickException(f"{name!r} is no folder, and {file} does not have it{there}")
 
 
-def _models_file() -> Path:
+def models_file() -> Path:
+    """The models.toml of this machine's service."""
     return Path(os.environ.get("FORGETCAST_MODELS") or state_folder() / "models.toml")
 
 
