@@ -66,7 +66,8 @@ def init(
     recipe = {**recipe, **_suited(recipe, found)}
     if recipe_file is None:
         recipe = asked.recipe(recipe)
-    how, setting = recipe_and_setting(recipe_file, {}, lora_rank=lora_rank, **recipe)
+    n_positions = _positions(found)
+    how, setting = recipe_and_setting(recipe_file, _within(n_positions), lora_rank=lora_rank, **recipe)
     project = Project(
         service=url or os.environ.get("FORGETCAST_URL"),
         model=name,
@@ -171,6 +172,24 @@ def _suited(recipe: dict[str, Any], found: list[Check]) -> dict[str, Any]:
     return suited
 
 
+def _positions(found: list[Check]) -> int | None:
+    """Tokens beyond which the model cannot read; None where it has no bound."""
+    model = next((one.said for one in found if one.name == "model"), "")
+    said = re.search(r"([\d,]+) positions", model)
+    return None if said is None else int(said[1].replace(",", ""))
+
+
+def _within(n_positions: int | None) -> dict[str, Any]:
+    """What is usual, cut to what the model can read."""
+    from forgetcast.cli.recipe import USUAL
+    from forgetcast.schemas import Setting
+
+    if n_positions is None:
+        return {}
+    usual = {"recipe": USUAL["max_tokens"], "setting": Setting().max_tokens}
+    return {name: {"max_tokens": n_positions} for name, most in usual.items() if most > n_positions}
+
+
 def _check_ids(project: Project) -> None:
     from forgetcast.client.connection import made
     from forgetcast.schemas import UpstreamSetCreate
@@ -181,7 +200,7 @@ def _check_ids(project: Project) -> None:
 
 def _next(project: Project, url: str | None, folder: Path) -> str:
     """The command that this folder waits for."""
-    within = "" if folder.resolve() == Path.cwd() else f"in {folder}, "
+    where = "" if folder.resolve() == Path.cwd() else f"in {folder}, "
     try:
         with open_client(url or project.service) as client:
             assert project.upstream_set is not None
@@ -191,8 +210,8 @@ def _next(project: Project, url: str | None, folder: Path) -> str:
     except ForgetcastError:
         up = "`forgetcast up` in another terminal; then "
     else:
-        return f"{within}`forgetcast seed`"
+        return f"{where}`forgetcast seed`"
     return (
-        f"{within}{up}`forgetcast upstream sample FILE --by COLUMN` with what the model was trained on, or "
+        f"{where}{up}`forgetcast upstream sample FILE --by COLUMN` with what the model was trained on, or "
         "`forgetcast upstream generate` where you have nothing of it"
     )

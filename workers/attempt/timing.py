@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from forgetcast.errors import NothingToScore
 from workers.attempt.examples import read_dataset, read_upstream
 from workers.attempt.fine_tune import fine_tune
+from workers.attempt.limits import check_recipe, limits_of
 from workers.attempt.model_folder import load_model
 from workers.attempt.scorer import Packed, TransformersScorer
 from workers.attempt.self_check import way_to_read
@@ -57,12 +58,18 @@ def time_costs(
     model, tokenizer = load_model(model_folder, device)
     way = way_to_read(model)
     load = time.perf_counter() - began
-    examples = [tokens for tokens in read_upstream(upstream, tokenizer, setting).tokens if tokens.n_scored]
+    read, lines = read_upstream(upstream, tokenizer, setting), read_dataset(dataset, tokenizer, recipe, _say_nothing)
+    limits = limits_of(model)
+    limits.check((("an example of the data set", tokens) for tokens in lines), "the recipe's max_tokens")
+    limits.check(
+        ((f"the upstream example {name!r}", tokens) for name, tokens in read.named), "the setting's max_tokens"
+    )
+    check_recipe(model, recipe)
+    examples = [tokens for tokens in read.tokens if tokens.n_scored]
     if not examples:
         raise NothingToScore("none of the upstream examples has a token to score under this setting")
     scorer = TransformersScorer(way.model(model, getattr(torch, setting["dtype"])), tokens_per_batch(model, device))
     of_upstream = _time_reading(scorer, examples, device)
-    lines = read_dataset(dataset, tokenizer, recipe, lambda _warning: None)
     with tempfile.TemporaryDirectory(prefix="forgetcast-timing-") as scratch:
         step = _time_steps(model, lines, recipe, Path(scratch), device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
@@ -70,7 +77,7 @@ def time_costs(
 
 
 def _time_reading(scorer: TransformersScorer, examples: Sequence[Tokens], device: torch.device) -> float:
-    """Seconds for all of them, by the tokens of every so-manieth."""
+    """Seconds for all of them, by the tokens of a share of them."""
     chosen = examples[:: max(1, len(examples) // TIMED)]
     scorer.score(Packed.of(chosen[:2]))
     began = time.perf_counter()
@@ -91,6 +98,10 @@ def _time_steps(
     short = {**recipe, "steps": STEPS, "warmup_steps": 0}
     fine_tune(model, lines, short, seed=0, scratch=scratch, on_step=stepped)
     return (moments[-1] - moments[0]) / (len(moments) - 1)
+
+
+def _say_nothing(_warning: str) -> None:
+    """What a job says of the data it says then."""
 
 
 def _finish(device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from forgetcast.client import ForgetcastClient
     from forgetcast.schemas import Job, Matrix, Task
 
-OF_A_ROW = ("load", "examine", "fine_tune", "keep", "measure")
+BASE = "base"  # the phase that measures the values before fine-tuning, once
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,14 @@ def costs_of_jobs(jobs: Sequence[Job], n_examples: int) -> Costs | None:
     if not whole:
         return None
     newest = max(whole, key=lambda job: job.created_at)
-    seconds = newest.seconds or {}
-    return Costs(sum(seconds.get(phase, 0.0) for phase in OF_A_ROW), 0.0, f"the job of task {newest.task}")
+    return Costs(seconds_of(newest) - (newest.seconds or {}).get(BASE, 0.0), 0.0, f"the job of task {newest.task}")
+
+
+def seconds_of(job: Job) -> float:
+    """What a job took from start to end, with what no phase counts: a process that starts and loads its libraries."""
+    if job.started_at is None or job.finished_at is None:
+        return sum((job.seconds or {}).values())
+    return (job.finished_at - job.started_at).total_seconds()
 
 
 def known_costs(client: ForgetcastClient, matrix: Matrix, tasks: Sequence[Task], data: Path) -> Costs | None:
@@ -54,11 +61,13 @@ def _timed_here(client: ForgetcastClient, matrix: Matrix, data: Path) -> Costs |
     from forgetcast.cli.checks import folder_of
     from forgetcast.cli.lazy_group import imported
 
+    began = time.perf_counter()
     try:
         folder = folder_of(matrix.model)
         time_costs = imported("seed", "workers.attempt.timing:time_costs")
     except click.ClickException:
         return None
+    start = time.perf_counter() - began  # of every job's process too
     note("timing a few fine-tuning steps and a pass over some upstream examples on this machine")
     with tempfile.TemporaryDirectory(prefix="forgetcast-seed-") as scratch:
         upstream = Path(scratch) / "upstream.jsonl"
@@ -71,7 +80,8 @@ def _timed_here(client: ForgetcastClient, matrix: Matrix, data: Path) -> Costs |
             found = time_costs(folder, recipe, setting, upstream, data)
         except ForgetcastError as error:
             raise click.ClickException(f"the first task cannot be measured: {error} ({error.code})") from error
-    row = 2 * found.load + matrix.recipe.steps * found.step + found.upstream  # loaded, and its fine-tuned weights kept
+    # Its weights are loaded, and kept after fine-tuning.
+    row = start + 2 * found.load + matrix.recipe.steps * found.step + found.upstream
     return Costs(row, found.upstream, f"timed on this machine's {found.device}")
 
 

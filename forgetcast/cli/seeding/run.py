@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from forgetcast.cli.output import note, say
 from forgetcast.cli.progress import follow_progress
-from forgetcast.cli.seeding.costs import Costs, spell
+from forgetcast.cli.seeding.costs import Costs, seconds_of, spell
 from forgetcast.cli.seeding.pool import Candidate
 from forgetcast.cli.seeding.state import Standing, order_of, standing
 from forgetcast.errors import JobFailed, TooFewRows
@@ -120,8 +120,7 @@ class Run:
                 raise
             note(f"{task.id} is left out: {error}")
             return False
-        seconds = sum((job.seconds or {}).values())
-        say(f"{task.id}: row measured in {spell(seconds)}")
+        say(f"{task.id}: row measured in {spell(seconds_of(job))}")
         return True
 
     def _first_to_end(self, now: Standing) -> int:
@@ -166,9 +165,9 @@ class Run:
 def worth_said(found: RowsAhead) -> str:
     """What rows are worth and what more are expected to bring, on one line."""
     how = "their families left out" if found.left_out == "families" else "each left out alone"
-    more = " and ".join(f"{n} row{'' if n == 1 else 's'} more to {found.after(n):.3f}" for n in NEXT_ROWS)
+    more = " and ".join(f"{n} row{'' if n == 1 else 's'} more to {found.after(n):.3g}" for n in NEXT_ROWS)
     return (
-        f"{found.n_rows} rows: a forecast for a new task is off by about {found.error:.3f} nats per token, "
+        f"{found.n_rows} rows: a forecast for a new task is off by about {found.error:.3g} nats per token, "
         f"{found.rel:.2f} of what column means are ({how}); expected to fall with {more}"
     )
 
