@@ -34,6 +34,13 @@ class Candidate:
     sha256: str
 
     @property
+    def form(self) -> str:
+        """Text, pair or conversation: which of them data are tells more of their row than their words do."""
+        with self.file.open("rb") as source:
+            content = next(read_examples(source)).content
+        return next(name for name in ("messages", "completion", "text") if name in content)
+
+    @property
     def texts(self) -> list[str]:
         """What its first examples say, for how alike tasks are."""
         with self.file.open("rb") as source:
