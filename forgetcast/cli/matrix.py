@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forgetcast.cli.input_files import INPUT_FILE
-from forgetcast.cli.matrix_import import import_npz
+from forgetcast.cli.matrix_import import import_archive, import_with_spec
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import note, print_json, print_table, say
 from forgetcast.cli.project import read_project
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from forgetcast.schemas import Matrix
 
 SPEC = 'JSON: {"id", "upstream_set", "model", "recipe", "setting"}.'
-EXPORTED = (".npz", ".npy", ".parquet")
+EXPORTED = (".zip", ".npz", ".npy", ".parquet")
 
 
 @click.group()
@@ -134,56 +134,88 @@ def _alone(ctx: click.Context, option: str) -> None:
             raise click.UsageError(f"{parameter.opts[0]} and --{option} exclude each other: the file says everything")
 
 
-@matrix.command("import", epilog="Example: forgetcast matrix import rows.npz --spec matrix.json")
+IMPORT_EXAMPLES = """\b
+Examples:
+  forgetcast matrix import my-matrix.zip
+  forgetcast matrix import rows.npz --spec matrix.json
+"""
+
+
+@matrix.command("import", epilog=IMPORT_EXAMPLES)
 @click.argument("file", type=INPUT_FILE)
-@click.option("--spec", required=True, type=INPUT_FILE, help=SPEC)
+@click.option("--spec", type=INPUT_FILE, help=f"What the rows of a .npz or .json were measured with. {SPEC}")
+@click.option("--id", "matrix_id", metavar="ID", help="Of a .zip: another id for the matrix.")
+@click.option("--model", metavar="NAME", help="Of a .zip: what this service calls the same model.")
 @service_options
-def import_matrix(file: Path, spec: Path, url: str | None, as_json: bool, quiet: bool) -> None:
-    """Import the rows of FILE.npz, measured under the recipe and setting of --spec.
+def import_matrix(
+    file: Path,
+    spec: Path | None,
+    matrix_id: str | None,
+    model: str | None,
+    url: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Import the rows of FILE: a .zip that `matrix export` wrote, an .npz, or the authors' published .json.
 
-    FILE has the arrays `forgetting` (tasks by examples, NaN where missing), `task` and `example`, and may have
-    `observed`, `domain`, `family`, `held_out`, `repeat_of`, `seed`, `n_examples` and `dataset`. An upstream set that
-    does not exist is made of its ids, domains and held-out marks. What is there already stays. All rows are imported or
-    none. Cells and rows beyond belief are named.
+    A .zip says everything itself, and makes the same matrix, repeats included. An .npz has the arrays `forgetting`
+    (tasks by examples, NaN where missing), `task` and `example`, and may have `observed`, `domain`, `family`,
+    `held_out`, `repeat_of`, `seed`, `n_examples` and `dataset`. An upstream set that does not exist is made of its ids,
+    domains and held-out marks. What is there already stays. All rows are imported or none. Cells and rows beyond belief
+    are named. Nothing is unpickled.
     """
-    from forgetcast.cli.shapes import read_shape
-    from forgetcast.completion import ForgettingMatrix
-    from forgetcast.schemas import MatrixCreate
+    from forgetcast.cli.matrix_archive import SUFFIX
 
-    wanted, known = read_shape(spec, MatrixCreate), ForgettingMatrix.load(file)
+    if (file.suffix == SUFFIX) == (spec is not None):
+        raise click.UsageError(f"--spec goes with .npz and .json; a {SUFFIX} says everything itself")
+    if spec is not None and (matrix_id or model):
+        raise click.UsageError("--id and --model are for a .zip; --spec says them here")
     with open_client(url) as client:
-        found = import_npz(client, file, known, wanted, quiet=quiet)
+        if spec is None:
+            found = import_archive(client, file, matrix_id, model, quiet=quiet)
+        else:
+            found = import_with_spec(client, file, spec, quiet=quiet)
     if as_json:
         print_json(found)
     else:
         say(found.id if quiet else f"matrix {found.id}: {found.n_tasks} rows, version {found.version}")
 
 
-@matrix.command("export", epilog="Example: forgetcast matrix export smollm2-135m -o rows.npz --spec matrix.json")
+@matrix.command("export", epilog="Example: forgetcast matrix export smollm2-135m -o smollm2-135m.zip")
 @click.argument("matrix_id", metavar="MATRIX")
 @click.option(
     "-o",
     "--output",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="FILE.npz for `matrix import`, `backtest` and `analyse`; .npy or .parquet as the service sends them.",
+    help="FILE.zip for `matrix import` elsewhere; .npz for `backtest` and `analyse`; .npy or .parquet as the service "
+    "sends them.",
 )
+@click.option("--texts", is_flag=True, help="In a .zip: the texts of the upstream examples too.")
 @click.option("--spec", type=click.Path(path_type=Path, dir_okay=False), help="Also write what `import --spec` reads.")
 @service_options
-def export(matrix_id: str, output: Path, spec: Path | None, url: str | None, as_json: bool, quiet: bool) -> None:
+def export(
+    matrix_id: str, output: Path, texts: bool, spec: Path | None, url: str | None, as_json: bool, quiet: bool
+) -> None:
     """Write the known rows of MATRIX into a file.
 
-    An .npz file has all that is known of them, and their repeats: `matrix import` elsewhere makes the same matrix.
+    A .zip has the rows, their repeats, the upstream set and a manifest of every provenance: `matrix import` elsewhere
+    makes the same matrix of it. Texts stay here unless --texts is given.
     """
+    from forgetcast.cli.matrix_archive import SUFFIX, write_archive
     from forgetcast.schemas import MatrixCreate
 
     if output.suffix not in EXPORTED:
         raise click.BadParameter(
             f"{output} must end in {', '.join(EXPORTED[:-1])} or {EXPORTED[-1]}", param_hint="--output"
         )
+    if texts and output.suffix != SUFFIX:
+        raise click.UsageError(f"--texts is for a {SUFFIX}")
     with open_client(url) as client:
         found = client.matrices.get(matrix_id)
-        if output.suffix == ".npz":
+        if output.suffix == SUFFIX:
+            write_archive(client, found, output, texts=texts)
+        elif output.suffix == ".npz":
             client.matrices.known(matrix_id).save(output)
         else:
             client.matrices.export(matrix_id, output)

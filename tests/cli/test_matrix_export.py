@@ -75,4 +75,4 @@ def test_the_files_of_the_service_are_saved_as_they_come(run, service, tmp_path)
 def test_another_ending_is_refused(run, service, tmp_path):
     result = run("matrix", "export", "m", "-o", tmp_path / "rows.csv")
     assert (result.exit_code, service.requests) == (2, [])
-    assert "must end in .npz, .npy or .parquet" in result.stderr
+    assert "must end in .zip, .npz, .npy or .parquet" in result.stderr

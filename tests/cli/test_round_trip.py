@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import forgetcast.client
 from forgetcast import ForgettingMatrix
 from forgetcast.client import ForgetcastClient
+from forgetcast.completion import fit
 from forgetcast.schemas import MatrixCreate, Recipe
 from service.app import create_app
 from service.queue import NoQueue
@@ -143,3 +145,111 @@ def test_a_file_with_a_value_that_no_forgetting_has_is_not_sent(run, speak_to, t
         assert "'squad'" in result.stderr and "'y'" in result.stderr and "1e+19" in result.stderr
         with ForgetcastClient(url=URL, transport=service) as client:
             assert list(client.matrices.list()) == []
+
+
+def test_one_file_makes_the_same_matrix_elsewhere_with_the_same_forecasts(run, speak_to, tmp_path):
+    file, again = tmp_path / "m.zip", tmp_path / "again.zip"
+    with deployment(tmp_path / "first") as first, deployment(tmp_path / "second") as second:
+        with ForgetcastClient(url=URL, transport=first) as client:
+            fill(client)
+            left, examples = client.matrices.known("m"), list(client.upstream_sets.examples("set"))
+        speak_to(first)
+        assert run("matrix", "export", "m", "-o", file).exit_code == 0
+        speak_to(second)
+        imported = run("matrix", "import", file)
+        assert imported.exit_code == 0, imported.stderr
+        assert run("matrix", "import", file).exit_code == 0
+        assert run("matrix", "export", "m", "-o", again).exit_code == 0
+        with ForgetcastClient(url=URL, transport=second) as client:
+            arrived = client.matrices.known("m")
+            assert list(client.upstream_sets.examples("set")) == examples
+    same(left, arrived)
+    assert left.forgetting.tobytes() == arrived.forgetting.tobytes() and left.forgetting.dtype == np.float32
+    probes = np.arange(6)
+    forecasts = [fit(one).forecast(probes, np.linspace(0, 0.5, 6)) for one in (left, arrived)]
+    assert forecasts[0].mean.tobytes() == forecasts[1].mean.tobytes()
+    with zipfile.ZipFile(file) as one, zipfile.ZipFile(again) as other:
+        manifest = json.loads(one.read("manifest.json"))
+        assert one.read("rows.npz") == other.read("rows.npz")
+    assert manifest["matrix"]["recipe"]["steps"] == 10 and len(manifest["matrix"]["model_revision"]) == 64
+    rows = {row["id"]: row for row in manifest["rows"]}
+    assert (rows["again-2"]["repeat_of"], rows["task-2"]["dataset"]) == ("task-2", f"{2:064x}")
+
+
+def test_texts_leave_only_when_they_are_asked_for(run, speak_to, tmp_path):
+    with deployment(tmp_path / "home") as transport:
+        with ForgetcastClient(url=URL, transport=transport) as client:
+            client.upstream_sets.register(b'{"id": "a", "text": "secret words"}\n{"id": "b", "text": "b"}\n', id="set")
+            client.matrices.create(MatrixCreate(id="m", upstream_set="set", model="tiny", recipe=RECIPE))
+            client.matrices.put_row("m", "t", np.array([0.1, 0.2]))
+        speak_to(transport)
+        assert run("matrix", "export", "m", "-o", tmp_path / "without.zip").exit_code == 0
+        assert run("matrix", "export", "m", "-o", tmp_path / "with.zip", "--texts").exit_code == 0
+    held = {}
+    for name in ("without", "with"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip") as archive:
+            held[name] = b"secret" in b"".join(archive.read(entry) for entry in archive.namelist())
+    assert held == {"without": False, "with": True}
+
+
+def test_rows_of_another_model_are_refused_and_leave_nothing(run, speak_to, tmp_path):
+    with deployment(tmp_path / "first") as first, deployment(tmp_path / "second") as second:
+        with ForgetcastClient(url=URL, transport=first) as client:
+            fill(client)
+        speak_to(first)
+        run("matrix", "export", "m", "-o", tmp_path / "m.zip")
+        (tmp_path / "second" / "model" / "model.safetensors").write_bytes(b"other weights")
+        speak_to(second)
+        result = run("matrix", "import", tmp_path / "m.zip")
+        with ForgetcastClient(url=URL, transport=second) as client:
+            rows = [task.id for task in client.tasks.list()]
+    assert result.exit_code == 1 and "rows of another model forecast nothing here" in result.stderr
+    assert rows == []
+
+
+@pytest.mark.parametrize("change", ["cut", "other", "rows", "format"])
+def test_a_damaged_file_is_one_line_and_nothing_is_sent(run, speak_to, tmp_path, change):
+    file, broken = tmp_path / "m.zip", tmp_path / "broken.zip"
+    with deployment(tmp_path / "home") as transport:
+        with ForgetcastClient(url=URL, transport=transport) as client:
+            fill(client)
+        speak_to(transport)
+        run("matrix", "export", "m", "-o", file)
+        with zipfile.ZipFile(file) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        if change == "other":
+            entries["../evil"] = b"x"
+        if change == "rows":
+            entries["rows.npz"] += b"x"
+        if change == "format":
+            entries["manifest.json"] = entries["manifest.json"].replace(b"forgetcast-matrix/1", b"forgetcast-matrix/9")
+        with zipfile.ZipFile(broken, "w") as archive:
+            for name, content in entries.items():
+                archive.writestr(name, content)
+        if change == "cut":
+            broken.write_bytes(file.read_bytes()[:200])
+        result = run("matrix", "import", broken, "--id", "copy")
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert not (tmp_path / "evil").exists()
+
+
+def test_the_authors_published_layout_is_imported_and_a_pickle_is_not(run, speak_to, tmp_path):
+    rows = [[0.1, None, 0.3], [0.2, -0.1, 0.0]]
+    published = {"arr": rows, "ocl_tasks": ["FLAN/aeslc_10templates", "Tulu/lima"], "pt_tasks": ["D_9", "D_34", "D_44"]}
+    (tmp_path / "viz.json").write_text(json.dumps({**published, "ocl_tasks_short": ["FLAN_0", "lima"]}))
+    (tmp_path / "list.pkl").write_bytes(b"\x80\x04]\x94.")
+    (tmp_path / "cut.json").write_text(json.dumps({**published, "arr": [[0.1], [0.2, 0.3]]}))
+    spec = tmp_path / "spec.json"
+    definition = MatrixCreate(id="olmo", upstream_set="dolma", model="tiny", recipe=RECIPE)
+    spec.write_text(definition.model_dump_json())
+    with deployment(tmp_path / "home") as transport:
+        speak_to(transport)
+        for name in ("list.pkl", "cut.json"):
+            assert run("matrix", "import", tmp_path / name, "--spec", spec).exit_code == 1
+        result = run("matrix", "import", tmp_path / "viz.json", "--spec", spec)
+        assert result.exit_code == 0, result.stderr
+        with ForgetcastClient(url=URL, transport=transport) as client:
+            known = client.matrices.known("olmo")
+    assert known.task_ids == ("FLAN.aeslc_10templates", "Tulu.lima")
+    assert known.observed.tolist() == [[True, False, True], [True, True, True]]
+    np.testing.assert_allclose(known.row(1), [0.2, -0.1, 0.0], atol=1e-7)
