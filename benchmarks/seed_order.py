@@ -2,8 +2,8 @@
 
     python -m benchmarks.seed_order [--orders 200] [--olmo FILE.npz]
 
-Tasks are left out in five parts, with their families and alone (every fifth); of the other tasks the first k of an order
-are known, and every task of the part is forecast from 30 random probes. OLMo's file has no data of the tasks and no
+Tasks are left out in five parts, with their families and alone (every fifth); of the others the first k of an order are
+known, and every task of the part is forecast from 30 random probes. OLMo's file has no data of the tasks and no
 families: the only likeness is that of the tasks' names. Choices of the fit (noise share, doubt) are made once a part,
 from all of its known tasks, for every order alike. The bundled tasks' data are those that `make matrix` has built.
 
@@ -32,9 +32,9 @@ from forgetcast.completion.selection.likeness import text_likeness
 from forgetcast.completion.selection.seeding import seed_order
 from forgetcast.completion.validation.choices import choose
 
-SIZES = (4, 6, 8, 12, 18, 24)
+SIZES = (6, 9, 12, 18, 24)
 PARTS = 5
-N_PROBES, DRAWS = 30, 2
+N_PROBES, DRAWS = 30, 1
 Floats = NDArray[np.float64]
 
 

@@ -16,7 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from bundled.write_upstream import chosen_prompts
-from workers.attempt.model_folder import load_model
+from workers.attempt.model.model_folder import load_model
 
 BATCH = 25
 FEWEST_TOKENS = 8

@@ -19,7 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 USUAL: dict[str, Any] = {"method": "full", "steps": 100, "batch_size": 8, "max_tokens": 512, "dtype": "bfloat16"}
 LEARNING_RATE = {"full": 2e-5, "lora": 2e-4}  # what is usual for each, over a few hundred steps of AdamW
 LORA_RANK = 16
-FIELDS = ("method", "learning_rate", "steps", "batch_size", "max_tokens", "dtype")
+FIELDS = ("method", "learning_rate", "steps", "num_train_epochs", "batch_size", "max_tokens", "dtype")
+LENGTHS = {"steps", "num_train_epochs"}  # exactly one of them
 
 
 def recipe_options(command: F) -> F:
@@ -36,6 +37,9 @@ def recipe_options(command: F) -> F:
             click.option("--method", type=click.Choice(["full", "lora"]), help="Of fine-tuning.  [default: full]"),
             click.option("--learning-rate", type=float, help="[default: 2e-5, with LoRA 2e-4]"),
             click.option("--steps", type=click.IntRange(1), help="Of fine-tuning.  [default: 100]"),
+            click.option(
+                "--epochs", "num_train_epochs", type=click.FloatRange(0, min_open=True), help="Instead of --steps."
+            ),
             click.option("--batch-size", type=click.IntRange(1), help="Examples of a step.  [default: 8]"),
             click.option("--max-tokens", type=click.IntRange(2), help="Of an example.  [default: 512]"),
             click.option("--lora-rank", type=click.IntRange(1), help="With --method lora.  [default: 16]"),
@@ -68,8 +72,11 @@ def recipe_and_setting(
         raise TypeError(f"every one of {', '.join(FIELDS)} is given, as None where nobody chose it")
     told = usual if file is None else _read(file)
     recipe = dict(told.get("recipe") or {})
-    recipe |= {name: value for name, value in given.items() if value is not None}
-    recipe = {**USUAL, **recipe}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if LENGTHS & chosen.keys():
+        recipe = {name: value for name, value in recipe.items() if name not in LENGTHS}
+    recipe |= chosen
+    recipe = {name: value for name, value in USUAL.items() if name != "steps" or not LENGTHS & recipe.keys()} | recipe
     recipe.setdefault("learning_rate", LEARNING_RATE[recipe["method"]])
     if recipe["method"] == "lora":
         rank = {} if lora_rank is None else {"rank": lora_rank, "alpha": 2.0 * lora_rank}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,11 +10,9 @@ from forgetcast.cli.failures import blaming_the_file
 from forgetcast.cli.input_files import INPUT_FILE, shown_name
 from forgetcast.cli.options import open_client, service_options
 from forgetcast.cli.output import print_json, say
+from forgetcast.cli.upstream_files import described
 from forgetcast.cli.upstream_generate import generate
 from forgetcast.cli.upstream_sample import sample
-
-if TYPE_CHECKING:
-    from forgetcast.schemas import UpstreamSet
 
 
 @click.group()
@@ -48,11 +45,3 @@ def import_set(file: Path, set_id: str | None, url: str | None, as_json: bool, q
         print_json(found)
     else:
         say(found.id if quiet else described(found))
-
-
-def described(found: UpstreamSet) -> str:
-    """A set on one line."""
-    return (
-        f"upstream set {found.id}: {found.n_examples} examples in {len(found.domains)} domains, "
-        f"{found.n_held_out} held out, {'with' if found.has_texts else 'without'} texts"
-    )

@@ -6,13 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forgetcast.cli.failures import blaming_the_file
 from forgetcast.cli.options import open_client
 from forgetcast.cli.output import note, print_table, say
 from forgetcast.cli.project import read_project
 from forgetcast.errors import ForgetcastError, ServiceUnreachable
+
+if TYPE_CHECKING:
+    from forgetcast.schemas import UpstreamSet
 
 WORDS_TO_TOKENS = 1.4  # of English prose; other languages and code take more
 
@@ -45,8 +48,6 @@ def print_cover(lines: Sequence[Mapping[str, Any]], n_read: Mapping[str, int], n
 
 def send_set(file: Path, set_id: str | None, url: str | None, *, quiet: bool) -> None:
     """Send the file under this id, that of forgetcast.toml, or the file's name; without a service say how later."""
-    from forgetcast.cli.upstream import described
-
     set_id = set_id or read_project().upstream_set or file.stem
     later = f"`forgetcast upstream import {file} --id {set_id}` sends it"
     try:
@@ -68,3 +69,11 @@ def _next(set_id: str) -> str:
     if project.file is not None and project.upstream_set == set_id and project.model is not None:
         return "`forgetcast seed --list` shows tasks to measure first, `forgetcast seed` says what that costs and asks"
     return f"`forgetcast init --upstream-set {set_id} --model MODEL` names what it belongs to"
+
+
+def described(found: UpstreamSet) -> str:
+    """A set on one line."""
+    return (
+        f"upstream set {found.id}: {found.n_examples} examples in {len(found.domains)} domains, "
+        f"{found.n_held_out} held out, {'with' if found.has_texts else 'without'} texts"
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016_task_name"
-down_revision = "0015_gate"
+revision = "0017_task_name"
+down_revision = "0016_drawn_errors"
 branch_labels = None
 depends_on = None
 

@@ -15,7 +15,7 @@ from tests.client.answers import problem
 
 
 class Found(NamedTuple):
-    """As in workers.attempt.examine, which needs torch."""
+    """As in workers.attempt.checks.examine, which needs torch."""
 
     name: str
     state: str
@@ -38,7 +38,7 @@ def here(service, tmp_path, monkeypatch):
 
 def finds(monkeypatch, *found):
     module = SimpleNamespace(examine=lambda folder: iter(found))
-    monkeypatch.setitem(sys.modules, "workers.attempt.examine", module)
+    monkeypatch.setitem(sys.modules, "workers.attempt.checks.examine", module)
 
 
 def test_a_folder_with_a_model_is_all_that_is_needed(run, here):

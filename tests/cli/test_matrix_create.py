@@ -66,6 +66,13 @@ def test_what_does_not_go_together_is_refused_before_anything_is_sent(run, creat
     assert creating.asked("POST", "/v1/matrices") == []
 
 
+def test_epochs_stand_instead_of_steps(run, creating, tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(MATRIX["recipe"]))
+    run("matrix", "create", "--upstream-set", "s", "--recipe", "recipe.json", "--epochs", 2)
+    sent = creating.sent("POST", "/v1/matrices")["recipe"]
+    assert sent["num_train_epochs"] == 2 and "steps" not in sent
+
+
 def test_which_upstream_set_is_missing(run, creating):
     result = run("matrix", "create")
     assert result.exit_code == 2 and "--upstream-set is missing, and no forgetcast.toml" in result.stderr

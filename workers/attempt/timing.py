@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -19,24 +21,23 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from forgetcast.errors import NothingToScore
-from workers.attempt.examples import read_dataset, read_upstream
-from workers.attempt.fine_tune import fine_tune
-from workers.attempt.limits import check_recipe, limits_of
-from workers.attempt.model_folder import load_model
-from workers.attempt.scorer import Packed, TransformersScorer
-from workers.attempt.self_check import way_to_read
-from workers.attempt.token_budget import tokens_per_batch
-from workers.attempt.tokens import Tokens
+from workers.attempt.measuring.scorer import Packed, TransformersScorer
+from workers.attempt.prepared import Prepared, device_name, prepare
+from workers.attempt.reporter import Reporter
+from workers.attempt.texts.tokens import Tokens
+from workers.attempt.training.fine_tune import fine_tune
+from workers.attempt.training.ranks import ALONE
+from workers.job_directory import JobOrder
 
 STEPS = 4  # of which the first, which fills caches, does not count
 TIMED = 64  # upstream examples
 
 
 class Costs(NamedTuple):
-    """Seconds: to load and examine the model, of one step, and of one pass over all upstream examples."""
+    """Seconds: to load and examine the model, of a whole fine-tuning, and of one pass over all upstream examples."""
 
     load: float
-    step: float
+    fine_tune: float
     upstream: float
     device: str
 
@@ -53,27 +54,22 @@ def time_costs(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries, nothing that a user can mend
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    began = time.perf_counter()
-    model, tokenizer = load_model(model_folder, device)
-    way = way_to_read(model)
-    load = time.perf_counter() - began
-    read, lines = read_upstream(upstream, tokenizer, setting), read_dataset(dataset, tokenizer, recipe, _say_nothing)
-    limits = limits_of(model)
-    limits.check((("an example of the data set", tokens) for tokens in lines), "the recipe's max_tokens")
-    limits.check(
-        ((f"the upstream example {name!r}", tokens) for name, tokens in read.named), "the setting's max_tokens"
-    )
-    check_recipe(model, recipe)
-    examples = [tokens for tokens in read.tokens if tokens.n_scored]
-    if not examples:
-        raise NothingToScore("none of the upstream examples has a token to score under this setting")
-    scorer = TransformersScorer(way.model(model, getattr(torch, setting["dtype"])), tokens_per_batch(model, device))
-    of_upstream = _time_reading(scorer, examples, device)
     with tempfile.TemporaryDirectory(prefix="forgetcast-timing-") as scratch:
-        step = _time_steps(model, lines, recipe, Path(scratch), device)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    return Costs(load, step, of_upstream, name)
+        folder = Path(scratch)
+        shutil.copyfile(dataset, folder / "dataset.jsonl")
+        shutil.copyfile(upstream, folder / "upstream.jsonl")
+        order = JobOrder("timing", 1, 1, str(model_folder), "", recipe, setting, 0, "", str(folder / "weights"))
+        began = time.perf_counter()
+        prepared = prepare(folder, order, Reporter(io.StringIO()), ALONE)
+        load = time.perf_counter() - began
+        device = prepared.model.device
+        examples = [tokens for tokens in prepared.upstream.tokens if tokens.n_scored]
+        if not examples:
+            raise NothingToScore("none of the upstream examples has a token to score under this setting")
+        of_upstream = _time_reading(prepared.scorer, examples, device)
+        step = _time_steps(prepared, recipe, folder / "trainer", device)
+    name = "CPU" if device.type == "cpu" else device_name(device)
+    return Costs(load, step * prepared.n_updates, of_upstream, name)
 
 
 def _time_reading(scorer: TransformersScorer, examples: Sequence[Tokens], device: torch.device) -> float:
@@ -86,22 +82,17 @@ def _time_reading(scorer: TransformersScorer, examples: Sequence[Tokens], device
     return (time.perf_counter() - began) * sum(map(len, examples)) / sum(map(len, chosen))
 
 
-def _time_steps(
-    model: Any, lines: Sequence[Tokens], recipe: dict[str, Any], scratch: Path, device: torch.device
-) -> float:
+def _time_steps(prepared: Prepared, recipe: dict[str, Any], scratch: Path, device: torch.device) -> float:
+    """Seconds of one step."""
     moments: list[float] = []
 
     def stepped(_step: int, _loss: float) -> None:
         _finish(device)
         moments.append(time.perf_counter())
 
-    short = {**recipe, "steps": STEPS, "warmup_steps": 0}
-    fine_tune(model, lines, short, seed=0, scratch=scratch, on_step=stepped)
+    short = {**recipe, "steps": STEPS, "num_train_epochs": None, "warmup_steps": 0}
+    fine_tune(prepared.model, prepared.dataset, short, seed=0, scratch=scratch, on_step=stepped)
     return (moments[-1] - moments[0]) / (len(moments) - 1)
-
-
-def _say_nothing(_warning: str) -> None:
-    """What a job says of the data it says then."""
 
 
 def _finish(device: torch.device) -> None:

@@ -81,7 +81,7 @@ def _timed_here(client: ForgetcastClient, matrix: Matrix, data: Path) -> Costs |
         except ForgetcastError as error:
             raise click.ClickException(f"the first task cannot be measured: {error} ({error.code})") from error
     # Its weights are loaded, and kept after fine-tuning.
-    row = start + 2 * found.load + matrix.recipe.steps * found.step + found.upstream
+    row = start + 2 * found.load + found.fine_tune + found.upstream
     return Costs(row, found.upstream, f"timed on this machine's {found.device}")
 
 

@@ -71,9 +71,8 @@ class Run:
                     continue
             if not now.active:
                 return n_rows
-            if self._wait(now):
-                if self._is_enough():
-                    return n_rows + 1
+            if self._wait(now) and self._is_enough():
+                return n_rows + 1
 
     def _may_order(self, n_rows: int) -> bool:
         if n_rows >= self.limits.most_rows:
