@@ -36,6 +36,7 @@ SIZES = (6, 9, 12, 18, 24)
 PARTS = 5
 N_PROBES, DRAWS = 30, 1
 Floats = NDArray[np.float64]
+BUNDLED = Path(__file__).parents[1] / "bundled"
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ def main() -> None:
 
 def bundled(folder: Path | None) -> list[Known]:
     """The bundled rows of the first seed, with their tasks' data."""
-    from bundled.report import HERE, load_rows
+    from bundled.report import load_rows
     from forgetcast.folders import cache_folder
 
     folder = folder or cache_folder() / "matrix" / "tasks"
     measured = load_rows(1)
-    tasks = [task for task in json.loads((HERE / "tasks.json").read_text("utf-8")) if task["id"] in measured]
+    tasks = [task for task in json.loads((BUNDLED / "tasks.json").read_text("utf-8")) if task["id"] in measured]
     candidates = [find_candidates([str(folder / f"{task['id']}.jsonl")], folder)[0] for task in tasks]
     families = [task["family"] for task in tasks]
     parts: list[list[int]] = [[] for _ in range(PARTS)]

@@ -74,9 +74,7 @@ Examples:
 @recipe_options
 @click.option("--spec", type=INPUT_FILE, help=f"Everything from a file instead. {SPEC}")
 @service_options
-@click.pass_context
 def create(
-    ctx: click.Context,
     matrix_id: str | None,
     model: str | None,
     upstream_set: str | None,
@@ -98,7 +96,7 @@ def create(
     from forgetcast.schemas import MatrixCreate
 
     if spec is not None:
-        _alone(ctx, "spec")
+        _alone("spec")
     with open_client(url) as client:
         if spec is not None:
             wanted = read_shape(spec, MatrixCreate)
@@ -125,8 +123,9 @@ def create(
             note(f"next: `forgetcast seed --matrix {found.id}` measures known rows, and says before what that costs")
 
 
-def _alone(ctx: click.Context, option: str) -> None:
+def _alone(option: str) -> None:
     """Refuse options that a file would leave aside in silence."""
+    ctx = click.get_current_context()
     beside = {"matrix_id", "model", "upstream_set", "recipe_file", "lora_rank", *FIELDS}
     for parameter in ctx.command.params:
         name = parameter.name or ""

@@ -193,7 +193,8 @@ def _list(
     states: dict[int, str] = {}
     order = seed_order(likeness)
     with suppress(ServiceUnreachable, MatrixNotFound, UpstreamSetNotFound):
-        if matrix is not None and client.matrices.get(matrix):
+        if matrix is not None:
+            client.matrices.get(matrix)
             now, _tasks = standing(client, matrix, candidates)
             states |= {place: "known row" for place in now.known}
             states |= {place: "at work" for place in now.active}

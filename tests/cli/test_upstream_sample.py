@@ -66,7 +66,7 @@ def test_a_file_that_is_not_there_is_one_line(run, service, tmp_path):
 
 
 def test_answers_of_the_model_are_a_set(run, service, tmp_path, monkeypatch):
-    asked = {}
+    asked: dict[str, object] = {}
 
     def answers(folder, *, size, tokens, seed, on_progress):
         asked.update(folder=folder, size=size)

@@ -43,9 +43,8 @@ def standing(client: ForgetcastClient, matrix_id: str, candidates: Sequence[Cand
         same = by_data.get(one.sha256, [])
         row = next((task for task in same if task.known), None)
         ordered = next((task for task in same if task.measure == "full" and task.job is not None), None)
-        task = row or ordered
-        if task is not None:
-            task_of[place] = task
+        if (found := row or ordered) is not None:
+            task_of[place] = found
         if row is not None:
             known.append(place)
         elif ordered is not None and ordered.job is not None:

@@ -58,7 +58,8 @@ def rows_ahead(matrix: ForgettingMatrix, *, n_probes: int = 30, seed: int = 0) -
         raise TooFewRows(f"What more rows bring is told from {FEWEST_ROWS} known rows, there are {matrix.n_tasks}.")
     groups = splits.left_out_together(matrix)
     n_rounds = min(len(groups), MOST_GROUPS)
-    whole, half, by_mean, n_known, n_half = [], [], [], [], []
+    whole, half, by_mean = list[float](), list[float](), list[float]()
+    n_known, n_half = list[int](), list[int]()
     for first in range(n_rounds):
         out = [row for group in groups[first::n_rounds] for row in group]
         others = [row for row in range(matrix.n_tasks) if row not in set(out)]
