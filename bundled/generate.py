@@ -47,7 +47,7 @@ def answers(
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    prompts = _evenly(chosen_prompts(), size)
+    prompts = _with_held_out(_evenly(chosen_prompts(), size))
     for start in range(0, len(prompts), BATCH):
         batch = prompts[start : start + BATCH]
         torch.manual_seed(seed + start)
@@ -66,6 +66,13 @@ def _evenly(prompts: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
     rounds = max(map(len, by_domain.values()))
     in_turn = [of[place] for place in range(rounds) for of in by_domain.values() if place < len(of)]
     return sorted(in_turn[:size], key=lambda prompt: str(prompt["domain"]))
+
+
+def _with_held_out(prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The prompts' own marks; of a choice that has too few, every tenth."""
+    if 10 * sum(bool(prompt["held_out"]) for prompt in prompts) >= len(prompts):
+        return prompts
+    return [{**prompt, "held_out": place % 10 == 9} for place, prompt in enumerate(prompts)]
 
 
 def _answer(model: Any, tokenizer: Any, prompts: list[str], tokens: int) -> list[str]:

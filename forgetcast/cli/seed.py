@@ -122,7 +122,7 @@ def _seed(
     except KeyboardInterrupt:
         note("\nthe jobs that are ordered go on; the same command goes on from there")
         raise click.exceptions.Exit(130) from None
-    say(f"matrix {matrix.id} has {n_rows} known rows")
+    say(f"matrix {matrix.id} has {n_rows} known row{'' if n_rows == 1 else 's'}")
     if costs is None and not yes and n_rows < most:
         note("what a row costs is known now: the same command says it for the others, and asks")
     else:

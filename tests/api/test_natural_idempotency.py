@@ -139,3 +139,13 @@ def test_a_removed_row_stays_in_the_versions_that_had_it(empty_world: World) -> 
     matrix = empty_world.client.get("/v1/matrices/m").json()
     assert (matrix["version"], matrix["n_tasks"]) == (2, 0)
     assert empty_world.client.get("/v1/tasks/known").json()["known"] is False
+
+
+def test_a_name_is_kept_for_people_and_is_no_part_of_what_a_task_is(empty_world: World) -> None:
+    dataset = empty_world.put_dataset()
+    first = empty_world.post_task(dataset=dataset, size=5, name="squad.jsonl").json()
+    again = empty_world.post_task(dataset=dataset, size=5, name="other.jsonl").json()
+    assert (first["id"], first["name"]) == (again["id"], again["name"]) == (first["id"], "squad.jsonl")
+    assert empty_world.client.get("/v1/tasks").json()["data"][0]["name"] == "squad.jsonl"
+    refused = empty_world.post_task(dataset=dataset, size=6, name="two\nlines")
+    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "/name"
