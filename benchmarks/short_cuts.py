@@ -3,8 +3,9 @@
     python -m benchmarks.short_cuts measure [--processes 2]      fine-tunes 14 bundled tasks, a line a task and share
     python -m benchmarks.short_cuts report                       prints the table
 
-The first steps of the recipe's own schedule are made, and the upstream examples are measured after a quarter and half of
-them (after the first one nothing has changed yet: the learning rate warms up from zero). A scale, learned from the other families' rows alone, stands for the steps that were not made.
+The first steps of the recipe's own schedule are made, and the upstream examples are measured after a quarter and half
+of them (after the first one nothing has changed yet: the learning rate warms up from zero). A scale, learned from the
+other families' rows alone, stands for the steps that were not made.
 
 Notation
     z     forgetting after all steps            (N,)  nats per token, the committed row
