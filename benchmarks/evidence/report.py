@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon  # type: ignore[import-untyped]
+from scipy.stats import wilcoxon
 
 from benchmarks.evidence.design import Arm
 
