@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from forgetcast.completion.arguments import mask_of, positions_of, real_number, whole_number
+from forgetcast.completion.arguments import positions_of, real_number
+from forgetcast.completion.highest import highest
 from forgetcast.completion.metrics import TOP_SHARE
 from forgetcast.completion.models.factor_model import Posterior
 from forgetcast.completion.types import Floats, Indices, Mask
@@ -177,16 +178,7 @@ class RowForecast:
             if k is negative
         WrongKind, WrongShape
         """
-        pool = np.arange(self.mean.size, dtype=np.intp)
-        if among is not None:
-            pool = pool[mask_of("The mask of examples to choose among", among, self.mean.size)]
-        k = min(whole_number("The number of examples", k), pool.size)
-        if k == 0:
-            return pool[:0]
-        mean = self.mean[pool]
-        kth = np.partition(mean, pool.size - k)[pool.size - k]
-        found = np.flatnonzero(mean >= kth)  # ties at the edge included, in order of position
-        return pool[found[np.argsort(-mean[found], kind="stable")[:k]]]
+        return highest(self.mean, k, among)
 
     def _averages(self, groups: Groups, shape: Floats) -> list[Interval]:
         errors = average_errors(self.posterior, groups, self.level_variance)
