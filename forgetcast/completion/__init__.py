@@ -4,6 +4,12 @@ from forgetcast.completion.by_id.completed_matrix import CompletedMatrix
 from forgetcast.completion.by_id.completed_row import CompletedCell, CompletedRow
 from forgetcast.completion.by_id.probe_list import ProbeList
 from forgetcast.completion.completer import Completer
+from forgetcast.completion.exact_match.backtest import ALL_EXACT_MATCH_METHODS, backtest_exact_match
+from forgetcast.completion.exact_match.backtest_report import ExactMatchReport
+from forgetcast.completion.exact_match.fit_exact_match import FittedExactMatch, fit_exact_match
+from forgetcast.completion.exact_match.lost_cells import exact_match_matrix
+from forgetcast.completion.exact_match.lost_forecast import LostForecast
+from forgetcast.completion.exact_match.methods import EXACT_MATCH_METHODS
 from forgetcast.completion.fit_method import fit
 from forgetcast.completion.matrix.forgetting_matrix import ForgettingMatrix
 from forgetcast.completion.matrix.noise_floor import Repeat
@@ -21,9 +27,11 @@ from forgetcast.completion.selection.replay import ReplaySet, Strategy, default_
 from forgetcast.completion.uncertainty.probe_mean import Interval
 
 __all__ = [
+    "ALL_EXACT_MATCH_METHODS",
     "ALL_METHODS",
     "BASELINES",
     "DEFAULT_METHOD",
+    "EXACT_MATCH_METHODS",
     "METHODS",
     "MODEL_VERSION",
     "AnalysisReport",
@@ -33,9 +41,12 @@ __all__ = [
     "CompletedRow",
     "Completer",
     "Design",
+    "ExactMatchReport",
+    "FittedExactMatch",
     "FittedMethod",
     "ForgettingMatrix",
     "Interval",
+    "LostForecast",
     "Method",
     "Origin",
     "ProbeList",
@@ -47,10 +58,13 @@ __all__ = [
     "Strategy",
     "analyse",
     "backtest",
+    "backtest_exact_match",
     "default_max_weight",
     "design_probes",
     "draw_replay_set",
+    "exact_match_matrix",
     "expected_error",
     "fit",
+    "fit_exact_match",
     "random_probes",
 ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetcast.completion.exact_match.newton import Regressions
+from forgetcast.completion.exact_match.newton import Regressions, Same
 from forgetcast.completion.types import Floats
 
 PROBE_COUNTS = (0, 1, 3, 10, 30, 100)
@@ -30,11 +30,12 @@ class ProbabilityCalibration:
     shift: Floats
     slope: Floats
 
-    def __call__(self, logits: Floats, n_probes: int) -> Floats:
+    def __call__(self, logits: Same, n_probes: int) -> Same:
         """Calibrated logits for a row with so many probes; between two numbers learned, in the logarithm of them."""
         place, known = np.log1p(n_probes), np.log1p(PROBE_COUNTS)
         shift, slope = (float(np.interp(place, known, of)) for of in (self.shift, self.slope))
-        return shift + slope * logits
+        found: Same = shift + slope * logits
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from forgetcast.completion.exact_match.calibration import (
     usual_calibration,
 )
 from forgetcast.completion.exact_match.fit_logistic import fit_model, models_at
-from forgetcast.completion.exact_match.logistic_model import LogisticModel, condition, logits
+from forgetcast.completion.exact_match.logistic_model import LogisticModel, condition, logit_blocks, logits
 from forgetcast.completion.exact_match.lost_cells import check_lost
 from forgetcast.completion.exact_match.lost_forecast import LostForecast
 from forgetcast.completion.exact_match.methods import LOGISTIC, ExactMatchMethod, exact_match_method
@@ -71,7 +71,9 @@ class FittedExactMatch:
         """
         row = condition(self.model, probes, lost)
         n_probes = row.probes.size
-        probability = sigmoid(self.calibration(logits(self.model, row), n_probes))
+        probability = np.empty(self.model.n_examples)
+        for block, told in logit_blocks(self.model, row):
+            probability[block] = sigmoid(self.calibration(told, n_probes))
         probability[row.probes] = row.lost
         measured = np.zeros(self.model.n_examples, dtype=np.bool_)
         measured[row.probes] = True
@@ -165,9 +167,7 @@ def _log_loss(rows: list[LeftOutLogits]) -> float:
     return float(np.mean([np.mean(np.logaddexp(0.0, x) - y * x) for x, y in told]))
 
 
-def _left_out(
-    matrix: ForgettingMatrix, model: LogisticModel, group: list[int], seed: int
-) -> Iterator[LeftOutLogits]:
+def _left_out(matrix: ForgettingMatrix, model: LogisticModel, group: list[int], seed: int) -> Iterator[LeftOutLogits]:
     """Every row of a group, forecast without the group from random probes, at most half of its cells."""
     for row in group:
         observed, truth = np.flatnonzero(matrix.observed[row]), matrix.row(row)

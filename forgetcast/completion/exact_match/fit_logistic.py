@@ -104,9 +104,12 @@ def additive_parts(rows: LostRows, with_shift: bool = True) -> tuple[Parts, Pena
         row_doubt = 1.0 / _rows(rows, parts, penalties).curvature(parts.shift[:, None])[:, 0, 0]
         columns = float(np.mean((parts.intercept - parts.centre) ** 2 + column_doubt))
         shifts = float(np.mean(parts.shift**2 + row_doubt)) if with_shift else 1.0
-        found = (float(np.clip(value, LEAST_VARIANCE, MOST_VARIANCE)) for value in (columns, shifts))
-        penalties = Penalties(*found, penalties.factors)
+        penalties = Penalties(_within(columns), _within(shifts), penalties.factors)
     return fit_parts(rows, parts, penalties, with_shift=with_shift), penalties
+
+
+def _within(variance: float) -> float:
+    return min(max(variance, LEAST_VARIANCE), MOST_VARIANCE)
 
 
 def fit_parts(

@@ -17,13 +17,14 @@ Estimate of the Extra-Sample Prediction Error, for what each probe would have be
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from forgetcast.completion.blocks import column_slices
 from forgetcast.completion.exact_match.lost_cells import measured_losses
-from forgetcast.completion.exact_match.newton import Regressions, sigmoid
+from forgetcast.completion.exact_match.newton import Regressions, Same, sigmoid
 from forgetcast.completion.models.factor_model import FactorModel
 from forgetcast.completion.types import Floats, Indices, Values
 
@@ -97,15 +98,20 @@ def condition(model: LogisticModel, probes: Indices, lost: Floats) -> ProbedLoss
 
 def logits(model: LogisticModel, row: ProbedLosses) -> Floats:
     """Logit of every cell, averaged over what is unknown of the row. (N,)"""
-    found = np.empty(model.n_examples)
+    return np.concatenate([found for _, found in logit_blocks(model, row)]).astype(np.float64, copy=False)
+
+
+def logit_blocks(model: LogisticModel, row: ProbedLosses) -> Iterator[tuple[slice, Values]]:
+    """The same a block of columns at a time, in the type of the loadings: what follows stays in the cache."""
     w, narrow = row.w.astype(model.loadings.dtype), np.ascontiguousarray(row.root.T, dtype=model.loadings.dtype)
-    for block in column_slices(max(1, w.size), model.n_examples):
+    for block in column_slices(max(1, 4 * w.size), model.n_examples):
         loadings = model.loadings[:, block]
         unknown = narrow @ loadings
-        found[block] = averaged(model.intercept[block] + w @ loadings, np.einsum("rn,rn->n", unknown, unknown))
-    return found
+        unknown *= unknown
+        yield block, averaged(model.intercept[block] + w @ loadings, unknown.sum(axis=0))
 
 
-def averaged(logit: Floats, variance: Floats) -> Floats:
+def averaged(logit: Same, variance: Same) -> Same:
     """Logit of the mean probability where the logit is Gaussian (MacKay)."""
-    return np.asarray(logit / np.sqrt(1.0 + np.pi / 8.0 * variance))
+    found: Same = logit / np.sqrt(1.0 + float(np.pi / 8.0) * variance)
+    return found

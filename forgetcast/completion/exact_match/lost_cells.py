@@ -3,7 +3,7 @@
 Notation
     before  whether greedy decoding of the base model writes the example          (N,)    1, 0, or -1 for not known
     after   the same of the model fine-tuned on each task                         (M, N)
-    lost    1 where the base model writes it and the fine-tuned one does not      (M, n)  0 and 1, n base-correct columns
+    lost    1 where the base model writes it and the fine-tuned one does not      (M, n)  0 and 1, n base-right columns
     M, N    tasks and upstream examples
 """
 

@@ -42,6 +42,4 @@ def exact_match_method(name: str) -> ExactMatchMethod:
     for method in _METHODS:
         if method.name == name:
             return method
-    raise UnknownMethod(
-        f"No method for exact matches is called {name!r}; there are {', '.join(EXACT_MATCH_METHODS)}."
-    )
+    raise UnknownMethod(f"No method for exact matches is called {name!r}; there are {', '.join(EXACT_MATCH_METHODS)}.")

@@ -15,10 +15,13 @@ Source: Bishop, PRML, section 4.3.3 (iterative reweighted least squares).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from forgetcast.completion.types import Floats, Mask
+from forgetcast.completion.types import Floats, Mask, Values
+
+Same = TypeVar("Same", bound=Values)
 
 MOST_STEPS = 50
 MOST_HALVINGS = 30
@@ -38,7 +41,8 @@ class Regressions:
 
     def objective(self, beta: Floats) -> Floats:
         """f of every regression. (P,)"""
-        return self._likelihood(self.logits(beta)) + 0.5 * np.sum(self.ridge * (beta - self.centre) ** 2, axis=1)
+        prior = 0.5 * np.sum(self.ridge * (beta - self.centre) ** 2, axis=1)
+        return np.asarray(self._likelihood(self.logits(beta)) + prior)
 
     def logits(self, beta: Floats) -> Floats:
         """(P, Q)"""
@@ -55,7 +59,7 @@ class Regressions:
         for _ in range(steps):
             gradient, curvature = self._derivatives(beta)
             step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
-            decrement = np.sum(step * gradient, axis=1)
+            decrement: Floats = np.sum(step * gradient, axis=1)
             if not (decrement > TOLERANCE).any():
                 break
             beta, value = self._downhill(beta, value, step, decrement)
@@ -90,6 +94,7 @@ class Regressions:
         return kept, np.where(uphill, value, found)
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """Probability of a logit; no logit overflows."""
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits))
+def sigmoid(logits: Same) -> Same:
+    """Probability of a logit, in its type; no logit overflows."""
+    found: Same = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    return found

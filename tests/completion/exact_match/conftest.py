@@ -12,7 +12,7 @@ from forgetcast.completion.exact_match.fit_logistic import LostRows
 MakeLost = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_lost() -> MakeLost:
     """Cells (M, N), 0 and 1, and their probabilities: intercepts, row shifts and factors, all standard normal."""
 
