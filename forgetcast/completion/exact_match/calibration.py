@@ -34,7 +34,7 @@ class ProbabilityCalibration:
         """Calibrated logits for a row with so many probes; between two numbers learned, in the logarithm of them."""
         place, known = np.log1p(n_probes), np.log1p(PROBE_COUNTS)
         shift, slope = (float(np.interp(place, known, of)) for of in (self.shift, self.slope))
-        found: Same = shift + slope * logits
+        found: Same = np.add(shift, slope * logits)
         return found
 
 

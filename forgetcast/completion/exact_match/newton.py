@@ -58,7 +58,7 @@ class Regressions:
         beta, value = start, self.objective(start)
         for _ in range(steps):
             gradient, curvature = self._derivatives(beta)
-            step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+            step: Floats = np.asarray(np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0], dtype=np.float64)
             decrement: Floats = np.sum(step * gradient, axis=1)
             if not (decrement > TOLERANCE).any():
                 break
