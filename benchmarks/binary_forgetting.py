@@ -3,14 +3,17 @@
     python -m benchmarks.binary_forgetting                    the bundled greedy set, as many runs as there are
     python -m benchmarks.binary_forgetting --set FOLDER       another one, of the form that bundled/sets.py describes
     python -m benchmarks.binary_forgetting --probes 10 --draws 5 --without-paper
+    python -m benchmarks.binary_forgetting --npz FILE --above 0.1    a matrix of log-perplexities, cut at a limit
 
-A cell is 1 where the base model's greedy decoding writes the example and the fine-tuned model's does not.
+A cell is 1 where the base model's greedy decoding writes the example and the fine-tuned model's does not. Few rows of
+exact matches are measured so far; a matrix of log-perplexities cut at a limit has more, and stands in for them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +29,13 @@ from forgetcast.completion.exact_match.methods import EXACT_MATCH_METHODS
 def main() -> None:
     options = argparse.ArgumentParser(description="Back-test forecasts of exact matches that fine-tuning loses.")
     options.add_argument("--set", type=Path, default=GREEDY.folder, help="folder of an upstream set with its rows")
+    options.add_argument("--npz", type=Path, help="a matrix of log-perplexities instead of a set")
+    options.add_argument("--above", type=float, default=0.1, help="what counts as lost there, nats per token")
     options.add_argument("--probes", type=int, default=30, help="measured cells of a new row")
     options.add_argument("--draws", type=int, default=3, help="draws of the probes")
     options.add_argument("--without-paper", action="store_true", help="leave out the methods that are fitted anew")
     given = options.parse_args()
-    matrix = lost_by_runs(UpstreamSet(given.set))
+    matrix = cut_at(given.npz, given.above) if given.npz else lost_by_runs(UpstreamSet(given.set))
     say_matrix(matrix)
     methods = EXACT_MATCH_METHODS if given.without_paper else ALL_EXACT_MATCH_METHODS
     say_report(backtest_exact_match(matrix, n_probes=given.probes, draws=given.draws, methods=methods))
@@ -50,6 +55,12 @@ def lost_by_runs(upstream: UpstreamSet) -> ForgettingMatrix:
         example_ids=[example["id"] for example in examples],
         domains=[example["domain"] for example in examples],
     )
+
+
+def cut_at(path: Path, limit: float) -> ForgettingMatrix:
+    """The matrix of a file, each cell 1 where its forgetting is above a limit."""
+    matrix = ForgettingMatrix.load(path)
+    return replace(matrix, forgetting=(matrix.forgetting > limit).astype(np.float32), repeats=())
 
 
 def say_matrix(matrix: ForgettingMatrix) -> None:
