@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from forgetcast.completion import ForgettingMatrix
 from forgetcast.completion.exact_match import fit_logistic

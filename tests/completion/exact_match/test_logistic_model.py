@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import quad
-from scipy.optimize import minimize
+from scipy.integrate import quad  # type: ignore[import-untyped]
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from forgetcast.completion.exact_match.logistic_model import LogisticModel, averaged, condition, logits
 from forgetcast.completion.exact_match.newton import sigmoid
