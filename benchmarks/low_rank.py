@@ -223,7 +223,7 @@ def scales(left: Floats, rows: Floats) -> Floats:
     remains = np.eye(left.shape[0]) - rows @ rows.T
     mean_squares = np.mean(left**2, axis=1)
     former = np.linalg.lstsq(remains**2, mean_squares, rcond=1e-6)[0]
-    return np.sqrt(np.maximum(former, 0.0) / np.maximum(mean_squares, 1e-300))
+    return np.asarray(np.sqrt(np.maximum(former, 0.0) / np.maximum(mean_squares, 1e-300)))
 
 
 def _usual(shares: Floats) -> float:
