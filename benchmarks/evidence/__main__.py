@@ -1,6 +1,6 @@
 """Does replaying what a forecast names prevent forgetting? Fine-tuning runs on the bundled model, a line each.
 
-    python -m benchmarks.evidence tuning [--processes 2] [--minutes 60]
+    python -m benchmarks.evidence tuning|primary|described [--processes 2] [--minutes 60]
 
 A finished run is a line of benchmarks/evidence.jsonl and is not made again, so the command goes on where it stopped.
 """
@@ -32,7 +32,7 @@ from bundled.sets import ANSWERS
 from forgetcast.folders import cache_folder
 
 LINES = Path(__file__).parents[1] / "evidence.jsonl"
-PARTS = {"tuning": design.tuning}
+PARTS = {"tuning": design.tuning, "primary": design.primary, "described": design.described}
 
 _laboratory: Laboratory | None = None
 
@@ -43,11 +43,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs side by side, a thread each")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many")
     options = parser.parse_args()
+    try:
+        runs = list(PARTS[options.part]())
+    except design.NotFrozen as error:
+        parser.error(str(error))
     tasks, model = cache_folder() / "matrix" / "tasks", ensure_model()
     command = [sys.executable, "-m", "bundled.tasks", str(tasks), "--cache", str(cache_folder() / "wheels")]
     subprocess.run(command, check=True, stdout=sys.stderr)
     done = [line["run"] for line in read_lines()]
-    missing = [run for run in PARTS[options.part]() if run.key not in done]
+    missing = [run for run in runs if run.key not in done]
     print(f"{len(missing)} runs to make", file=sys.stderr)
     until = time.monotonic() + 60 * options.minutes
     with ProcessPoolExecutor(options.processes, initializer=_open, initargs=(model, tasks)) as pool:

@@ -48,6 +48,21 @@ POLICIES = ("top", "softmax-sd/4", "softmax-sd/2", "softmax-0.1")
 
 
 @dataclass(frozen=True)
+class Frozen:
+    """What the tuning tasks have chosen, written here in a commit of its own before a confirmation task is run."""
+
+    policy: str
+    ratio: float
+
+
+FROZEN: Frozen | None = None
+
+
+class NotFrozen(Exception):
+    """The tuning has not chosen a policy and a ratio yet."""
+
+
+@dataclass(frozen=True)
 class Run:
     """One fine-tuning: its key in evidence.jsonl is everything here."""
 
@@ -71,3 +86,38 @@ def tuning() -> Iterator[Run]:
     for arm in arms:
         for task in TUNING:
             yield Run("tuning", task, SEEDS[0], arm)
+
+
+def primary() -> Iterator[Run]:
+    """The arms of the primary and secondary comparisons on all confirmation tasks, seed by seed. Raises NotFrozen."""
+    chosen = _frozen()
+    scores = ("popularity", "forecast", "truth")
+    arms = [
+        NONE,
+        Arm("random", "uniform", chosen.ratio),
+        *(Arm(score, chosen.policy, chosen.ratio) for score in scores),
+    ]
+    for seed in SEEDS:
+        for task in CONFIRMATION:
+            for arm in arms:
+                yield Run("confirmation", task, seed, arm)
+
+
+def described() -> Iterator[Run]:
+    """Arms that are described and not tested, on half of the tasks. Raises NotFrozen."""
+    chosen = _frozen()
+    arms = [
+        Arm("forecast-10", chosen.policy, chosen.ratio),
+        Arm("forecast", "softmax-0.1", chosen.ratio),
+        Arm("surprise", chosen.policy, chosen.ratio),
+    ]
+    for seed in SEEDS:
+        for task in DESCRIBED:
+            for arm in arms:
+                yield Run("confirmation", task, seed, arm)
+
+
+def _frozen() -> Frozen:
+    if FROZEN is None:
+        raise NotFrozen("run the tuning, and write what it chose into FROZEN of benchmarks/evidence/design.py first")
+    return FROZEN
