@@ -11,7 +11,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test zoo generated trainers-check faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large bench-workers clean
+.PHONY: help setup run test zoo generated trainers-check faults soak lint types check imports schema format lock openapi matrix bench bench-jobs bench-load bench-large bench-workers evidence clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -99,7 +99,10 @@ bench-large: setup ## a page of tasks, a claim and a deletion at a million tasks
 bench-workers: setup ## measuring and fine-tuning beside bare passes over the same tokens (minutes)
 	@$(RUN) -m benchmarks.workers
 
-matrix: setup ## measure the bundled matrix again, going on where it stopped (hours)
+evidence: setup ## fine-tune with and without replay, going on where it stopped (hours); PART=tuning, primary or described
+	@$(RUN) -m benchmarks.evidence $(or $(PART),tuning)
+
+matrix: setup ## measure what the bundled matrices lack, going on where it stopped (hours)
 	@$(RUN) -m bundled.measure_matrix
 
 clean: ## remove .venv, caches and builds; keeps .forgetcast and the converted model
