@@ -31,7 +31,7 @@ def main() -> None:
         threading.Thread(target=set_wrong, args=(Path(os.environ["WRONG_CLOCK"]),), daemon=True).start()
     imported("worker", "workers.host.running:run_worker")  # as the command does; it starts in half the time
     running: Any = sys.modules["workers.host.running"]
-    running.Supervisor = partial(running.Supervisor, command=(sys.executable, "-m", "tests.faults.child", starts))
+    running.command_on = lambda _n_devices: (sys.executable, "-m", "tests.faults.child", starts)
     running.Timing = partial(running.Timing, stop_grace=STOP_GRACE, backoff=timedelta(0), tick=timedelta(seconds=0.1))
     commands.worker.main(options, prog_name="worker")
 
