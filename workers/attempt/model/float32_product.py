@@ -6,13 +6,15 @@ bfloat16 numbers are exact in float32, and hardware adds them up there; only the
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 
 VOCABULARY_AT_ONCE = 16_384  # rows of the matrix that are written out in float32 where the hardware has no such product
 
 
-def takes(head: object) -> bool:
+def takes(head: object) -> TypeGuard[nn.Linear]:
     """Whether a head is the plain product that can be taken apart: no adapter, no quantised matrix."""
     return type(head) is nn.Linear and head.weight.is_floating_point()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from workers.attempt.model.float32_product import float32_product, takes
@@ -32,7 +32,6 @@ class TransformersModel:
         """
         self._model = model
         self._decoder = decoder_of(model)
-        self._head: Any = model.get_output_embeddings()
         self._own_head = own_head
         self._dtype = dtype
         self._reading = reading or Reading(rotary_limit=rotary_limit(model))
@@ -80,10 +79,16 @@ class TransformersModel:
     def logits(self, states: Tensor) -> Tensor:
         if self._reading.alone:
             return states
-        if not self._own_head and self._low_precision is not None and takes(self._head):
-            return float32_product(states, self._head, self._low_precision)
+        if self._own_head:
+            with self._precision():
+                return self._by_own_head(states)
+        # Asked for each time: an adapter that is trained may put itself in the head's place.
+        head: Any = self._model.get_output_embeddings()
+        low = self._low_precision(head) if takes(head) else None
+        if low is not None:
+            return float32_product(states, head, low)
         with self._precision():
-            scores: Tensor = self._by_own_head(states) if self._own_head else self._head(states)
+            scores: Tensor = head(states)
         return scores
 
     def _by_own_head(self, states: Tensor) -> Tensor:
@@ -108,11 +113,9 @@ class TransformersModel:
         repeated.reorder_cache(torch.zeros(n_rows, dtype=torch.long, device=self.device))
         return repeated
 
-    @property
-    def _low_precision(self) -> torch.dtype | None:
+    def _low_precision(self, head: nn.Linear) -> torch.dtype | None:
         """Fewer than 32 bits, where the weights or the pass have them."""
-        found = (self._dtype, self._head.weight.dtype)
-        return next((dtype for dtype in found if dtype.itemsize < 4), None)
+        return next((dtype for dtype in (self._dtype, head.weight.dtype) if dtype.itemsize < 4), None)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32)

@@ -153,6 +153,23 @@ def test_every_field_of_a_recipe_counts(task: list[Tokens], changed: dict[str, A
     assert abs(one - other).max() > 1e-4
 
 
+@pytest.mark.parametrize("changed", [{"modules_to_save": ["lm_head"]}, {"target_modules": ["lm_head"]}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_who_measured_before_reads_a_head_that_was_trained(
+    task: list[Tokens], changed: dict[str, Any], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    model = tiny_llama()
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())  # apart from the embedding
+    model.config.tie_word_embeddings = False
+    measured = TransformersModel(model, dtype=dtype)
+    before = log_perplexity(measured, task)
+    recipe = LORA | {"lora": LORA["lora"] | {"target_modules": ["q_proj"]} | changed}
+    fine_tune(model, task, recipe, seed=1, scratch=tmp_path)
+    after = log_perplexity(measured, task)
+    assert after == pytest.approx(log_perplexity(TransformersModel(model, dtype=dtype), task), abs=1e-6)
+    assert after.mean() < before.mean() - 0.1
+
+
 @pytest.mark.parametrize("changed", [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}])
 def test_every_field_of_an_adapter_counts(task: list[Tokens], changed: dict[str, Any], tmp_path: Path) -> None:
     recipe = LORA | {"lora": LORA["lora"] | {"target_modules": ["q_proj", "v_proj"]}}
