@@ -88,6 +88,7 @@ def score(
             [one.model_dump(mode="json", exclude_none=True) for one in found.values()],
             matrix.setting.model_dump(mode="json"),
             *([] if quiet else [_Told()]),
+            recipe=matrix.recipe.model_dump(mode="json"),
         )
         if scored.left_out and not quiet:
             note(f"warning: {scored.left_out}")

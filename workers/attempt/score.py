@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -27,9 +28,10 @@ from transformers.utils import logging as transformers_logging
 from forgetcast.errors import ModelMismatch, ModelNotFound, ModelUnreadable, NothingToScore, UnsupportedModel
 from workers.attempt.checks.limits import limits_of
 from workers.attempt.checks.self_check import way_to_read
-from workers.attempt.measuring.log_perplexity import score as scores_of
 from workers.attempt.measuring.measure_blocks import check_believable
+from workers.attempt.measuring.scorer import Packed, TransformersScorer
 from workers.attempt.measuring.token_budget import tokens_per_batch
+from workers.attempt.model.loading import Loading
 from workers.attempt.model.model_folder import check_whole, load_model
 from workers.attempt.texts.conversations import check_template
 from workers.attempt.texts.examples import encode_upstream
@@ -60,6 +62,8 @@ def score(
     examples: Iterable[Mapping[str, Any]],
     setting: Mapping[str, Any],
     on_progress: OnProgress = lambda phase, done, total: None,
+    *,
+    recipe: Mapping[str, Any] = MappingProxyType({}),
 ) -> Scored:
     """Measure examples on the base model and on the candidate.
 
@@ -68,17 +72,19 @@ def score(
     base, weights : folders; of the weights one of a whole model, or of an adapter as peft writes it
     examples : of an upstream set, with `id`, and `text` or `messages`
     setting : of the matrix, see forgetcast.schemas
+    recipe : of the matrix too; it says how weights are held, and so does an attempt hold them
 
     Raises
     ------
-    ModelNotFound, ModelUnreadable, UnsupportedModel, NotFinite, NothingToScore
+    ModelNotFound, ModelUnreadable, UnsupportedModel, NotForModel, NotFinite, NothingToScore
     ModelMismatch : the candidate has another tokenizer, or is no different from the base model
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     digest = weights_digest(weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = load_model(base, device)
+    loading = Loading.of(dict(recipe))
+    model, tokenizer = load_model(base, device, loading)
     check_template(tokenizer, setting["chat_template_sha256"])
     upstream = encode_upstream(examples, tokenizer, dict(setting))
     scored = [place for place, tokens in enumerate(upstream.tokens) if tokens.n_scored]
@@ -87,12 +93,10 @@ def score(
     limits_of(model).check(((name, tokens) for name, tokens in upstream.named), "the setting's max_tokens")
 
     def measure(of: PreTrainedModel, phase: str) -> Values:
-        found = scores_of(
-            way_to_read(of).model(of, getattr(torch, setting["dtype"])),
-            [upstream.tokens[place] for place in scored],
-            tokens_per_batch=tokens_per_batch(of, device),
-            on_progress=lambda done: on_progress(phase, done, len(scored)),
-        ).log_perplexity
+        read = way_to_read(of).model(of, getattr(torch, setting["dtype"]))
+        packed = Packed.of([upstream.tokens[place] for place in scored])
+        scorer = TransformersScorer(read, tokens_per_batch(of, device))
+        found = scorer.score(packed, lambda done: on_progress(phase, done, len(scored))).log_perplexity
         check_believable(found, [upstream.ids[place] for place in scored])
         return found
 
@@ -101,7 +105,7 @@ def score(
         _attach(model, weights)
     else:
         del model  # two models may be more than fits
-        model, own = load_model(weights, device)
+        model, own = load_model(weights, device, loading)
         _check_same_tokens(own, tokenizer)
     after = measure(model, "after")
     if np.array_equal(before, after):

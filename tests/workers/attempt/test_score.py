@@ -144,3 +144,11 @@ def test_progress_counts_the_examples_of_both_phases(base: Path, tmp_path: Path)
     told: list[tuple[str, int, int]] = []
     score(base, saved(tmp_path / "t", 5), EXAMPLES, SETTING, lambda *one: told.append(one))
     assert [one for one in told if one[1] == one[2]] == [("before", 3, 3), ("after", 3, 3)]
+
+
+def test_weights_are_held_as_the_matrixs_recipe_says(base: Path, tmp_path: Path) -> None:
+    tuned, setting = saved(tmp_path / "tuned", 5), SETTING | {"dtype": "bfloat16"}
+    low = {"dtype": "bfloat16", "weights_dtype": "bfloat16"}
+    rounded, held = (score(base, tuned, EXAMPLES, setting, recipe=recipe) for recipe in ({}, low))
+    assert held.before == pytest.approx(rounded.before, abs=0.2)
+    assert (held.before != rounded.before).any() and (held.after != rounded.after).any()
