@@ -30,10 +30,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.evidence.choosing import without_family
 from benchmarks.evidence.training import Laboratory
 from bundled.model import ensure_model
 from bundled.sets import ANSWERS
-from forgetcast.completion import FittedMethod, ForgettingMatrix, fit
+from forgetcast.completion import FittedMethod, fit
 from forgetcast.folders import cache_folder
 
 LINES = Path(__file__).parent / "short_cuts.jsonl"
@@ -155,10 +156,7 @@ def _family(task: str) -> str:
 
 @cache
 def _fitted(task: str) -> FittedMethod:
-    family = _families()
-    others = [name for name in family if family[name] != family[task] and ANSWERS.has(f"{name}.seed-1")]
-    Z = np.array([ANSWERS.row(f"{name}.seed-1") for name in others])[:, measured_columns()]
-    return fit(ForgettingMatrix.from_arrays(Z, task_ids=others, families=[family[name] for name in others]))
+    return fit(without_family(task, measured_columns()))
 
 
 if __name__ == "__main__":

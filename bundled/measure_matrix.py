@@ -24,14 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bundled.model import ensure_model
-from bundled.sets import ANSWERS, HERE, NOT_KNOWN, SETS, UpstreamSet
+from bundled.sets import ANSWERS, HERE, SETS, UpstreamSet
 from forgetcast.folders import cache_folder
 from forgetcast.schemas import Setting
 from service.models import folder_sha256
-from workers.job_directory import JobOrder, JobResult, read_result, sha256_of_file
+from workers.job_directory import NOT_KNOWN, Flags, JobOrder, JobResult, Values, read_result, sha256_of_file
 
 SEED, REPEAT_SEED = 1, 2
 SAME_BASE = 1e-4  # nats per token: beyond, the base model is not the one that was measured before
@@ -180,13 +179,13 @@ def _order(run: Run, folder: Path, sets: Sequence[UpstreamSet], bench: Bench) ->
     order.write(folder)
 
 
-def _known_before(upstream: UpstreamSet) -> NDArray[np.float32]:
+def _known_before(upstream: UpstreamSet) -> Values:
     """Base values that need not be measured: none before it is known too what greedy decoding writes."""
     known = upstream.before()
     return np.where(upstream.before_exact() == NOT_KNOWN, np.float32(np.nan), known)
 
 
-def _kept_before(upstream: UpstreamSet, measured: NDArray[np.float32], exact: NDArray[np.int8]) -> NDArray[np.float32]:
+def _kept_before(upstream: UpstreamSet, measured: Values, exact: Flags) -> Values:
     """The base values that rows of this set are differences to: those of the first run that measured them."""
     kept = upstream.before()
     if np.isnan(kept).any():

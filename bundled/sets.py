@@ -18,11 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HERE = Path(__file__).parent
-NOT_KNOWN = -1
+from workers.job_directory import NOT_KNOWN, Flags, Values
 
-Values = NDArray[np.float32]
-Flags = NDArray[np.int8]
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def worst(task: str) -> Indices:
     return np.sort(np.argsort(-row, kind="stable")[: round(WORST_SHARE * row.size)])
 
 
-def score_of(arm: Arm, task: str, seed: int) -> Floats:
+def score_of(arm: Arm, task: str) -> Floats:
     """(P,) what the arm knows; the task's family is in nothing that it knows, but for its own probes or its truth."""
     pool = split().pool
     if arm.score == "random":
@@ -77,7 +77,7 @@ def score_of(arm: Arm, task: str, seed: int) -> Floats:
 
 def draw_order(arm: Arm, task: str, seed: int) -> Indices:
     """(P,) positions of the whole pool, the first to be replayed first. Arms of a run share their random numbers."""
-    score = score_of(arm, task, seed)
+    score = score_of(arm, task)
     noise = Draws(_seed_of(task, seed)).gumbels(score.size)
     if arm.policy == "uniform":
         order = np.argsort(-noise, kind="stable")
@@ -103,14 +103,18 @@ def _row(task: str) -> Floats:
 
 @cache
 def _known(task: str) -> ForgettingMatrix:
-    """Rows of the other families, on the pool alone."""
-    tasks = json.loads((ANSWERS.folder / "tasks.json").read_text(encoding="utf-8"))
-    family = {each["id"]: each["family"] for each in tasks}
-    others = [name for name in family if family[name] != family[task] and ANSWERS.has(f"{name}.seed-1")]
-    Z = np.array([_row(name)[split().pool] for name in others])
-    return ForgettingMatrix.from_arrays(Z, task_ids=others, families=[family[name] for name in others])
+    return without_family(task, split().pool)
 
 
 @cache
 def _fitted(task: str) -> FittedMethod:
     return fit(_known(task))
+
+
+def without_family(task: str, columns: Indices) -> ForgettingMatrix:
+    """Bundled rows of the other families, of these upstream examples alone."""
+    tasks = json.loads((ANSWERS.folder / "tasks.json").read_text(encoding="utf-8"))
+    family = {each["id"]: each["family"] for each in tasks}
+    others = [name for name in family if family[name] != family[task] and ANSWERS.has(f"{name}.seed-1")]
+    Z = np.array([_row(name)[columns] for name in others])
+    return ForgettingMatrix.from_arrays(Z, task_ids=others, families=[family[name] for name in others])

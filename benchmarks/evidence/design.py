@@ -20,7 +20,6 @@ DESCRIBED = CONFIRMATION[::2]  # the secondary arms run on these eight
 
 SEEDS = (11, 12)
 TUNED_RATIOS = (1 / 8, 1 / 4)
-SCORES = ("popularity", "forecast", "truth", "surprise", "forecast-10")
 
 
 @dataclass(frozen=True)

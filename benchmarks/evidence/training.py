@@ -28,6 +28,8 @@ from workers.attempt.model.model_folder import load_model
 from workers.attempt.model.transformers_model import TransformersModel
 from workers.attempt.texts.examples import read_dataset, read_upstream
 from workers.attempt.texts.tokens import Tokens
+from workers.attempt.training.fine_tune import collate
+from workers.attempt.training.packing import IGNORED
 
 HELD_OUT_LINES = 40  # of the task's 200: never trained on, they say how well the task was learned
 
@@ -126,16 +128,14 @@ class Laboratory:
 
     def _nats(self, part: Sequence[Tokens]) -> Tensor:
         """Summed over the scored tokens, which alone meet the vocabulary."""
-        width = max(map(len, part))
-        ids, present = (torch.zeros(len(part), width, dtype=torch.long) for _ in range(2))
-        scored = torch.zeros(len(part), width, dtype=torch.bool)
-        for row, tokens in enumerate(part):
-            ids[row, : len(tokens)] = torch.tensor(tokens.ids)
-            present[row, : len(tokens)] = 1
-            scored[row, : len(tokens)] = torch.tensor(tokens.scored)
-        states = self._model.model(input_ids=ids, attention_mask=present).last_hidden_state
-        logits = self._model.lm_head(states[:, :-1][scored[:, 1:]])
-        return torch.nn.functional.cross_entropy(logits, ids[:, 1:][scored[:, 1:]], reduction="sum")
+        batch = collate(part)
+        wanted = batch["labels"][:, 1:]
+        scored = wanted != IGNORED
+        states = self._model.model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).last_hidden_state
+        logits = self._model.lm_head(states[:, :-1][scored])
+        return torch.nn.functional.cross_entropy(logits, wanted[scored], reduction="sum")
 
     @property
     def _measured(self) -> TransformersModel:
