@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from forgetcast.cli.failures import blaming_the_file
-from forgetcast.cli.options import open_client
+from forgetcast.cli.options import F, open_client, url_option
 from forgetcast.cli.output import note, print_table, say
 from forgetcast.cli.project import read_project
 from forgetcast.errors import ForgetcastError, ServiceUnreachable
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
     from forgetcast.schemas import UpstreamSet
 
 WORDS_TO_TOKENS = 1.4  # of English prose; other languages and code take more
+
+
+def set_options(command: F) -> F:
+    """--output, --id, --no-send and --url: where the set goes."""
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("upstream.jsonl"),
+        show_default=True,
+        help="Where the set is written.",
+    )
+    named = click.option("--id", "set_id", metavar="ID", help="Of the set.  [default: that of forgetcast.toml]")
+    kept = click.option("--no-send", is_flag=True, help="Only write the file.")
+    return output(named(kept(url_option(command))))
 
 
 def write_lines(lines: Sequence[Mapping[str, Any]], output: Path) -> None:

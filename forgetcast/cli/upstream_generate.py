@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from forgetcast.cli.options import url_option
 from forgetcast.cli.output import note, print_json
 from forgetcast.cli.project import read_project
-from forgetcast.cli.upstream_files import print_cover, send_set, write_lines
+from forgetcast.cli.upstream_files import print_cover, send_set, set_options, write_lines
 
 
 @click.command(epilog="Example: forgetcast upstream generate --model my-model --size 500")
@@ -17,17 +16,7 @@ from forgetcast.cli.upstream_files import print_cover, send_set, write_lines
 @click.option("--size", default=500, show_default=True, type=click.IntRange(20, 500), help="Prompts to answer.")
 @click.option("--tokens", default=48, show_default=True, type=click.IntRange(8, 1024), help="Of an answer at most.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the sampling.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("upstream.jsonl"),
-    show_default=True,
-    help="Where the set is written.",
-)
-@click.option("--id", "set_id", metavar="ID", help="Of the set.  [default: that of forgetcast.toml]")
-@click.option("--no-send", is_flag=True, help="Only write the file.")
-@url_option
+@set_options
 @click.option("--json", "as_json", is_flag=True, help="What was made, in numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the id.")
 def generate(

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from forgetcast.cli.options import url_option
 from forgetcast.cli.output import note, print_json, printable
-from forgetcast.cli.upstream_files import print_cover, send_set, write_lines
+from forgetcast.cli.upstream_files import print_cover, send_set, set_options, write_lines
 
 EXAMPLES = """\b
 Examples:
@@ -31,17 +30,7 @@ SAID_OF_SPOILT = 3
 @click.option("--prompt-column", metavar="COLUMN", help="Prompts, with --completion-column.")
 @click.option("--completion-column", metavar="COLUMN", help="What the model answers.")
 @click.option("--messages-column", metavar="COLUMN", help="Conversations.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("upstream.jsonl"),
-    show_default=True,
-    help="Where the set is written.",
-)
-@click.option("--id", "set_id", metavar="ID", help="Of the set.  [default: that of forgetcast.toml]")
-@click.option("--no-send", is_flag=True, help="Only write the file.")
-@url_option
+@set_options
 @click.option("--json", "as_json", is_flag=True, help="What was drawn, in numbers.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the id.")
 def sample(
