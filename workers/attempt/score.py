@@ -33,6 +33,7 @@ from workers.attempt.measuring.scorer import Packed, TransformersScorer
 from workers.attempt.measuring.token_budget import tokens_per_batch
 from workers.attempt.model.loading import Loading
 from workers.attempt.model.model_folder import check_whole, load_model
+from workers.attempt.model.own_code import first_line
 from workers.attempt.texts.conversations import check_template
 from workers.attempt.texts.examples import encode_upstream
 from workers.job_directory import Values, sha256_of_file
@@ -157,7 +158,7 @@ def _attach(model: PreTrainedModel, folder: Path) -> None:
             warnings.simplefilter("ignore")  # what is missing is refused below, by name
             adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
-        said = str(error).strip().partition("\n")[0]
+        said = first_line(error)
         raise ModelMismatch(f"the adapter in {folder.name} does not fit the base model: {said}") from error
     wanted = set(get_peft_model_state_dict(adapted))
     with safe_open(folder / ADAPTER, framework="pt") as file:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from forgetcast.errors import NotForModel, UnsupportedModel
 from forgetcast.recipe_defaults import full_recipe
+from workers.attempt.model.own_code import first_line
 from workers.attempt.texts.tokens import Tokens
 from workers.attempt.training.fine_tune import with_adapter
 from workers.attempt.training.packing import check_packing
@@ -124,11 +125,7 @@ def lora_modules(model: PreTrainedModel, lora: dict[str, Any]) -> Sequence[str]:
     except Exception as error:
         targets = lora["target_modules"]
         wanted = targets if isinstance(targets, str) else ", ".join(targets)
+        said = first_line(error).rstrip(".")
         raise NotForModel(
-            f"LoRA cannot be put on {wanted} of {type(model).__name__}: {_first_line(error)}; change the recipe's "
-            "target_modules"
+            f"LoRA cannot be put on {wanted} of {type(model).__name__}: {said}; change the recipe's target_modules"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")

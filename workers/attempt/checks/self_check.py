@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from forgetcast.errors import UnsupportedModel
 from workers.attempt.checks.limits import n_vocabulary
 from workers.attempt.measuring.log_perplexity import Values, log_perplexity
 from workers.attempt.model.language_model import Reading
+from workers.attempt.model.own_code import as_measured, first_line
 from workers.attempt.model.rotary import rotary_limit
 from workers.attempt.model.transformers_model import TransformersModel, own_logits
 from workers.attempt.texts.tokens import Tokens
@@ -55,7 +55,7 @@ def way_to_read(model: PreTrainedModel) -> Way:
     UnsupportedModel : a token's logits depend on later tokens, or differ from one pass to the next
     """
     limit = rotary_limit(model)
-    with _as_measured(model):
+    with as_measured(model):
         _check_causal(model)
         own_head = not _is_plain(model)
         sample = _Sample(model, _examples(model, *SHORT))
@@ -138,8 +138,9 @@ def _check_causal(model: PreTrainedModel) -> None:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of the model's own code
-        said = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise UnsupportedModel(f"{name} does not read texts of {ids.shape[1]} tokens here: {said}") from error
+        raise UnsupportedModel(
+            f"{name} does not read texts of {ids.shape[1]} tokens here: {first_line(error)}"
+        ) from error
     if not torch.isfinite(first).all():
         raise UnsupportedModel(f"{name} answers with numbers that are not finite")
     same = (SAME if model.dtype.itemsize >= 4 else COARSE) * max(1.0, float(first.abs().max()))
@@ -163,8 +164,7 @@ def check_trains(model: PreTrainedModel) -> None:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of the model's own code
-        said = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise UnsupportedModel(f"{type(model).__name__} cannot be fine-tuned here: {said}") from error
+        raise UnsupportedModel(f"{type(model).__name__} cannot be fine-tuned here: {first_line(error)}") from error
     finally:
         model.train(was_training)
 
@@ -196,14 +196,3 @@ def _special_tokens(config: dict[Any, Any]) -> set[int]:
         elif str(name).endswith(("token_id", "token_index", "token_ids")):
             found |= {token for token in (value if isinstance(value, list) else [value]) if isinstance(token, int)}
     return found
-
-
-@contextmanager
-def _as_measured(model: PreTrainedModel) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)

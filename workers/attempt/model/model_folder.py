@@ -20,6 +20,7 @@ from transformers.quantizers.auto import AutoHfQuantizer
 
 from forgetcast.errors import ModelNotFound, ModelUnreadable, NotForModel, UnsupportedModel
 from workers.attempt.model.loading import USUAL, Loading
+from workers.attempt.model.own_code import first_line
 from workers.attempt.model.text_part import freeze_other_senses
 from workers.attempt.texts.tokens import Tokenizer
 
@@ -64,13 +65,13 @@ def load_model(folder: Path, device: torch.device, loading: Loading = USUAL) -> 
     except (UnsupportedModel, MemoryError, torch.OutOfMemoryError):
         raise
     except ImportError as error:
-        said = str(error).strip().partition("\n")[0]
+        said = first_line(error)
         raise UnsupportedModel(f"{folder.name} needs a package that this worker does not have: {said}") from error
     except Exception as error:  # of the code of one of hundreds of architectures, for this config
         if isinstance(error, OSError) and error.errno is not None:
             raise
         if loading.attention is not None and "attention" in str(error):
-            said = str(error).strip().partition("\n")[0]
+            said = first_line(error)
             raise NotForModel(f"the recipe's attn_implementation {loading.attention} is refused: {said}") from error
         raise UnsupportedModel(f"transformers cannot load {folder.name}: {error}") from error
     if not getattr(tokenizer, "is_fast", False):

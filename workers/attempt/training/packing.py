@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetcast.errors import NotForModel
+from workers.attempt.model.own_code import as_measured, first_line
 from workers.attempt.model.rotary import any_beyond
 from workers.attempt.texts.tokens import Tokens
 
@@ -77,19 +78,15 @@ def check_packing(model: PreTrainedModel, longest: int) -> None:
     assert isinstance(weight, Tensor)
     drawn = torch.randint(5, weight.shape[0], (19,), generator=torch.Generator().manual_seed(4))
     texts = [Tokens(tuple(part.tolist()), (False,) * len(part)) for part in drawn.split([7, 12])]
-    was_training = model.training
-    model.eval()
     try:
-        with torch.inference_mode():
+        with as_measured(model):
             (together,) = _logits(model, [Row(texts)])
             apart = torch.cat([_logits(model, [Row((text,))])[0] for text in texts])
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of the model's own code
-        said = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        said = first_line(error)
         raise NotForModel(f"the recipe's packing: {name} does not take positions of several texts: {said}") from error
-    finally:
-        model.train(was_training)
     same = (SAME if model.dtype.itemsize >= 4 else COARSE) * max(1.0, float(apart.abs().max()))
     if together.shape != apart.shape or not float((together - apart).abs().max()) <= same:
         raise NotForModel(f"the recipe's packing: {name} lets the examples of a row see each other")
